@@ -1,0 +1,1 @@
+"""Hydra's groups, and the torch-free code that composes and validates a run's configuration."""

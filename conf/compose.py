@@ -1,0 +1,192 @@
+"""From a command line to one plain, complete, checked configuration. Torch-free.
+
+Precedence, weakest first: the groups' yaml files, the protocol, the scale, `source`, `tuned`, the command line.
+"""
+
+import json
+import re
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from conf import groups, validate
+from conf.errors import Mistake, nearest
+from conf.schema import Schema
+
+ConfigStore.instance().store(name="schema", node=Schema)
+
+
+def compose(overrides: list[str]) -> dict[str, Any]:
+    """Compose, fill in and check a run's configuration.
+
+    overrides: as on the command line, `key=value` or `group=option`. Returns plain dicts, lists and scalars, with no
+    interpolation left. Raises Mistake (one line) for anything that cannot work and that needs no torch to see.
+    """
+    words = [_listed(_plugged(word)) for word in _plugin_keywords(overrides)]
+    given = parse(words)
+    validate.command_line(given)
+    config, choices = _composed(words)
+    words, swapped = _rescaled(words, config, choices)
+    if swapped:
+        config, choices = _composed(words)
+    explicit = {override.key_or_group for override in given}
+    _fill(config, choices, explicit)
+    _reference_mode(config)
+    plain = _plain(config)
+    validate.composed(plain, choices)
+    return _stripped(plain)
+
+
+def parse(words: list[str]) -> list[Override]:
+    """Parse overrides; raises Mistake where the grammar does not."""
+    try:
+        return OverridesParser.create().parse_overrides(words)
+    except HydraException as error:
+        raise Mistake(f"command line: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def _listed(word: str) -> str:
+    """`probe=a,b` chooses both, where Hydra would ask for `probe=[a,b]`."""
+    group, _, value = word.partition("=")
+    return f"{group}=[{value}]" if group in groups.LISTS and "," in value and value[:1] != "[" else word
+
+
+def _plugged(word: str) -> str:
+    """`optimizer=name` of an installed plug-in is the custom optimizer with the plug-in's class as its target."""
+    group, _, name = word.partition("=")
+    is_plugin = group == "optimizer" and name in groups.plugins()
+    return "optimizer=custom" if is_plugin and not (groups.ROOT / group / f"{name}.yaml").exists() else word
+
+
+def _plugin_keywords(overrides: list[str]) -> list[str]:
+    """A plug-in has no yaml: its keywords travel in `optimizer.args`."""
+    chosen = next((word.partition("=")[2] for word in overrides if word.startswith("optimizer=")), "")
+    target = groups.plugins().get(chosen)
+    if target is None:
+        return overrides
+    words = [re.sub(r"^optimizer\.(?!args\.)", "optimizer.args.", word) for word in overrides]
+    return [*words, f"optimizer.name={chosen}", f"optimizer.target={target}"]
+
+
+def _composed(words: list[str]) -> tuple[DictConfig, dict[str, Any]]:
+    # Keys below a group are forced in, so that validate, which knows what exists, words the mistake.
+    forced = [
+        f"++{w.lstrip('+')}" if re.match(r"\+*\w+\.", w) and not w.startswith("hydra.") else w for w in words
+    ]
+    try:
+        with initialize_config_dir(str(groups.ROOT), version_base="1.3"):
+            config = hydra_compose("train", forced, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _worded(error) from error
+    choices = {k: v for k, v in config.hydra.runtime.choices.items() if k in groups.GROUPS}
+    with open_dict(config):
+        del config["hydra"]
+    return config, choices
+
+
+def _worded(error: BaseException) -> Mistake:
+    """Word one of Hydra's own errors; the commonest is a misspelt key in a yaml file."""
+    causes = [error]
+    while causes[-1].__cause__ is not None:
+        causes.append(causes[-1].__cause__)
+    text = _first_line(causes[-1])
+    stray = re.search(r"Key '(\w+)' (?:is )?not in '(\w+)'", text)
+    if stray:
+        known = Schema.__dataclass_fields__
+        where = [
+            f"conf/{p.parent.name}/{p.name}"
+            for p in _overlays()
+            if re.search(rf"(?m)^{stray[1]}\s*:", p.read_text())
+        ]
+        place = f" in {where[0]}" if where else ""
+        return Mistake(f"{stray[1]}: unknown key{place}{nearest(stray[1], known)}")
+    key = re.search(r"full_key: (\S+)", str(causes[-1]))
+    return Mistake(f"{key[1] if key else 'configuration'}: {text}")
+
+
+def _overlays() -> list[Any]:
+    return [path for group in ("protocol", "scale") for path in sorted((groups.ROOT / group).glob("*.yaml"))]
+
+
+def _rescaled(words: list[str], config: DictConfig, choices: dict[str, Any]) -> tuple[list[str], bool]:
+    """Swap data sets and nets for the smaller ones that the scale names (`replace: {model: {resnet34: resnet20}}`)."""
+    swaps = {}
+    for group, table in config.replace.items():
+        smaller = table.get(choices[group], table.get("*"))
+        if smaller is not None and smaller != choices[group]:
+            swaps[group] = smaller
+    kept = [word for word in words if word.partition("=")[0] not in swaps]
+    return [*kept, *(f"{group}={option}" for group, option in swaps.items())], bool(swaps)
+
+
+def _fill(config: DictConfig, choices: dict[str, Any], explicit: set[str]) -> None:
+    """Put in what `source` and `tuned` say, except where the command line says otherwise."""
+    config.protocol_name, config.scale_name = choices["protocol"], choices["scale"]
+    for key, value in _source_values(config).items():
+        _set_weakly(config, key, value, explicit)
+    if config.tuned is None:
+        return
+    from conf.tuned import lookup
+
+    tuned = lookup(config.tuned, choices["data"], choices["model"], choices["optimizer"], config.source)
+    for key, value in tuned.values.items():
+        _set_weakly(config, key, value, explicit)
+    config.notes = {key: note for key, note in tuned.notes.items() if note}
+
+
+def _source_values(config: DictConfig) -> dict[str, Any]:
+    """Collect the `sources` blocks of the chosen yaml files for the chosen source: dotted key -> value."""
+    values: dict[str, Any] = {}
+    for prefix in ("data.", "model.", "optimizer.", ""):
+        node = OmegaConf.select(config, prefix.rstrip(".")) if prefix else config
+        block = (OmegaConf.select(node, "sources") or {}).get(config.source)
+        values |= {f"{prefix}{key}": value for key, value in _flat(block).items()} if block else {}
+    return values
+
+
+def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    if not OmegaConf.is_dict(node):
+        return {prefix: node}
+    return {
+        k: v for key in node for k, v in _flat(node[key], f"{prefix}.{key}" if prefix else str(key)).items()
+    }
+
+
+def _set_weakly(config: DictConfig, key: str, value: Any, explicit: set[str]) -> None:
+    if not any(key == name or key.startswith(f"{name}.") for name in explicit):
+        OmegaConf.update(config, key, value, force_add="." in key)
+
+
+def _reference_mode(config: DictConfig) -> None:
+    """`mode=reference` turns every accelerator off."""
+    if config.mode == "reference":
+        config.update(
+            {"precision": "fp32", "channels_last": False, "compile_model": False, "compile_optimizer": False}
+        )
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise _worded(error) from error
+    return json.loads(
+        json.dumps(plain)
+    )  # plain scalars only, or an error here rather than in the run's record
+
+
+def _stripped(plain: dict[str, Any]) -> dict[str, Any]:
+    for group in groups.CHECKED:
+        plain[group] = {k: v for k, v in plain[group].items() if k not in groups.RESERVED}
+    return {key: value for key, value in plain.items() if key not in ("sources", "replace")}

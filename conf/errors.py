@@ -1,0 +1,22 @@
+"""A user's mistake, worded in one line."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class Mistake(ValueError):
+    """What the user asked for cannot be done: one line that names the knob, the value and what is allowed."""
+
+
+def nearest(word: object, options: Iterable[str]) -> str:
+    """Return `; nearest: x` for the option that `word` was probably meant to be, or an empty string."""
+    close = difflib.get_close_matches(str(word), [str(option) for option in options], n=1, cutoff=0.5)
+    return f"; nearest: {close[0]}" if close else ""
+
+
+def unknown(knob: str, word: object, options: Iterable[str]) -> Mistake:
+    """Word the commonest mistake: a name that is not among those that exist."""
+    names = sorted(str(option) for option in options)
+    return Mistake(
+        f"{knob}: unknown {word!r}; allowed: {', '.join(names) or 'nothing'}{nearest(word, names)}"
+    )

@@ -1,0 +1,85 @@
+"""Combinations that cannot work, each with the sentence that says so. Torch-free."""
+
+from collections.abc import Callable
+from typing import Any
+
+from conf.errors import Mistake
+
+Config = dict[str, Any]
+
+
+def _selection(config: Config) -> str | None:
+    if config["selection"] == "best_validation" and not config["data"].get("validation", 0):
+        return "selection=best_validation: no validation split; set data.validation, e.g. data.validation=0.1"
+    return None
+
+
+def _accumulation(config: Config) -> str | None:
+    if config["batch_size"] % config["accumulation"]:
+        return f"accumulation: {config['accumulation']} does not divide batch_size={config['batch_size']}"
+    return None
+
+
+def _smoothing(config: Config) -> str | None:
+    task = config["data"].get("task")
+    for knob, off in (("label_smoothing", 0.0), ("mix", "none")):
+        if config[knob] != off and task != "multiclass":
+            return f"{knob}: {config[knob]!r} needs a multiclass data set; {config['data']['name']} is {task}"
+    return None
+
+
+def _class_weights(config: Config) -> str | None:
+    task = config["data"].get("task")
+    if config["class_weights"] and task != "multilabel":
+        return f"class_weights: true needs a multilabel data set; {config['data']['name']} is {task}"
+    return None
+
+
+def _stem(config: Config) -> str | None:
+    model, size = config["model"], config["data"].get("image_size", 0)
+    if model.get("input") == "imagenet" and size <= 64 and not model.get("force", False):
+        return (
+            f"model={model['name']}: its 7x7 stem is made for ImageNet, not for {size}-pixel images; "
+            "take the CIFAR form, or set model.force=true"
+        )
+    return None
+
+
+def _warmup(config: Config) -> str | None:
+    schedule = config["schedule"]
+    if schedule.get("warmup_epochs") and schedule.get("warmup_fraction"):
+        return "schedule: warmup_epochs and warmup_fraction are both set; choose one"
+    return None
+
+
+def _custom(config: Config) -> str | None:
+    if config["optimizer"].get("target") in (None, ""):
+        return "optimizer.target: name a class, e.g. optimizer.target=torch.optim.RMSprop"
+    return None
+
+
+def _frozen(config: Config) -> str | None:
+    freeze = config["freeze"]
+    if not isinstance(freeze, list) and freeze not in ("none", "norm_affine"):
+        return f"freeze: {freeze!r} is not one of none, norm_affine, or a list of parameter-name patterns"
+    return None
+
+
+def _task(config: Config) -> str | None:
+    wanted, has = config["model"].get("task"), config["data"].get("task")
+    if wanted is not None and wanted != has:
+        return f"model={config['model']['name']}: made for {wanted} data; {config['data']['name']} is {has}"
+    return None
+
+
+RULES: tuple[Callable[[Config], str | None], ...] = (
+    _selection, _accumulation, _smoothing, _class_weights, _stem, _warmup, _custom, _frozen, _task,
+)  # fmt: skip
+
+
+def check(config: Config) -> None:
+    """Raise Mistake for the first rule that the configuration breaks."""
+    for rule in RULES:
+        broken = rule(config)
+        if broken:
+            raise Mistake(broken)
