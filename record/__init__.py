@@ -1,0 +1,24 @@
+"""What a run leaves behind: identity, write, read, merge. The only room that knows a run folder."""
+
+from record.claim import Claimed
+from record.files import read_lines
+from record.identity import group_id, run_folder, run_id, semantic
+from record.merge import Conflict, merge
+from record.read import Status, read_result, read_store, status
+from record.run import Run
+
+__all__ = [
+    "Claimed",
+    "Conflict",
+    "Run",
+    "Status",
+    "group_id",
+    "merge",
+    "read_lines",
+    "read_result",
+    "read_store",
+    "run_folder",
+    "run_id",
+    "semantic",
+    "status",
+]

@@ -1,0 +1,97 @@
+"""Which run is it? The part of a configuration that can change the result, and its hash."""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+Config = dict[str, Any]
+
+# Keys that cannot change a result. Of `tuned`, `source`, `protocol_name` and `scale_name` only the values that they
+# chose matter, and these are in the configuration themselves; the names are stored in the result as labels.
+NOT_SEMANTIC = (
+    *("paths", "logger", "progress", "device", "workers", "threads", "traceback", "checkpoint", "keep", "canaries"),
+    *("tuned", "source", "notes", "protocol_name", "scale_name"),
+    *("evaluate.batch_size", "data.verify", "data.download", "data.workers"),
+    *("data.ranges", "model.ranges", "optimizer.ranges", "data.sources", "model.sources", "optimizer.sources"),
+)
+
+# A key that was added after runs existed: the value that those runs had without knowing it. A key equal to its
+# entry is left out of the identity, so that adding a key orphans no run. Entries are never changed or removed.
+ABSENT: dict[str, Any] = {
+    "probe": {},
+    "target": {"metric": None, "value": 0.0},
+    "world_size": 1,
+}
+
+
+def semantic(config: Config) -> Config:
+    """Return what can change the result: numbers in one form, runtime keys and absent defaults left out.
+
+    config: as composed, plain nested dicts. Idempotent. Raises TypeError for a value that JSON has no word for.
+    """
+    plain = _canonical(config)
+    for key in NOT_SEMANTIC:
+        _drop(plain, key.split("."))
+    for key, default in ABSENT.items():
+        if _find(plain, key.split(".")) == _canonical(default):
+            _drop(plain, key.split("."))
+    return dict(plain)
+
+
+def run_id(config: Config) -> str:
+    """Return the first 12 hex digits of the SHA-256 of a semantic configuration's canonical JSON."""
+    return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:12]
+
+
+def group_id(config: Config) -> str:
+    """Return the id that the runs of one configuration share over all seeds."""
+    return run_id({key: value for key, value in config.items() if key != "seed"})
+
+
+def run_folder(store: Path | str, config: Config) -> Path:
+    """Return `<store>/<data>/<model>/<optimizer>/s<seed>-<id>` of a composed (or semantic) configuration."""
+    kept = semantic(config)
+    names = [str(kept[group]["name"]).replace("/", "_") for group in ("data", "model", "optimizer")]
+    return Path(store, *names, f"s{kept['seed']}-{run_id(kept)}")
+
+
+def canonical_json(value: Any) -> str:
+    """Write plain data in the one form that is hashed: sorted keys, no blanks, 1 for 1.0 and 1e0."""
+    return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _canonical(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(entry) for entry in value]
+    if isinstance(value, float):
+        return _canonical_float(value)
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"a configuration holds plain values only, not {type(value).__name__}: {value!r}")
+
+
+def _canonical_float(value: float) -> float | int | str:
+    if not math.isfinite(value):
+        return repr(value)  # JSON has no word for it
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
+def _find(node: Any, path: list[str]) -> Any:
+    for part in path:
+        if not isinstance(node, dict) or part not in node:
+            return _MISSING
+        node = node[part]
+    return node
+
+
+def _drop(node: Any, path: list[str]) -> None:
+    parent = _find(node, path[:-1])
+    if isinstance(parent, dict):
+        parent.pop(path[-1], None)
+
+
+_MISSING = object()

@@ -1,0 +1,205 @@
+"""One claimed run folder, from its first line to its result."""
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from record import checkpoint
+from record.claim import BEAT, STALE, Claim, Claimed
+from record.environment import environment
+from record.files import SCHEMA, Lines, read_json, write_atomic, write_json
+from record.identity import canonical_json, group_id, run_folder, run_id, semantic
+from record.read import read_result
+
+LABELS = {"protocol": "protocol_name", "scale": "scale_name", "tuned": "tuned", "source": "source", "notes": "notes"}
+
+
+class Run:
+    """The only writer of a run folder, while it is open.
+
+        with Run(store, config, overrides=sys.argv[1:], facts={"device": "cpu", "threads": 2}) as run:
+            state = run.load_checkpoint()        # None: from the start
+            run.metrics.append({"epoch": 1, "loss": 0.7})
+            run.save_checkpoint(state, step=100)
+            run.finish({"state": "done", "metrics": {...}, "weights_sha256": ...}, weights)
+
+    config: as composed. overrides: the command line that makes this run again. facts: what only torch knows
+    (device, threads, gpu, ...); it is stored with the environment. Leaving the block by an exception without stop,
+    fail or finish records a failure. A caller looks at `read_result` first. Raises Claimed when another live process
+    has the run or has finished it since, ValueError when there is a result that cannot be read, OSError when the
+    folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        store: Path | str,
+        config: dict[str, Any],
+        *,
+        overrides: Sequence[str] = (),
+        facts: Mapping[str, Any] | None = None,
+        beat: float = BEAT,
+        stale: float = STALE,
+    ) -> None:
+        self.config = config
+        self.semantic = semantic(config)
+        self.id = run_id(self.semantic)
+        self.folder = run_folder(store, config)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._claim = Claim(self.folder, beat=beat, stale=stale)
+        self._open = True
+        try:
+            if read_result(self.folder) is not None:
+                raise Claimed(f"{self.folder}: finished by another process in the meantime")
+            self.attempt = self._begin(list(overrides), dict(facts or {}))
+            self.metrics = Lines(self.folder / "metrics.jsonl")
+        except BaseException:
+            self._claim.release(finished=(self.folder / "result.json").exists())
+            raise
+
+    def log(self, text: str) -> None:
+        """Add a dated line to log.txt."""
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        with open(self.folder / "log.txt", "a", encoding="utf-8") as file:
+            file.write("".join(f"{stamp} {line}\n" for line in text.splitlines()))
+
+    def save_checkpoint(self, state: Mapping[str, Any], step: int, *, required: bool = False) -> bool:
+        """Write a checkpoint; True when it is durable.
+
+        When it cannot be written (disk full) the two before survive, one line goes to the log and to stdout, and the
+        run goes on: it only loses the right to resume from here. With `required` OSError is raised instead.
+        """
+        self._claim.check()
+        try:
+            self.metrics.sync()
+            checkpoint.save(self.folder, {"metrics_length": self.metrics.length, "state": dict(state)}, step)
+        except OSError as error:
+            if required:
+                raise
+            self._notice(f"checkpoint at step {step} not written: {error.strerror or error}; the run goes on")
+            return False
+        return True
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """Return the newest whole checkpoint's state, metrics.jsonl cut to the length it knew; None: start afresh."""
+        stored = checkpoint.load(self.folder, self._notice)
+        self.metrics.cut(stored["metrics_length"] if stored else 0)
+        return stored["state"] if stored else None
+
+    def finish(self, result: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Write result.json, last and atomically, and clean up as `keep` says. Returns what was written.
+
+        result: `state` (done or diverged), `metrics`, `weights_sha256` (record.checkpoint.weights_hash) and whatever
+        else the trainer knows; it may not use the names that are added here. weights: kept as weights.pt unless
+        `keep: none`.
+        """
+        self._claim.check()
+        keep = self.config.get("keep", "weights")
+        if keep != "none" and weights is not None:
+            checkpoint.save_weights(self.folder, weights)
+        self.metrics.sync()
+        added = self._result()
+        clash = sorted(added.keys() & result.keys())
+        if clash:
+            raise ValueError(f"result: {', '.join(clash)} is added by record")
+        write_json(self.folder / "result.json", added | dict(result))
+        self._write_status(str(result["state"]))
+        if keep != "all":
+            for path in self.folder.glob("checkpoint-*"):
+                path.unlink(missing_ok=True)
+        self._close(finished=True)
+        return added | dict(result)
+
+    def stop(self, message: str = "stopped") -> None:
+        """Record that the run was asked to stop; the same command goes on from its last checkpoint."""
+        self._write_status("stopped", message=message)
+        self._close()
+
+    def fail(self, kind: str, message: str, traceback: str = "") -> None:
+        """Record a failure: kind (error, oom, disk, data, ...), one line, and the traceback into log.txt."""
+        with suppress(OSError):  # the disk may be what failed
+            self.log(f"failed ({kind}): {message}\n{traceback}")
+            self._write_status("failed", kind=kind, message=message)
+        with suppress(OSError):
+            self._close()
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if not self._open:
+            return
+        if error is None:
+            self.stop("left without a result")
+        else:
+            import traceback
+
+            self.fail("error", f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
+
+    def _begin(self, overrides: list[str], facts: dict[str, Any]) -> int:
+        """Write config, environment and status; returns the number of this attempt, from 1."""
+        from omegaconf import OmegaConf
+
+        write_atomic(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(self.config)).encode())
+        attempts = self._attempts()
+        attempts.append({"started": time.time(), **environment(), "overrides": overrides, **facts})
+        write_json(self.folder / "environment.json", {"schema": SCHEMA, "attempts": attempts})
+        self.attempt = len(attempts)
+        self._write_status("running")
+        return self.attempt
+
+    def _attempts(self) -> list[dict[str, Any]]:
+        try:
+            return list(read_json(self.folder / "environment.json")["attempts"])
+        except (OSError, ValueError, KeyError):
+            return []
+
+    def _result(self) -> dict[str, Any]:
+        attempts = self._attempts()
+        platforms = {canonical_json(platform_of(attempt)) for attempt in attempts}
+        return {
+            "schema": SCHEMA,
+            "id": self.id,
+            "group_id": group_id(self.semantic),
+            "config": self.semantic,
+            "labels": {name: self.config.get(key) for name, key in LABELS.items()},
+            "platform": platform_of(attempts[-1]),
+            "one_platform": len(platforms) == 1,
+            "attempts": len(attempts),
+            "commits": sorted({str(attempt.get("commit")) for attempt in attempts}),
+            "started": attempts[0]["started"],
+            "finished": time.time(),
+            "metrics_sha256": hashlib.sha256((self.folder / "metrics.jsonl").read_bytes()).hexdigest(),
+        }
+
+    def _write_status(self, state: str, **more: Any) -> None:
+        if self._claim.lost:
+            return  # the folder is another process's by now
+        content = {
+            "schema": SCHEMA,
+            "state": state,
+            "attempt": self.attempt,
+            "updated": time.time(),
+            "pid": os.getpid(),
+        }
+        write_json(self.folder / "status.json", content | {"host": environment()["host"]} | more)
+
+    def _notice(self, text: str) -> None:
+        print(text, flush=True)
+        with suppress(OSError):
+            self.log(text)
+
+    def _close(self, *, finished: bool = False) -> None:
+        self._open = False
+        self.metrics.close()
+        self._claim.release(finished=finished)
+
+
+def platform_of(attempt: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what must be equal for equal bits to be expected: device kind, torch version, thread count."""
+    torch = attempt.get("versions", {}).get("torch")
+    return {"device": attempt.get("device"), "torch": torch, "threads": attempt.get("threads")}

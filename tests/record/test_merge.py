@@ -1,0 +1,124 @@
+import itertools
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from record import Run, merge, read_store
+from tests.record.conftest import make_config
+from tests.record.test_run import finish
+
+
+def contents(store):
+    return {str(path.relative_to(store)): path.read_bytes() for path in Path(store).rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory):
+    """Three stores for each of two seeds: one result each, two of equal platform, all of different bits."""
+    stores = []
+    for seed, (number, top1) in itertools.product(range(2), enumerate((90.0, 91.0, 92.0))):
+        store = tmp_path_factory.mktemp(f"v{seed}{number}")
+        finish(store, make_config(seed=seed), top1=top1, **({"device": "cuda"} if number == 2 else {}))
+        stores.append(store)
+    return stores
+
+
+stores = st.lists(st.sets(st.integers(0, 5), max_size=4), min_size=2, max_size=3)
+
+
+def build(tmp, variants, picks):
+    """Make one store for each set of variants."""
+    made = []
+    for number, pick in enumerate(picks):
+        store = tmp / f"store{number}"
+        store.mkdir()
+        merge([variants[k] for k in sorted(pick)], store)
+        made.append(store)
+    return made
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(picks=stores)
+def test_laws(variants, tmp_path_factory, picks):
+    tmp = tmp_path_factory.mktemp("laws")
+    made = build(tmp, variants, picks)
+    merge(made, tmp / "forward")
+    merge(made[::-1], tmp / "backward")
+    merge(made[1:], tmp / "right")
+    merge([made[0], tmp / "right"], tmp / "grouped")
+    merge([tmp / "forward", *made], tmp / "forward")
+    expected = contents(tmp / "forward")
+    assert contents(tmp / "backward") == expected
+    assert contents(tmp / "grouped") == expected
+    shutil.rmtree(tmp)
+
+
+def test_conflicts_say_alarm_or_other_platform(variants, tmp_path):
+    found, left_out = merge(variants[:3], tmp_path)
+    assert left_out == []
+    assert len(list(tmp_path.rglob("result.*.json"))) == 2
+    standing = read_store(tmp_path)[0][0]
+    expected = ["alarm", "other platform"] if standing["platform.device"] == "cpu" else ["other platform"] * 2
+    assert sorted(conflict.kind for conflict in found) == expected
+
+
+def test_equal_bits_are_no_conflict(tmp_path):
+    for name in ("a", "b"):
+        finish(tmp_path / name, make_config())
+    assert merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c") == ([], [])
+
+
+def test_unfinished_and_damaged_runs_stay_where_they_are(tmp_path):
+    with Run(tmp_path / "a", make_config()) as run:
+        run.stop()
+    finish(tmp_path / "a", make_config(seed=1))
+    _, folder = finish(tmp_path / "a", make_config(seed=2))
+    (folder / "result.json").write_text("{")
+    _, left_out = merge([tmp_path / "a"], tmp_path / "b")
+    assert len(left_out) == 2
+    assert [row["seed"] for row in read_store(tmp_path / "b")[0]] == [1]
+
+
+def test_a_run_that_is_running_in_the_destination_is_left_alone(tmp_path):
+    finish(tmp_path / "a", make_config())
+    with Run(tmp_path / "b", make_config()) as run:
+        _, left_out = merge([tmp_path / "a"], tmp_path / "b")
+        assert len(left_out) == 1
+        assert "running" in left_out[0]
+        run.stop()
+    merge([tmp_path / "a"], tmp_path / "b")
+    assert len(read_store(tmp_path / "b")[0]) == 1
+
+
+def test_a_killed_merge_is_completed_by_the_next(variants, tmp_path, monkeypatch):
+    merge(variants[:3], tmp_path / "whole")
+    calls = itertools.count()
+    module = sys.modules["record.merge"]  # the package's own name `merge` is the function
+    genuine = module.write_atomic
+
+    def dying(path, content):
+        if next(calls) == limit:
+            raise KeyboardInterrupt
+        genuine(path, content)
+
+    for limit in range(0, 12, 3):
+        calls = itertools.count()
+        target = tmp_path / f"killed{limit}"
+        monkeypatch.setattr(module, "write_atomic", dying)
+        with pytest.raises(KeyboardInterrupt):
+            merge(variants[:3], target)
+        monkeypatch.setattr(module, "write_atomic", genuine)
+        for path in target.rglob("result.json"):
+            json.loads(path.read_text())
+        merge(variants[:3], target)
+        assert contents(target) == contents(tmp_path / "whole")
+
+
+def test_a_missing_source_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no store at"):
+        merge([tmp_path / "nowhere"], tmp_path / "b")

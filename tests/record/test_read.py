@@ -1,0 +1,70 @@
+import json
+import shutil
+
+import pytest
+
+from record import read_result, read_store, status
+from tests.record.conftest import make_config
+from tests.record.test_run import finish
+
+
+@pytest.fixture
+def store(tmp_path):
+    for seed in range(3):
+        finish(tmp_path, make_config(seed=seed))
+    return tmp_path
+
+
+def folders(store):
+    return sorted(store.glob("*/*/*/*"))
+
+
+def edit(folder, **change):
+    path = folder / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+
+
+def damage_torn(folder):
+    path = folder / "result.json"
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+DAMAGES = {
+    "cannot be read": damage_torn,
+    "schema 99": lambda folder: edit(folder, schema=99),
+    "not the one of its id": lambda folder: edit(folder, config={"seed": 5}),
+    "not its folder's": lambda folder: folder.rename(folder.with_name("s0-aaaaaaaaaaaa")),
+    "half copied": lambda folder: (folder / "metrics.jsonl").unlink(),
+    "not a run": lambda folder: [path.unlink() for path in folder.iterdir()],
+}
+
+
+@pytest.mark.parametrize("words", DAMAGES)
+def test_a_damaged_run_is_skipped_with_one_line(store, words):
+    DAMAGES[words](folders(store)[1])
+    rows, complaints = read_store(store)
+    assert len(rows) == 2
+    assert len(complaints) == 1
+    assert words in complaints[0]
+    assert "\n" not in complaints[0]
+
+
+def test_a_half_written_run_is_never_finished(store):
+    folder = folders(store)[0]
+    content = (folder / "result.json").read_bytes()
+    (folder / "result.json").rename(folder / ".result.json.12.tmp")
+    assert read_result(folder) is None
+    assert status(folder).state == "stopped"
+    for length in range(0, len(content), 97):
+        (folder / "result.json").write_bytes(content[:length])
+        assert not status(folder).finished
+
+
+def test_a_missing_store_is_empty(tmp_path):
+    assert read_store(tmp_path / "nowhere") == ([], [])
+
+
+def test_stray_files_are_no_runs(store):
+    (store / "notes.txt").write_text("mine")
+    shutil.copytree(folders(store)[0], store / ".hidden" / "a" / "b" / "c")
+    assert len(read_store(store)[0]) == 3
