@@ -1,7 +1,7 @@
-"""Residual networks for 32-pixel images: a 3x3 stem with stride 1 and no max-pooling, torch's default initialisation.
+"""Residual networks for 32-pixel images: a 3x3 stem of stride 1, no max-pooling, torch's default initialisation.
 
-ResNet18 to 101 are the ImageNet stage plans (He et al. 2016, Table 1) on that stem; ResNet20 is the three-stage CIFAR net
-of the same paper (Section 4.2) with shortcut option A (subsampled identity, zero-padded channels) or B (1x1 convolution).
+ResNet18 to 101 are the ImageNet stage plans (He et al. 2016, Table 1) on that stem; ResNet20 is the three-stage CIFAR
+net of the same paper (Section 4.2), shortcut option A (subsampled identity, zero channels) or B (1x1 convolution).
 """
 
 from collections.abc import Sequence
