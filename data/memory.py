@@ -1,0 +1,112 @@
+"""Data sets that fit on the device: held there whole as uint8, gathered and augmented there, batch by batch."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.augment import DRAWS, Transform
+from data.dataset import Dataset, Place, fingerprint, held_out
+from data.draws import uniform
+
+Arrays = tuple[Tensor, Tensor]  # images uint8 [N, C, H, W], targets [N, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a reader's arrays are used.
+
+    augment: keywords of data.augment.Augment. normalise: mean and std per channel, of images in [0, 1].
+    validation: the fraction of the training set that is held out, by data.dataset.held_out with split_seed.
+    augment_validation: validation images get the training transform (AdamSRT's code), the same draw at every evaluation.
+    """
+
+    augment: Mapping[str, Any]
+    normalise: Mapping[str, Any]
+    validation: float = 0.0
+    split_seed: int = 0
+    augment_validation: bool = False
+
+
+class MemorySplit:
+    """Images and targets on one device. `samples` chooses among them; None takes all, in their order."""
+
+    def __init__(
+        self,
+        images: Tensor,
+        targets: Tensor,
+        transform: Transform,
+        samples: Tensor | None = None,
+        always_augment: bool = False,
+    ) -> None:
+        self.images, self.transform, self.always_augment = images, transform, always_augment
+        self.samples = None if samples is None else samples.to(images.device)
+        self._targets = targets
+        self._size = len(images) if samples is None else len(samples)
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def targets(self) -> Tensor:
+        """All targets of this split, in the order of positions."""
+        return self._targets if self.samples is None else self._targets.index_select(0, self.samples)
+
+    def batches(self, order: Iterable[Tensor], key: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield a batch on the device for each tensor of positions: see data.dataset.Split."""
+        key = 0 if key is None and self.always_augment else key
+        for positions in order:
+            yield self._batch(positions, None if key is None else uniform(key, positions, DRAWS))
+
+    def _batch(self, positions: Tensor, draws: Tensor | None) -> tuple[Tensor, Tensor]:
+        device = self.images.device
+        index = positions.to(device, non_blocking=True)
+        if self.samples is not None:
+            index = self.samples.index_select(0, index)
+        draws = None if draws is None else draws.to(device, non_blocking=True)
+        return self.transform(self.images.index_select(0, index), draws), self._targets.index_select(0, index)
+
+
+def in_memory(
+    place: Place,
+    recipe: Recipe,
+    train: Arrays,
+    test: Arrays,
+    *,
+    num_classes: int,
+    task: str = "multiclass",
+    validation: Arrays | None = None,
+) -> Dataset:
+    """Put a reader's arrays on the device as a Dataset; validation, if given, is the set's own held-out part."""
+    digest = fingerprint(*train, *test, *(validation or ()))
+    transform = Transform(recipe.normalise, recipe.augment, **place.batch_format)
+    fit, rest = held_out(len(train[0]), recipe.validation, recipe.split_seed)
+    images, targets = (tensor.to(place.device) for tensor in train)
+    held = None
+    if rest is not None:
+        held = MemorySplit(images, targets, transform, rest, recipe.augment_validation)
+    elif validation is not None:
+        held = MemorySplit(*(tensor.to(place.device) for tensor in validation), transform)
+    return Dataset(
+        train=MemorySplit(images, targets, transform, None if rest is None else fit),
+        validation=held,
+        test=MemorySplit(*(tensor.to(place.device) for tensor in test), transform),
+        task=task,
+        num_classes=num_classes,
+        in_channels=images.shape[1],
+        image_size=images.shape[-1],
+        fingerprint=digest,
+    )
+
+
+def labelled(images: Tensor, labels: Tensor, num_classes: int, source: str) -> Arrays:
+    """Check a reader's class indices; raises ValueError naming the source of a label out of range."""
+    if len(images) != len(labels):
+        raise ValueError(f"{source}: {len(images)} images but {len(labels)} labels")
+    labels = labels.to(torch.int64)
+    wrong = labels[(labels < 0) | (labels >= num_classes)]
+    if len(wrong):
+        raise ValueError(f"{source}: label {int(wrong[0])} is out of range; allowed: 0 to {num_classes - 1}")
+    return images, labels
