@@ -1,0 +1,223 @@
+"""Chain: a torch optimizer made of stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypedDict
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from optim.compiled import Compiled
+from optim.program import Program
+from optim.stages.base import Bucket, Evaluation, Hyper, Stage, check
+
+HALF = (torch.bfloat16, torch.float16)
+RANGES = {"lr": "[0, inf)", "weight_decay": "[0, inf)", "decay": ("decoupled", "coupled", "absolute")}
+
+
+class Options(TypedDict, total=False):
+    """Keywords that every optimizer of this package takes beside its own; see `Chain`."""
+
+    decay: str | None
+    maximize: bool
+    foreach: bool | None
+    compile: bool
+
+
+class Chain(Optimizer):
+    """Runs `stages` over the gradients and applies the step (rules and order: `optim/stages/base.py`).
+
+    An ordinary torch optimizer to everyone outside. Each number in `param_groups` is read at every step; a tensor as
+    `lr` works (on a GPU, reading it waits for the device). Weights in bfloat16 or float16 are stepped in float32,
+    with float32 state, and rounded once. Gradients are never written.
+
+    Args:
+        params: parameters, (name, parameter) pairs, or param groups.
+        stages: the stages, in order.
+        lr: learning rate.
+        weight_decay: coefficient, in the convention `decay`.
+        decay: `decoupled` (w *= 1 - lr * weight_decay, as AdamW), `coupled` (L2: weight_decay * w joins the gradient
+            before all stages), `absolute` (w *= 1 - weight_decay * lr / lr_0, lr_0 being the group's first lr), or
+            None for the class's own.
+        evaluation: where the gradient is taken; once by default.
+        maximize: ascend.
+        foreach: step whole lists of tensors instead of one at a time (same numbers); None: on a GPU only, where it
+            saves kernel launches. On a CPU one tensor at a time is faster: it stays in the cache.
+        compile: run the same code through torch.compile.
+
+    Raises:
+        ValueError: one line, for a hyper-parameter out of range or stages that contradict each other.
+        RuntimeError: at `step`, for a sparse gradient.
+    """
+
+    decay: ClassVar[str] = "decoupled"
+
+    def __init__(
+        self,
+        params: Any,
+        stages: Sequence[Stage],
+        *,
+        lr: float | Tensor,
+        weight_decay: float = 0.0,
+        evaluation: Evaluation | None = None,
+        decay: str | None = None,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        compile: bool = False,
+    ) -> None:
+        self.stages = tuple(stages)
+        self.evaluation = evaluation or Evaluation()
+        self.foreach = foreach
+        self.compile = compile
+        self._make_programs()
+        own = {"lr": lr, "weight_decay": weight_decay, "decay": decay or self.decay, "maximize": maximize}
+        super().__init__(params, own | _merged((*self.stages, self.evaluation)))
+
+    @property
+    def batch_norm_statistics(self) -> str:
+        """Which calls of the closure within a step update batch-norm statistics: `first` or `all`."""
+        return self.evaluation.batch_norm_statistics
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As torch's; also validates the group's hyper-parameters and refuses complex parameters."""
+        if isinstance(param_group, dict):
+            self._check(self.defaults | param_group)
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        group.setdefault("lr_0", float(group["lr"]))
+        if any(p.is_complex() for p in group["params"]):
+            self.param_groups.pop()
+            raise ValueError(f"{type(self).__name__} takes real parameters: use torch.view_as_real on complex ones")
+
+    def _check(self, group: Mapping[str, Any]) -> None:
+        for key, allowed in RANGES.items():
+            check(key, group[key], allowed)
+        for part in (*self.stages, self.evaluation):
+            part.check(group)
+        if group["decay"] == "absolute" and float(group["lr"]) == 0:
+            raise ValueError("decay='absolute' needs lr > 0: the decay is weight_decay * lr / (first lr)")
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step. Returns the loss that the closure gave at the weights, or None without a closure."""
+        if closure is None and self.evaluation.needs_closure:
+            raise ValueError(f"{type(self).__name__}.step needs a closure: the loss is evaluated more than once")
+        loss = self.evaluation.gradients(self, closure)
+        advance = self._compiled.advance if self.compile else self._program.advance
+        for group, params in self._lists():
+            bucket = self._bucket(group, params)
+            advance(bucket)
+            self._program.late(bucket)
+            if params[0].dtype in HALF:
+                torch._foreach_copy_(params, bucket.params)
+        return loss
+
+    def epoch_end(self) -> None:
+        """Tell the stages that a training epoch is over."""
+        for stage in self.stages:
+            stage.epoch_end(self)
+
+    def metrics(self) -> dict[str, float]:
+        """What the stages measure, by name; reading it waits for the device."""
+        return {name: value for stage in self.stages for name, value in stage.metrics(self).items()}
+
+    def _lists(self) -> Iterator[tuple[dict[str, Any], list[Tensor]]]:
+        for group in self.param_groups:
+            lists: dict[Any, list[Tensor]] = {}
+            for index, p in enumerate(group["params"]):
+                if p.grad is None:
+                    continue
+                if p.grad.layout != torch.strided:
+                    raise RuntimeError(f"{type(self).__name__} takes dense gradients, and got a sparse one")
+                together = p.is_cuda if self.foreach is None else self.foreach
+                lists.setdefault((p.device, p.dtype) if together else index, []).append(p)
+            for params in lists.values():
+                yield group, params
+
+    def _bucket(self, group: dict[str, Any], params: list[Tensor]) -> Bucket:
+        weights, grads = params, [p.grad for p in params if p.grad is not None]
+        if params[0].dtype in HALF:
+            weights, grads = [p.float() for p in params], [g.float() for g in grads]
+        if group["maximize"]:
+            grads = list(torch._foreach_neg(grads))
+        options = {key: value for key, value in group.items() if isinstance(value, bool | str)}
+        if float(group["weight_decay"]) == 0:
+            options["decay"] = "none"
+        states = [self._state(p, weight, options) for p, weight in zip(params, weights, strict=True)]
+        known: dict[int, dict[str, Any]] = {}
+        steps = [self._count(state) for state in states]
+        for step in steps:
+            if step not in known:
+                known[step] = self._scalars(group, step)
+        return Bucket(weights, grads, states, [known[step] for step in steps], options)
+
+    def _state(self, param: Tensor, weight: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = self.state[param]
+        if not state:
+            state["step"] = torch.zeros((), dtype=torch.float32)
+            for stage in self.stages:
+                for name, buffer in stage.init(weight, options).items():
+                    state[f"{stage.name}.{name}"] = buffer
+        return state
+
+    @staticmethod
+    def _count(state: dict[str, Tensor]) -> int:
+        state["step"] += 1
+        return int(state["step"])
+
+    def _scalars(self, group: dict[str, Any], step: int) -> dict[str, float]:
+        lr, decay = float(group["lr"]), float(group["weight_decay"])
+        rate = lr / group["lr_0"] if group["decay"] == "absolute" else lr
+        scalars = {"chain.lr": lr, "chain.l2": decay, "chain.decay": rate * decay}
+        for stage in self.stages:
+            scalars |= {f"{stage.name}.{key}": value for key, value in stage.scalars(group, step).items()}
+        return scalars
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As torch's, but each buffer is a copy that keeps the dtype it was saved with."""
+        final: dict[str, Any] = {}
+        last = self.register_load_state_dict_pre_hook(lambda _, given: final.update(given))
+        first = self.register_load_state_dict_post_hook(lambda _: self._restore(final), prepend=True)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            last.remove()
+            first.remove()
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        keys = [key for group in saved["param_groups"] for key in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for key, p in zip(keys, params, strict=True):
+            for name, value in saved["state"].get(key, {}).items():
+                self.state[p][name] = value.detach().clone().to("cpu" if name == "step" else p.device)
+
+    def _make_programs(self) -> None:
+        self._program = Program(self.stages)
+        self._compiled = Compiled(self._program)
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = ("stages", "evaluation", "foreach", "compile")
+        return super().__getstate__() | {key: getattr(self, key) for key in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for key, value in self.defaults.items():
+                group.setdefault(key, value)
+        if "stages" in state:
+            self._make_programs()
+
+
+def _merged(parts: Sequence[Hyper]) -> dict[str, Any]:
+    """The hyper-parameters of all parts; a ValueError where two parts have one name, or disagree on a value."""
+    names = [part.name for part in parts]
+    hyper: dict[str, Any] = {}
+    for part in parts:
+        if names.count(part.name) > 1:
+            raise ValueError(f"two stages are called {part.name!r}: set `name` on one of them")
+        for key, value in part.hyper.items():
+            if hyper.setdefault(key, value) != value:
+                raise ValueError(f"stages disagree on {key}: {hyper[key]!r} and {value!r}")
+    return hyper

@@ -1,0 +1,44 @@
+"""SING, and gradient centralisation by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Unpack
+
+from optim.chain import Chain, Options
+from optim.stages import adam, centralize, decay_matrices, momentum, normalize
+from optim.stages.average import lookahead as averaged
+from optim.stages.base import Stage, check
+
+BASES: dict[str, Callable[..., Stage]] = {
+    "adam": lambda betas, eps, denominator: adam(betas, eps, denominator=denominator),
+    "sgd": lambda betas, eps, denominator: momentum(betas[0]),
+}
+
+
+class SING(Chain):
+    """SING (Courtois et al. 2023; the authors' code): g <- phi(g) / (||phi(g)|| + eps), tensor by tensor.
+
+    phi removes the mean of each slice along the first dimension, for tensors of 2 and more dimensions (Appendix A.1:
+    phi and Gamma); the norm is that of the whole tensor. The base optimizer sees the result. Decay is decoupled and
+    of matrices only. `denominator="softplus"`: softplus(sqrt(vhat)), sharpness 50, in the place of sqrt(vhat) + eps.
+    `lookahead`: None, or (k, alpha); the authors' code has (5, 0.5). Over SGD, betas[0] is the momentum.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 5e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 0.0,
+        base: str = "adam",
+        denominator: str = "softplus",
+        lookahead: tuple[int, float] | None = None,
+        eps: float = 1e-8,
+        **options: Unpack[Options],
+    ) -> None:
+        check("base", base, tuple(BASES))
+        stages: list[Stage] = [decay_matrices(), centralize(), normalize(eps), BASES[base](betas, eps, denominator)]
+        if lookahead is not None:
+            stages.append(averaged(*lookahead))
+        super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)

@@ -1,0 +1,195 @@
+"""How to write a stage: the complete guide.
+
+A stage is one idea of an optimizer: a moment, a projection, a norm. `Chain` runs a tuple of stages, then applies
+the step:
+
+    updates = gradients                              (negated for maximize; plus weight_decay * w for coupled decay)
+    for stage in stages: updates = stage.update(bucket, updates)
+    w <- w * (1 - lr * weight_decay * decay_scale)   (decoupled; `absolute` has lr / lr_0 in the place of lr)
+    w <- w - lr * rate_scale * updates               (or the `retract` of a stage)
+    for stage in stages: stage.after_step(bucket, before)
+
+A stage may define, all of it optional but `update`:
+
+    name            buffers are kept as `<name>.<buffer>`; unique in a chain
+    ranges          interval of each number, as text ("[0, 1)"), or the list of choices of each string
+    __init__        calls `super().__init__(**hyper)`: the hyper-parameters, under their public names. They live in
+                    the param groups, are validated by `ranges`, and are read again at every step. Two stages may
+                    share a name (`eps`) if they give it the same value. A constant that belongs to no
+                    param group may be an ordinary attribute.
+    init(param, options)        the buffers of one tensor: a dict of tensors, and of nothing but tensors. `param` is a
+                    float32 copy where the weights are half precision, so `zeros_like(param)` is always right.
+    scalars(hyper, step)        the numbers that depend on hyper-parameters and the tensor's step count (1 at its first
+                    step) alone, as a dict of floats: bias corrections, schedules, with any Python `if`.
+                    By default: the stage's own numbers. Public numbers reach `update` this way only.
+    update(bucket, updates)     returns the new updates, a list of tensors
+    retract(bucket, steps)      the new weights for a move by -steps, where the method moves on a manifold, or None
+                    for the plain w - step. The first stage that returns a list wins.
+    after_step(bucket, before)  runs once the weights have moved: carry momentum along (transport), average (LookAhead).
+                    `before` holds the weights from before the step (decay included in the step) if
+                    `needs_before` is true, else it is empty. Returns new weights for Chain to write, or None.
+    epoch_end(chain)            called at the end of an epoch; may write the stage's own buffers in `chain.state[p]`
+    metrics(chain)              numbers worth logging, gathered by `Chain.metrics()`
+
+In `update`, `retract` and `after_step` a `Bucket` gives lists of equal length and order, one entry a tensor:
+
+    bucket.params, bucket.grads             the weights and the raw gradients (never coupled with decay); read only
+    bucket.buffers(self, "m", "v")          the stage's buffers, a list each; these may be written in place
+    bucket.scalar(self, "bias")             what `scalars` returned: floats, or 0-d tensors when compiled
+    bucket.options["invariance"]            the group's strings and switches (not its numbers)
+    bucket.decay_scale, bucket.rate_scale   factors of the tensor's decay and rate, 1.0 at first; set them per entry
+                                            to a float or a 0-d tensor. Coupled decay comes before all stages and
+                                            has no scale.
+
+Rules. Never write into `updates`, `params` or `grads` (an update may be a gradient or another stage's buffer:
+return new tensors); your own buffers you may. No `if` on a tensor's value: `torch.where`. Lists go through
+`torch._foreach_*`, whose list of scalars may be `bucket.scalar(...)`, through `optim.stages.lists`, or through a
+comprehension; with lists of one, the usual case on a CPU, all cost the same. `compile=True` traces this very
+code, except for `after_step` of a stage with `traced = False`: that one always sees floats in `bucket.scalar(...)`
+and may branch on them.
+
+An `Evaluation` is the other slot: where and how often the gradient is taken (once, SAM's twice, a line search).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from optim.chain import Chain
+
+Scalar = float | Tensor
+Closure = Callable[[], Any]
+Allowed = str | Sequence[str]
+Ranges = Mapping[str, Allowed]
+
+
+@dataclass
+class Bucket:
+    """Tensors of one param group, dtype and device that are stepped together (see the module's guide)."""
+
+    params: list[Tensor]
+    grads: list[Tensor]
+    states: list[dict[str, Tensor]]
+    scalars: list[dict[str, Scalar]]
+    options: Mapping[str, Any]
+    decay_scale: list[Scalar] = field(default_factory=list)
+    rate_scale: list[Scalar] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.decay_scale = [1.0] * len(self.params)
+        self.rate_scale = [1.0] * len(self.params)
+
+    def buffers(self, stage: Hyper, *names: str) -> tuple[list[Tensor], ...]:
+        """The stage's buffers of these names, one list of tensors each."""
+        return tuple([state[f"{stage.name}.{name}"] for state in self.states] for name in names)
+
+    def scalar(self, stage: Hyper, name: str) -> Any:
+        """One number a tensor, from `stage.scalars`: a list of floats (of 0-d tensors when compiled)."""
+        return [scalars[f"{stage.name}.{name}"] for scalars in self.scalars]
+
+
+class Hyper:
+    """Something with hyper-parameters that live in param groups: a stage or an evaluation."""
+
+    name: str = ""
+    ranges: ClassVar[Ranges] = {}
+
+    def __init__(self, **hyper: Any) -> None:
+        self.hyper = hyper
+
+    def check(self, group: Mapping[str, Any]) -> None:
+        """Raise a ValueError of one line if a value of the group is out of range."""
+        for key, allowed in self.ranges.items():
+            check(key, group[key], allowed, like=self.hyper[key])
+
+
+class Stage(Hyper):
+    """One link of a chain (see the module's guide)."""
+
+    traced: bool = True
+    needs_before: bool = False
+
+    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {}
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        return {key: float(hyper[key]) for key, value in self.hyper.items() if is_number(value)}
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        return updates
+
+    def retract(self, bucket: Bucket, steps: list[Tensor]) -> list[Tensor] | None:
+        return None
+
+    def after_step(self, bucket: Bucket, before: list[Tensor]) -> list[Tensor] | None:
+        return None
+
+    def epoch_end(self, chain: Chain) -> None:
+        return None
+
+    def metrics(self, chain: Chain) -> dict[str, float]:
+        return {}
+
+
+class Evaluation(Hyper):
+    """Takes the gradient once, at the weights. Subclasses take it elsewhere, or search for a step size.
+
+    `gradients` runs under no_grad, before any stage. It may call the closure as often as it likes: inside
+    `torch.enable_grad()` the closure zeroes the gradients, backpropagates and returns the loss; outside it only
+    returns the loss (of the same batch). It may write the weights, if it puts them back, and its numbers in
+    `chain.param_groups`. What it leaves in `p.grad` is what the stages see. To scale the step by what it
+    found, add a stage that sets `rate_scale`.
+    """
+
+    name = "once"
+    batch_norm_statistics: str = "first"  # which calls of the closure update the running statistics: first | all
+    needs_closure: bool = False
+
+    def gradients(self, chain: Chain, closure: Closure | None) -> Any:
+        """Leave the gradients in `p.grad`; return the loss at the weights (None without a closure)."""
+        if closure is None:
+            return None
+        with torch.enable_grad():
+            return closure()
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Tensor) and not isinstance(value, bool)
+
+
+def check(key: str, value: Any, allowed: Allowed, like: Any = 0.0) -> None:
+    """Raise a ValueError of one line unless `value` is allowed: an interval as text, or a list of choices.
+
+    `like` is an example of a good value: where it is a sequence, `value` is one of the same length, checked by entry.
+    """
+    if not isinstance(allowed, str):
+        _check_choice(key, value, allowed)
+        return
+    entries: Sequence[Any] = [value]
+    if isinstance(like, tuple | list):
+        if not isinstance(value, tuple | list) or len(value) != len(like):
+            raise ValueError(f"{key}={value!r} is not allowed: give {len(like)} numbers in {allowed}")
+        entries = value
+    if not all(is_number(entry) and _inside(float(entry), allowed) for entry in entries):
+        raise ValueError(f"{key}={value!r} is not allowed: choose numbers in {allowed}")
+
+
+def _check_choice(key: str, value: Any, choices: Sequence[str]) -> None:
+    if value not in choices:
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ValueError(f"{key}={value!r} is not allowed: choose one of {', '.join(choices)}{hint}")
+
+
+def _inside(value: float, interval: str) -> bool:
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    below = value <= high if interval[-1] == "]" else value < high
+    return above and below

@@ -1,0 +1,56 @@
+"""What is done to a gradient before any moment sees it, and which tensors decay."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from optim.stages.base import Bucket, Ranges, Stage
+
+
+class centralize(Stage):
+    """Gradient centralisation (Yong et al. 2020, Eq. 1): g <- g - mean of g over all dimensions but the first.
+
+    Tensors of fewer than `min_ndim` dimensions are left alone, and so are those with one entry a slice, such
+    as a 1x1 depthwise kernel: centralised, their gradient would be zero for ever.
+    """
+
+    name = "centralize"
+
+    def __init__(self, min_ndim: int = 2) -> None:
+        super().__init__()
+        self.min_ndim = min_ndim
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        return [self._centre(u) for u in updates]
+
+    def _centre(self, u: Tensor) -> Tensor:
+        if u.ndim < max(self.min_ndim, 2) or u.numel() == u.shape[0]:
+            return u
+        return u - u.mean(dim=tuple(range(1, u.ndim)), keepdim=True)
+
+
+class normalize(Stage):
+    """SING's normalisation: g <- g / (||g||_2 + eps), the norm taken over each whole tensor."""
+
+    name = "normalize"
+    ranges: ClassVar[Ranges] = {"eps": "[0, inf)"}
+
+    def __init__(self, eps: float = 1e-8) -> None:
+        super().__init__(eps=eps)
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        norms = torch._foreach_norm(updates)
+        return list(torch._foreach_div(updates, torch._foreach_add(norms, bucket.scalar(self, "eps"))))
+
+
+class decay_matrices(Stage):
+    """Decays tensors of two and more dimensions only, so neither biases nor the scales of normalisations."""
+
+    name = "decay_matrices"
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        bucket.decay_scale = [float(p.ndim > 1) for p in bucket.params]
+        return updates

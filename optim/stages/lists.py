@@ -1,0 +1,41 @@
+"""List operations with one scalar a tensor, float or 0-d tensor, where torch's foreach functions have none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeGuard
+
+import torch
+from torch import Tensor
+
+from optim.stages.base import Scalar
+
+
+def add_(xs: list[Tensor], ys: list[Tensor], scalars: Sequence[Scalar]) -> None:
+    """x += scalar * y, in place, tensor by tensor; without a temporary where all scalars are one float."""
+    if _floats(scalars) and all(scalar == scalars[0] for scalar in scalars):
+        torch._foreach_add_(xs, ys, alpha=scalars[0])
+    else:
+        torch._foreach_add_(xs, [y * scalar for y, scalar in zip(ys, scalars, strict=True)])
+
+
+def add_product_(xs: list[Tensor], ys: list[Tensor], zs: list[Tensor], scalars: Sequence[Scalar]) -> None:
+    """x += scalar * y * z, in place, tensor by tensor."""
+    if _floats(scalars):
+        torch._foreach_addcmul_(xs, ys, zs, scalars)
+    else:
+        for x, y, z, scalar in zip(xs, ys, zs, scalars, strict=True):
+            x.add_(y * z * scalar)
+
+
+def multiply_(xs: list[Tensor], scalars: Sequence[Scalar]) -> None:
+    """x *= scalar, in place, tensor by tensor; nothing is done where all scalars are the float one."""
+    if not _floats(scalars):
+        for x, scalar in zip(xs, scalars, strict=True):
+            x.mul_(scalar)
+    elif any(scalar != 1.0 for scalar in scalars):
+        torch._foreach_mul_(xs, scalars)
+
+
+def _floats(scalars: Sequence[Scalar]) -> TypeGuard[Sequence[float]]:
+    return all(isinstance(scalar, float) for scalar in scalars)
