@@ -1,0 +1,1 @@
+"""One probe a file; its name here is its name in `probe=...`."""
