@@ -7,24 +7,10 @@ net of the same paper (Section 4.2), shortcut option A (subsampled identity, zer
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-def conv_bn(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False
-) -> list[nn.Module]:
-    """Return a "same"-padded convolution and its batch norm, in order."""
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=bias)
-    return [conv, nn.BatchNorm2d(outputs)]
-
-
-def projection(inputs: int, outputs: int, stride: int) -> nn.Module:
-    """Return option B's shortcut: the identity where shapes agree, else a 1x1 convolution with batch norm."""
-    if stride == 1 and inputs == outputs:
-        return nn.Identity()
-    return nn.Sequential(*conv_bn(inputs, outputs, 1, stride))
+from models.blocks import FOUR, Classifier, Residual, conv_bn, projection
 
 
 class SubsamplePad(nn.Module):
@@ -37,17 +23,6 @@ class SubsamplePad(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         low = self.extra // 2
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, low, self.extra - low))
-
-
-class Residual(nn.Module):
-    """relu(body(x) + shortcut(x))."""
-
-    def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
-        super().__init__()
-        self.body, self.shortcut = body, shortcut
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.body(x) + self.shortcut(x))
 
 
 class BasicBlock(Residual):
@@ -78,19 +53,6 @@ class Bottleneck(Residual):
         super().__init__(body, projection(inputs, outputs, stride))
 
 
-class Classifier(nn.Module):
-    """Stem, stages, global average pooling (the original's 4x4 or 8x8 pooling at 32 pixels), one linear layer."""
-
-    def __init__(self, stem: nn.Module, stages: nn.Module, width: int, num_classes: int) -> None:
-        super().__init__()
-        self.stem, self.stages, self.head = stem, stages, nn.Linear(width, num_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: [B, C, H, W]; returns logits [B, num_classes]."""
-        features = self.stages(self.stem(x))
-        return self.head(torch.flatten(F.adaptive_avg_pool2d(features, 1), 1))
-
-
 def _resnet(
     block: type[BasicBlock] | type[Bottleneck],
     depths: Sequence[int],
@@ -108,9 +70,6 @@ def _resnet(
             blocks.append(block(inputs, width, stride, **block_options))
             inputs = width * block.expansion
     return Classifier(stem, nn.Sequential(*blocks), inputs, num_classes)
-
-
-FOUR = (64, 128, 256, 512)
 
 
 def resnet18(num_classes: int, in_channels: int = 3) -> Classifier:

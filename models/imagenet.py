@@ -1,0 +1,110 @@
+"""The ImageNet forms, by torchvision and timm. Both take seconds to import, so they are imported when built."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class BlurConv(nn.Module):
+    """A strided convolution behind a 3x3 binomial blur of each channel (Zhang 2019): FFCV's BlurPool.
+
+    The blur has no parameters and stride 1; the convolution keeps its stride.
+    """
+
+    blur: Tensor
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+        line = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("blur", torch.outer(line, line).repeat(conv.in_channels, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.conv2d(x, self.blur, padding=1, groups=len(self.blur)))
+
+
+def apply_blurpool(net: nn.Module) -> nn.Module:
+    """Blur before every strided convolution of 16 input channels or more, in place: all but the stem's."""
+    strided = {
+        name: conv
+        for name, conv in net.named_modules()
+        if isinstance(conv, nn.Conv2d) and max(conv.stride) > 1 and conv.in_channels >= 16
+    }
+    for name, conv in strided.items():
+        parent, _, attribute = name.rpartition(".")
+        setattr(net.get_submodule(parent), attribute, BlurConv(conv))
+    return net
+
+
+def _torchvision(name: str, num_classes: int, in_channels: int, **keywords: Any) -> nn.Module:
+    from torchvision import models
+
+    net = getattr(models, name)(num_classes=num_classes, **keywords)
+    return net if in_channels == 3 else _restemmed(net, in_channels)
+
+
+def _restemmed(net: nn.Module, in_channels: int) -> nn.Module:
+    """Replace the first convolution by one for another number of channels, drawn as torchvision draws it."""
+    name, conv = next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d))
+    stem = nn.Conv2d(in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, bias=False)
+    nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
+    parent, _, attribute = name.rpartition(".")
+    setattr(net.get_submodule(parent), attribute, stem)
+    return net
+
+
+def _resnet(name: str, num_classes: int, in_channels: int, blurpool: bool) -> nn.Module:
+    net = _torchvision(name, num_classes, in_channels)
+    return apply_blurpool(net) if blurpool else net
+
+
+def resnet18(num_classes: int, in_channels: int = 3, blurpool: bool = False) -> nn.Module:
+    """torchvision's ResNet18: 11,689,512 parameters for 1,000 classes."""
+    return _resnet("resnet18", num_classes, in_channels, blurpool)
+
+
+def resnet34(num_classes: int, in_channels: int = 3, blurpool: bool = False) -> nn.Module:
+    """torchvision's ResNet34: 21,797,672 parameters for 1,000 classes."""
+    return _resnet("resnet34", num_classes, in_channels, blurpool)
+
+
+def resnet50(num_classes: int, in_channels: int = 3, blurpool: bool = False) -> nn.Module:
+    """torchvision's ResNet50: 25,557,032 parameters for 1,000 classes."""
+    return _resnet("resnet50", num_classes, in_channels, blurpool)
+
+
+def resnet101(num_classes: int, in_channels: int = 3, blurpool: bool = False) -> nn.Module:
+    """torchvision's ResNet101: 44,549,160 parameters for 1,000 classes."""
+    return _resnet("resnet101", num_classes, in_channels, blurpool)
+
+
+def mobilenetv2(num_classes: int, in_channels: int = 3, dropout: float = 0.2) -> nn.Module:
+    """torchvision's MobileNetV2: 3,504,872 parameters for 1,000 classes."""
+    return _torchvision("mobilenet_v2", num_classes, in_channels, dropout=dropout)
+
+
+def timm(
+    name: str, num_classes: int, in_channels: int = 3, image_size: int = 224, args: Mapping[str, Any] | None = None
+) -> nn.Module:
+    """Any network of timm, with fresh weights: `model=timm model.name=convnext_tiny model.args={drop_path_rate: 0.1}`.
+
+    A network with a fixed input size (ViT, Swin, ...) is built for `image_size` pixels. Raises ValueError, one line,
+    for a name that timm does not know and for arguments that the network does not take.
+    """
+    import timm as library
+
+    if not library.is_model(name):
+        close = get_close_matches(name, library.list_models(), n=1, cutoff=0.0)
+        raise ValueError(f"model.name: timm knows no {name!r}; nearest: {close[0]}")
+    keywords = {"num_classes": num_classes, "in_chans": in_channels, **(args or {})}
+    config = library.get_pretrained_cfg(name)
+    if config is not None and config.fixed_input_size:
+        keywords.setdefault("img_size", image_size)
+    try:
+        return library.create_model(name, pretrained=False, **keywords)
+    except (TypeError, AssertionError) as error:
+        raise ValueError(f"model.args: timm's {name} cannot be built with {keywords}: {error}") from error

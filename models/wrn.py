@@ -1,0 +1,68 @@
+"""WRN-34-10 (Zagoruyko & Komodakis 2016) as the CIFAR-10 adversarial challenge builds it (Madry et al. 2018).
+
+Pre-activation blocks, LeakyReLU of slope 0.1, and shortcuts without parameters: average pooling and channels of zeros.
+Torch's default initialisation, where that code draws normal weights of variance 2 / (kernel area x outputs).
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.blocks import Classifier
+
+SLOPE = 0.1
+
+
+class PoolPad(nn.Module):
+    """Average over stride x stride pixels, and new channels of zeros on both sides."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.stride, self.low = stride, (outputs - inputs) // 2
+        self.high = outputs - inputs - self.low
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride > 1:
+            x = F.avg_pool2d(x, self.stride, ceil_mode=True)
+        return F.pad(x, (0, 0, 0, 0, self.low, self.high))
+
+
+class WideBlock(nn.Module):
+    """norm, activation, 3x3, norm, activation, 3x3; the net's first shortcut leaves after the activation."""
+
+    def __init__(self, inputs: int, width: int, stride: int, first: bool) -> None:
+        super().__init__()
+        self.first = first
+        self.activate = _activation(inputs)
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False),
+            _activation(width),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+        )
+        self.shortcut = PoolPad(inputs, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        active = self.activate(x)
+        return self.body(active) + self.shortcut(active if self.first else x)
+
+
+def _activation(channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.BatchNorm2d(channels), nn.LeakyReLU(SLOPE))
+
+
+def wrn_34_10(num_classes: int, in_channels: int = 3, depth: int = 34, factor: int = 10) -> Classifier:
+    """Wide residual network: 45,901,914 parameters at depth 34, factor 10, 10 classes.
+
+    Raises ValueError for a depth that is not 6n + 4.
+    """
+    if depth < 10 or depth % 6 != 4:
+        raise ValueError(f"model.depth: {depth} is not 6 n + 4 for a positive n, e.g. 16, 28, 34")
+    blocks: list[nn.Module] = []
+    inputs = 16
+    for stage in range(3):
+        width = 16 * factor * 2**stage
+        for index in range((depth - 4) // 6):
+            stride = 2 if stage and not index else 1
+            blocks.append(WideBlock(inputs, width, stride, first=not blocks))
+            inputs = width
+    stem = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
+    return Classifier(stem, nn.Sequential(*blocks, _activation(inputs)), inputs, num_classes)
