@@ -59,9 +59,7 @@ def _check_type(knob: str, value: Any, default: Any) -> None:
 
 def _check_range(knob: str, value: Any, allowed: Any) -> None:
     if isinstance(allowed, list):
-        raise Mistake(
-            f"{knob}: {value!r} is not one of {', '.join(map(str, allowed))}{nearest(value, allowed)}"
-        )
+        raise Mistake(f"{knob}: {value!r} is not one of {', '.join(map(str, allowed))}{nearest(value, allowed)}")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Mistake(f"{knob}: {value!r} is not a number; allowed: {allowed}")
     if not in_interval(value, allowed):

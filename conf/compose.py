@@ -81,9 +81,7 @@ def _plugin_keywords(overrides: list[str]) -> list[str]:
 
 def _composed(words: list[str]) -> tuple[DictConfig, dict[str, Any]]:
     # Keys below a group are forced in, so that validate, which knows what exists, words the mistake.
-    forced = [
-        f"++{w.lstrip('+')}" if re.match(r"\+*\w+\.", w) and not w.startswith("hydra.") else w for w in words
-    ]
+    forced = [f"++{w.lstrip('+')}" if re.match(r"\+*\w+\.", w) and not w.startswith("hydra.") else w for w in words]
     try:
         with initialize_config_dir(str(groups.ROOT), version_base="1.3"):
             config = hydra_compose("train", forced, return_hydra_config=True)
@@ -105,9 +103,7 @@ def _worded(error: BaseException) -> Mistake:
     if stray:
         known = Schema.__dataclass_fields__
         where = [
-            f"conf/{p.parent.name}/{p.name}"
-            for p in _overlays()
-            if re.search(rf"(?m)^{stray[1]}\s*:", p.read_text())
+            f"conf/{p.parent.name}/{p.name}" for p in _overlays() if re.search(rf"(?m)^{stray[1]}\s*:", p.read_text())
         ]
         place = f" in {where[0]}" if where else ""
         return Mistake(f"{stray[1]}: unknown key{place}{nearest(stray[1], known)}")
@@ -158,9 +154,7 @@ def _source_values(config: DictConfig) -> dict[str, Any]:
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
     if not OmegaConf.is_dict(node):
         return {prefix: node}
-    return {
-        k: v for key in node for k, v in _flat(node[key], f"{prefix}.{key}" if prefix else str(key)).items()
-    }
+    return {k: v for key in node for k, v in _flat(node[key], f"{prefix}.{key}" if prefix else str(key)).items()}
 
 
 def _set_weakly(config: DictConfig, key: str, value: Any, explicit: set[str]) -> None:
@@ -171,9 +165,7 @@ def _set_weakly(config: DictConfig, key: str, value: Any, explicit: set[str]) ->
 def _reference_mode(config: DictConfig) -> None:
     """`mode=reference` turns every accelerator off."""
     if config.mode == "reference":
-        config.update(
-            {"precision": "fp32", "channels_last": False, "compile_model": False, "compile_optimizer": False}
-        )
+        config.update({"precision": "fp32", "channels_last": False, "compile_model": False, "compile_optimizer": False})
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
@@ -181,9 +173,7 @@ def _plain(config: DictConfig) -> dict[str, Any]:
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise _worded(error) from error
-    return json.loads(
-        json.dumps(plain)
-    )  # plain scalars only, or an error here rather than in the run's record
+    return json.loads(json.dumps(plain))  # plain scalars only, or an error here rather than in the run's record
 
 
 def _stripped(plain: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,4 @@ def nearest(word: object, options: Iterable[str]) -> str:
 def unknown(knob: str, word: object, options: Iterable[str]) -> Mistake:
     """Word the commonest mistake: a name that is not among those that exist."""
     names = sorted(str(option) for option in options)
-    return Mistake(
-        f"{knob}: unknown {word!r}; allowed: {', '.join(names) or 'nothing'}{nearest(word, names)}"
-    )
+    return Mistake(f"{knob}: unknown {word!r}; allowed: {', '.join(names) or 'nothing'}{nearest(word, names)}")

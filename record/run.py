@@ -26,7 +26,7 @@ class Run:
             state = run.load_checkpoint()        # None: from the start
             run.metrics.append({"epoch": 1, "loss": 0.7})
             run.save_checkpoint(state, step=100)
-            run.finish({"state": "done", "metrics": {...}, "weights_sha256": ...}, weights)
+            run.finish({"state": "done", "metrics": {...}}, weights)
 
     config: as composed. overrides: the command line that makes this run again. facts: what only torch knows
     (device, threads, gpu, ...); it is stored with the environment. Leaving the block by an exception without stop,
@@ -93,12 +93,13 @@ class Run:
     def finish(self, result: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Write result.json, last and atomically, and clean up as `keep` says. Returns what was written.
 
-        result: `state` (done or diverged), `metrics`, `weights_sha256` (record.checkpoint.weights_hash) and whatever
-        else the trainer knows; it may not use the names that are added here. weights: kept as weights.pt unless
-        `keep: none`.
+        result: `state` (done or diverged), `metrics` and whatever else the trainer knows; it may not use the names
+        that are added here. weights: kept as weights.pt unless `keep: none`; their SHA-256 is part of the result.
         """
         self._claim.check()
         keep = self.config.get("keep", "weights")
+        if weights is not None:
+            result = dict(result) | {"weights_sha256": checkpoint.weights_hash(weights)}
         if keep != "none" and weights is not None:
             checkpoint.save_weights(self.folder, weights)
         self.metrics.sync()

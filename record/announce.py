@@ -1,0 +1,26 @@
+"""Telling of a run that is finished, before anything heavy is imported."""
+
+import os
+from typing import Any
+
+from record.identity import run_folder
+from record.read import read_result
+
+
+def already_there(config: dict[str, Any]) -> bool:
+    """Tell, in one line, of a run that is finished; False, and nothing said, if it is not.
+
+    Completes `config` with the world size, which torchrun sets in the environment and which is part of the identity.
+    """
+    config["world_size"] = int(os.environ.get("WORLD_SIZE", "1"))
+    folder = run_folder(config["paths"]["store"], config)
+    result = read_result(folder)
+    if result is not None:
+        print(f"already there: {result['state']}  {headline(result['metrics'])}  {folder}")
+    return result is not None
+
+
+def headline(metrics: dict[str, Any]) -> str:
+    """Write the numbers of a result that a person looks at first."""
+    shown = [key for key in metrics if key.startswith("test_") and isinstance(metrics[key], float | int)]
+    return "  ".join(f"{key} {metrics[key]:.4g}" for key in shown)

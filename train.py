@@ -1,0 +1,304 @@
+"""Train one network with one optimizer: all that one run does, top to bottom.
+
+    python train.py optimizer=sing model=resnet18
+    python train.py --help
+
+Exit codes: 0 finished, diverged or already there; 1 a user's mistake; 70 a failure; 75 stopped, or claimed by another
+process: run the same command again.
+"""
+
+import sys
+from contextlib import nullcontext
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from conf import cli
+from conf.compose import compose
+from conf.errors import Mistake
+from record.announce import already_there
+from record.supervise import AGAIN, DONE, supervise
+
+if __name__ == "__main__":
+    CONFIG = cli.begin(sys.argv)
+    if CONFIG is not None and already_there(CONFIG):
+        sys.exit(DONE)
+
+import torch
+from torch import Tensor, nn
+
+import data
+import models
+import optim
+import probes
+from record import Claimed, Run, loggers
+from record.follower import Follower
+from training import assemble, norms, timing
+from training.budget import Clock
+from training.distribution import World
+from training.evaluation import evaluate, summed
+from training.outcome import crossing, outcome
+from training.precision import autocast, pick_device, set_kernels
+from training.progress import progress
+from training.schedule import Horizon
+from training.selection import Selection
+from training.state import load_state, state_of
+from training.stop import Diverged, Stopped, StopRequest
+from training.streams import Streams
+
+CHECK_EVERY = 16  # steps between looks that wait for a GPU or for other processes: finite loss, request to stop
+
+
+class Trainer:
+    """One run: its parts, its loop and its state."""
+
+    def __init__(self, config: dict[str, Any], world: World, device: torch.device) -> None:
+        """Build everything, the data last: they may take long to read.
+
+        Raises ValueError, TypeError, OSError or ImportError, one line, for what the user has to mend.
+        """
+        self.config, self.world, self.device = config, world, device
+        self.batch_size, self.precision = config["batch_size"], config["precision"]
+        self.streams = Streams(config["seed"])
+        loggers.check(config["logger"])
+        with self.streams.fork("initialisation"):
+            facts = {key: config["data"][key] for key in ("num_classes", "in_channels", "image_size")}
+            self.model = models.build(config["model"], **facts)
+        self.model.to(device)
+        if config["channels_last"]:
+            self.model.to(memory_format=torch.channels_last)
+        self.frozen = norms.freeze(self.model, config["freeze"])
+        self.optimizer, self.groups = optim.configure(
+            config["optimizer"], self.model, compile=config["compile_optimizer"]
+        )
+        self.schedule, self.budget = assemble.schedule(config["schedule"]), assemble.budget(config["budget"])
+        self.objective = assemble.objective(config)
+        self.data = data.load(config["data"], device=device, **assemble.place(config))
+        self.steps_per_epoch = -(-len(self.data.train) // self.batch_size)
+        self.step, self.ended_at, self.clock, self.loss = 0, 0, Clock(), torch.zeros(())
+        self.epoch_seconds: list[float] = []
+        self.step_seconds: list[float] = []  # of this process alone
+        self.reached: dict[str, Any] | None = None
+        self.selection = Selection(config["selection"], self.objective.primary, self.budget.timed)
+        self.meter = self.objective.meter()
+        world.join(device)
+        forward = world.wrap(self.model, device)
+        self.forward = torch.compile(forward) if config["compile_model"] else forward
+        self.compiles = config["compile_model"] or config["compile_optimizer"]
+        self.observer = probes.build(config["probe"], self.model, self.optimizer, self.streams.key("probes"))
+
+    def fit(self, run: Run | Follower, stop: StopRequest) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Train from the last checkpoint, or from the start, to the end of the budget.
+
+        Returns the result and the weights that it speaks of. Raises Stopped when `stop` was raised.
+        """
+        self.run, self.stop = run, stop
+        state = self.world.tell(run.load_checkpoint())
+        if state is not None:
+            load_state(self, state)
+            run.log(f"resumed at step {self.step}")
+        self.saved_at = timing.now()
+        shown = self.world.leads and self.config["progress"]
+        self.show = progress(shown, self.total_steps, self.step, self.batch_size)
+        self.mirrors = loggers.Mirrors(self.config["logger"] if self.world.leads else {}, run)
+        try:
+            while True:
+                if self.owes_end():
+                    self.end_epoch()
+                if self.over():
+                    return outcome(self, "done")
+                self.train_epoch()
+        except Diverged:
+            return outcome(self, "diverged")
+        finally:
+            self.show.close()
+            self.mirrors.close()
+
+    @property
+    def total_steps(self) -> int | None:
+        """The run's length; a timed budget has none before its first epoch is over."""
+        return self.budget.total_steps(self.steps_per_epoch, next(iter(self.epoch_seconds), None))
+
+    def over(self) -> bool:
+        amid = self.budget.timed and self.step % self.steps_per_epoch != 0  # a timed budget ends between epochs
+        return not amid and self.budget.over(self.step, self.total_steps, self.clock.seconds)
+
+    def owes_end(self) -> bool:
+        """Tell whether an epoch's last step is taken and its end is not; a checkpoint may lie between the two."""
+        return self.ended_at != self.step and (self.step % self.steps_per_epoch == 0 or self.over())
+
+    def train_epoch(self) -> None:
+        """Train from where the epoch stands to its end, or to the end of the run."""
+        epoch, position = divmod(self.step, self.steps_per_epoch)
+        order = torch.randperm(len(self.data.train), generator=self.streams.generator("order", epoch))
+        batches = order.split(self.batch_size)[position:]
+        if not self.budget.timed:
+            batches = batches[: self.total_steps - self.step]
+        shares, weights = zip(*map(self.world.share, batches), strict=True)
+        self.model.train()
+        self.clock.start()
+        augmented = self.data.train.batches(shares, self.streams.key("augmentation", epoch))
+        for (inputs, targets), weight in zip(augmented, weights, strict=True):
+            self.train_step(inputs, targets, weight)
+            self.step += 1
+            self.after_step()
+        self.clock.pause()
+
+    def train_step(self, inputs: Tensor, targets: Tensor, weight: float) -> None:
+        """Take one step of the optimizer, whatever number of evaluations it asks for."""
+        began, calls = timing.now(), 0
+        horizon = Horizon(self.steps_per_epoch, self.total_steps or 10**9)
+        rate = self.schedule.apply(self.optimizer, self.step, horizon)
+        moving_statistics = getattr(self.optimizer, "batch_norm_statistics", "first") == "all"
+
+        def closure() -> Tensor:
+            nonlocal calls
+            calls += 1
+            again = calls > 1  # the same batch once more: same masks, and nothing is counted twice
+            with (
+                self.streams.fork("dropout", self.step, self.world.rank, device=self.device),
+                norms.frozen_statistics(self.model, again and not moving_statistics),
+            ):
+                loss = self.batch_loss(inputs, targets, weight, counted=not again)
+            if not again:
+                with self.clock.standing():
+                    self.observer.gradients()
+            return loss
+
+        with self.clock.standing():
+            self.observer.begin(self.step, self.step // self.steps_per_epoch)
+        with self.clock.standing() if self.compiles and not self.step_seconds else nullcontext():
+            self.loss = self.optimizer.step(closure)
+        with self.clock.standing():
+            self.log_all(self.observer.end(rate))
+        self.step_seconds.append(timing.now() - began)
+
+    def batch_loss(self, inputs: Tensor, targets: Tensor, weight: float, counted: bool) -> Tensor:
+        """Return the mean loss of a batch; where gradients are enabled, leave its gradient in `p.grad`.
+
+        weight: makes the mean over the processes of their shares' losses the mean over the global batch.
+        """
+        if torch.is_grad_enabled():
+            self.optimizer.zero_grad()
+        total = torch.zeros((), device=self.device)
+        pieces = self.config["accumulation"]
+        for number, (x, y) in enumerate(zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True), start=1):
+            with assemble.synchronised(self.forward, number * len(x) >= len(inputs)):
+                outputs = self.outputs(x)
+                loss = self.objective.loss(outputs, y) * (weight * len(x) / len(inputs))
+                if torch.is_grad_enabled():
+                    loss.backward()
+            total += loss.detach()
+            if counted:
+                self.meter.update(outputs.detach(), y)
+        if torch.is_grad_enabled() and self.config["clip_norm"]:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config["clip_norm"])
+        return total
+
+    def after_step(self) -> None:
+        """Look whether to go on, and write a checkpoint when one is due."""
+        with self.clock.standing():
+            look = self.step % CHECK_EVERY == 0
+            if look or self.device.type == "cpu":
+                self.require_finite()
+                self.show.step(self.step, float(self.loss))
+            if (look or self.world.size == 1) and self.world.any(bool(self.stop), self.device):
+                self.save(required=True)
+                raise Stopped
+            self.save_when_due()
+
+    def require_finite(self) -> None:
+        if not self.world.all_finite(self.loss):
+            raise Diverged
+
+    def end_epoch(self) -> None:
+        """Let the optimizer look at the weights, evaluate, select and log: all off the clock."""
+        self.require_finite()
+        epoch = -(-self.step // self.steps_per_epoch)
+        if self.step % self.steps_per_epoch == 0:
+            getattr(self.optimizer, "epoch_end", lambda: None)()
+        self.epoch_seconds.append(self.clock.seconds - sum(self.epoch_seconds))
+        self.ended_at = self.step
+        row: dict[str, Any] = {"epoch": epoch, "step": self.step, "seconds": self.clock.seconds}
+        row |= {"lr": float(self.optimizer.param_groups[0]["lr"])} | summed("train", self.meter, self.world)
+        if self.over() or epoch % self.config["evaluate"]["every_epochs"] == 0:
+            row |= self.scores()
+        counts = not self.budget.timed or self.clock.seconds <= self.budget.seconds
+        self.selection.offer(row, counts, self.model)
+        self.reached = self.reached or crossing(self.config["target"], row)
+        self.log_all([{"kind": "epoch", **row}, *self.observer.epoch_end(epoch)])
+        self.show.row(row)
+        self.meter = self.objective.meter()
+        self.save_when_due()
+
+    def scores(self) -> dict[str, float]:
+        """Evaluate the current weights on the validation split, if there is one, and on the test split."""
+        splits = {"validation": self.data.validation, "test": self.data.test}
+        size = self.config["evaluate"]["batch_size"]
+        return evaluate(self.model, self.outputs, splits, self.objective, size, self.world)
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        with autocast(self.precision, self.device):
+            return self.forward(inputs).float()
+
+    def log_all(self, rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            self.run.metrics.append(row)
+            self.mirrors.log(row)
+
+    def save_when_due(self) -> None:
+        steps, minutes = (self.config["checkpoint"][key] for key in ("every_steps", "every_minutes"))
+        if (steps and self.step % steps == 0) or timing.now() - self.saved_at > 60 * minutes:
+            self.save()
+
+    def save(self, required: bool = False) -> None:
+        self.run.save_checkpoint(state_of(self), self.step, required=required)
+        self.saved_at = timing.now()
+
+
+def run(config: dict[str, Any], overrides: list[str]) -> int:
+    """Make the run that `config` describes, unless it is there already; returns the exit code.
+
+    Raises Mistake for what the user has to mend; nothing has been written then.
+    """
+    if already_there(config):
+        return DONE
+    world = World.from_environment()
+    try:
+        device = pick_device(config["device"], world.local_rank)
+        set_kernels(config["precision"], device, config["threads"])
+        trainer = Trainer(config, world, device)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        if config["traceback"]:
+            raise
+        raise Mistake(str(error)) from error
+    facts = {"device": device.type, "gpu": timing.gpu_name(device), "threads": torch.get_num_threads()}
+    stop = StopRequest()
+    try:
+        keeper = Run(config["paths"]["store"], config, overrides=overrides, facts=facts) if world.leads else Follower()
+        with keeper:
+            return supervise(keeper, lambda: trainer.fit(keeper, stop), (Stopped, KeyboardInterrupt))
+    except Claimed as error:
+        print(error)
+        return AGAIN
+    finally:
+        stop.forget()
+        world.leave()
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(_: DictConfig) -> int:
+    """Make one run of a multirun."""
+    overrides = list(HydraConfig.get().overrides.task)
+    return run(compose(overrides), overrides)
+
+
+if __name__ == "__main__":
+    if CONFIG is None:
+        from train import main as importable  # launchers that pickle by reference find it under this name
+
+        importable()
+    else:
+        sys.exit(cli.guarded(lambda: run(CONFIG, cli.overrides(sys.argv))))

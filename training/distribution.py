@@ -1,0 +1,89 @@
+"""One process or many. Every process sees the same global batches and takes its share of each."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's place among the run's processes; torchrun sets RANK, WORLD_SIZE and LOCAL_RANK."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @classmethod
+    def from_environment(cls) -> "World":
+        read = os.environ.get
+        return cls(int(read("RANK", "0")), int(read("WORLD_SIZE", "1")), int(read("LOCAL_RANK", "0")))
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def join(self, device: torch.device) -> None:
+        """Meet the other processes; nothing happens when there are none."""
+        if self.size > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+    def leave(self) -> None:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+    def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """Return the model whose backward pass averages gradients over the processes (torch's DDP)."""
+        if self.size == 1:
+            return model
+        ids = [device.index] if device.type == "cuda" else None
+        # Buffers are batch-norm statistics: each process keeps its own (bn: local); rank 0's are saved.
+        return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+
+    def share(self, batch: Tensor) -> tuple[Tensor, float]:
+        """Return this process's part of a global batch of positions, and the weight that makes the mean over the
+        processes of the weighted mean losses the mean over the global batch.
+
+        A process left without a sample (a last batch smaller than the world) computes the first one with weight 0.
+        """
+        part = torch.tensor_split(batch, self.size)[self.rank]
+        weight = len(part) * self.size / len(batch)
+        return (part if len(part) else batch[:1]), weight
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Add a tensor up over the processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Tell whether any process raises the flag: all processes get the same answer."""
+        return flag if self.size == 1 else bool(self.sum(torch.tensor(float(flag), device=device)))
+
+    def all_finite(self, tensor: Tensor) -> bool:
+        """Tell whether a scalar is finite on every process."""
+        return bool(self.sum(tensor.detach().clone()).isfinite())
+
+    def copy_buffers(self, model: nn.Module) -> None:
+        """Give every process rank 0's buffers: all evaluate with the statistics that are saved."""
+        if self.size > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, src=0)
+
+    def gathered(self, rows: list[Any]) -> list[Any]:
+        """Return the lists of all processes as one, in order of rank."""
+        if self.size == 1:
+            return rows
+        lists: list[Any] = [None] * self.size
+        dist.all_gather_object(lists, rows)
+        return [row for part in lists for row in part]
+
+    def tell(self, value: Any) -> Any:
+        """Give every process rank 0's value (an object that pickles)."""
+        box = [value]
+        if self.size > 1:
+            dist.broadcast_object_list(box, src=0)
+        return box[0]

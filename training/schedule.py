@@ -1,0 +1,111 @@
+"""Learning-rate schedules: pure functions of the step, so that a resume has nothing to restore."""
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from torch.optim import Optimizer
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """How long the run is: steps in an epoch, and in all."""
+
+    steps_per_epoch: int
+    total_steps: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A factor on every group's initial learning rate, after an optional linear warm-up from `warmup_start`."""
+
+    warmup_epochs: float = 0.0
+    warmup_fraction: float = 0.0
+    warmup_start: float = 0.0
+
+    def factor(self, step: int, horizon: Horizon) -> float:
+        """Return the factor at `step` (0 = the first)."""
+        warmup = self.warmup_steps(horizon)
+        if step < warmup:
+            return self.warmup_start + (1 - self.warmup_start) * (step + 1) / warmup
+        return self.main(step, warmup, horizon)
+
+    def warmup_steps(self, horizon: Horizon) -> int:
+        return round(self.warmup_epochs * horizon.steps_per_epoch + self.warmup_fraction * horizon.total_steps)
+
+    def main(self, step: int, warmup: int, horizon: Horizon) -> float:
+        """Return the factor after the warm-up; milestones count from the start of the run."""
+        raise NotImplementedError
+
+    def unfinished(self, horizon: Horizon) -> str | None:
+        """Say what of the schedule the run will never reach, if anything."""
+        return None
+
+    def apply(self, optimizer: Optimizer, step: int, horizon: Horizon) -> float:
+        """Set every group's learning rate for `step`; returns the first group's."""
+        factor = self.factor(step, horizon)
+        for group in optimizer.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+        return float(optimizer.param_groups[0]["lr"])
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    def main(self, step: int, warmup: int, horizon: Horizon) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class _ToTheEnd(Schedule):
+    """From 1 to `final` over what the warm-up leaves of the run, updated each step or each epoch."""
+
+    final: float = 0.0
+    per: str = "step"
+
+    def main(self, step: int, warmup: int, horizon: Horizon) -> float:
+        if self.per == "epoch":
+            step = max(warmup, step - step % horizon.steps_per_epoch)
+        progress = min(1.0, (step - warmup) / max(1, horizon.total_steps - warmup))
+        return self.final + (1 - self.final) * self.shape(progress)
+
+    def shape(self, progress: float) -> float:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Cosine(_ToTheEnd):
+    def shape(self, progress: float) -> float:
+        return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@dataclass(frozen=True)
+class Linear(_ToTheEnd):
+    def shape(self, progress: float) -> float:
+        return 1 - progress
+
+
+@dataclass(frozen=True)
+class Step(Schedule):
+    """Times `gamma` every `step_size` epochs (torch's StepLR, stepped at each epoch's end)."""
+
+    step_size: int = 25
+    gamma: float = 0.5
+
+    def main(self, step: int, warmup: int, horizon: Horizon) -> float:
+        return float(self.gamma ** (step // horizon.steps_per_epoch // self.step_size))
+
+
+@dataclass(frozen=True)
+class MultiStep(Schedule):
+    """Times `gamma` at each milestone, in epochs (torch's MultiStepLR)."""
+
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+
+    def main(self, step: int, warmup: int, horizon: Horizon) -> float:
+        return float(self.gamma ** bisect_right(sorted(self.milestones), step // horizon.steps_per_epoch))
+
+    def unfinished(self, horizon: Horizon) -> str | None:
+        epochs = math.ceil(horizon.total_steps / horizon.steps_per_epoch)
+        late = [milestone for milestone in self.milestones if milestone >= epochs]
+        return f"schedule.milestones: {late} lie behind the run's end at epoch {epochs}" if late else None

@@ -1,0 +1,31 @@
+"""All that an exact resume needs, as tensors, numbers and text; the random streams need nothing."""
+
+from typing import Any
+
+from training.budget import Clock
+
+COUNTERS = ("step", "ended_at", "epoch_seconds", "reached")
+
+
+def state_of(trainer: Any) -> dict[str, Any]:
+    """Return the state of a run at a step's end."""
+    return {
+        "model": trainer.model.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
+        "meter": {"sums": trainer.meter.sums, "scores": trainer.meter.scores},
+        "selection": trainer.selection.state(),
+        "clock": trainer.clock.seconds,
+        **{name: getattr(trainer, name) for name in COUNTERS},
+    }
+
+
+def load_state(trainer: Any, state: dict[str, Any]) -> None:
+    """Put a freshly built run back into a state."""
+    trainer.model.load_state_dict(state["model"])
+    trainer.optimizer.load_state_dict(state["optimizer"])
+    trainer.meter.sums.update({name: value.to(trainer.device) for name, value in state["meter"]["sums"].items()})
+    trainer.meter.scores.extend(tuple(part.to(trainer.device) for part in pair) for pair in state["meter"]["scores"])
+    trainer.selection.load_state(state["selection"])
+    trainer.clock = Clock(state["clock"])
+    for name in COUNTERS:
+        setattr(trainer, name, state[name])
