@@ -20,7 +20,7 @@ class Recipe:
 
     augment: keywords of data.augment.Augment. normalise: mean and std per channel, of images in [0, 1].
     validation: the fraction of the training set that is held out, by data.dataset.held_out with split_seed.
-    augment_validation: validation images get the training transform (AdamSRT's code), the same draw at every evaluation.
+    augment_validation: validation images are augmented too, as in AdamSRT's code; the same draws every time.
     """
 
     augment: Mapping[str, Any]

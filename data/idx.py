@@ -1,0 +1,114 @@
+"""Sets in MNIST's idx format: Fashion-MNIST (Xiao, Rasul and Vollgraf 2017, MIT licence)."""
+
+import gzip
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data import files, stand_ins
+from data.augment import PLAIN
+from data.dataset import Dataset, Place
+from data.memory import Arrays, Recipe, in_memory, labelled
+
+NORMALISE = {"mean": [0.2860], "std": [0.3530]}
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+HOW = (
+    "apt-get install dataset-fashion-mnist installs it, or data.download=true fetches it, or put "
+    "{train,t10k}-{images-idx3,labels-idx1}-ubyte, plain or .gz, there"
+)
+MD5 = {  # of the uncompressed files: the .gz of the site and of Debian differ in their headers
+    "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+    "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+    "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+    "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+}
+
+
+def fashion_mnist(
+    place: Place,
+    *,
+    augment: Mapping[str, Any] = PLAIN,
+    normalise: Mapping[str, Any] = NORMALISE,
+    validation: float = 0.0,
+    split_seed: int = 0,
+    augment_validation: bool = False,
+    verify: bool = True,
+    download: bool = False,
+    stand_in: int = 0,
+) -> Dataset:
+    """Load 60,000 training and 10,000 test images, 28x28, grey, 10 classes.
+
+    Looked for in <root>/FashionMNIST/raw (torchvision's layout), then where Debian's package puts it.
+    """
+    folder = place.root / "FashionMNIST" / "raw"
+    if stand_in:
+        folder, verify = stand_ins.folder(place, "fashion_mnist", stand_in, write_stand_in), False
+    elif download:
+        files.download("fashion_mnist", "FashionMNIST", place.root)
+    elif _file(folder, "train-images-idx3-ubyte") is None and DEBIAN.is_dir():
+        folder = DEBIAN
+    train, test = (_part(folder, part, verify) for part in ("train", "t10k"))
+    recipe = Recipe(augment, normalise, validation, split_seed, augment_validation)
+    return in_memory(place, recipe, train, test, num_classes=10)
+
+
+def _part(folder: Path, part: str, verify: bool) -> Arrays:
+    images, labels = (
+        _read(folder, f"{part}-{kind}-ubyte", dimensions, verify)
+        for kind, dimensions in (("images-idx3", 3), ("labels-idx1", 1))
+    )
+    return labelled(images[:, None], labels, 10, f"{folder}/{part}-labels-idx1-ubyte")
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+
+
+def _read(folder: Path, name: str, dimensions: int, verify: bool) -> Tensor:
+    path = _file(folder, name)
+    if path is None:
+        raise files.missing("fashion_mnist", folder / name, HOW)
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, gzip.BadGzipFile, gzip.zlib.error) as error:
+        raise ValueError(f"{path}: not a whole gzip file: {error}") from error
+    if verify:
+        files.check_digest(str(path), hashlib.md5(content).hexdigest(), MD5[name])
+    return parse(content, dimensions, path)
+
+
+def parse(content: bytes, dimensions: int, path: Path) -> Tensor:
+    """Read an idx file of bytes: magic 0x800 + dimensions, each size as big-endian int32, then the values.
+
+    Raises ValueError naming the file if it is anything else, or too short, or too long.
+    """
+    header = np.frombuffer(content[: 4 * (1 + dimensions)].ljust(4 * (1 + dimensions), b"\0"), ">i4")
+    if header[0] != 0x800 + dimensions:
+        raise ValueError(f"{path}: not an idx file of {dimensions} dimensions of bytes (magic {header[0]})")
+    shape = tuple(int(size) for size in header[1:])
+    expected = header.nbytes + int(np.prod(shape, dtype=object))
+    if len(content) != expected:
+        raise ValueError(
+            f"{path}: {len(content)} bytes where its header {shape} asks for {expected}: truncated or damaged"
+        )
+    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=header.nbytes).reshape(shape).copy())
+
+
+def write(path: Path, values: NDArray[np.uint8]) -> None:
+    """Write bytes of any shape as an idx file."""
+    path.write_bytes(np.array([0x800 + values.ndim, *values.shape], ">i4").tobytes() + values.tobytes())
+
+
+def write_stand_in(folder: Path, size: int) -> None:
+    """Write made-up idx files with `size` training images."""
+    for key, (part, count) in enumerate((("train", size), ("t10k", stand_ins.test_size(size)))):
+        labels = stand_ins.classes(count, 10)
+        images = stand_ins.of_class(labels, 10, 28, 1, key=key)
+        write(folder / f"{part}-images-idx3-ubyte", images[..., 0])
+        write(folder / f"{part}-labels-idx1-ubyte", labels.astype(np.uint8))
