@@ -1,0 +1,244 @@
+"""Table files: one YAML that says both which runs a table needs and how it is laid out. Torch-free.
+
+    title: Top-1 test accuracy at the wall-clock time of 250 SGD epochs
+    published: {paper: rmsgd, table: 1a}      # rows of published/results.csv; may be absent
+    protocol: rmsgd_cifar_wallclock           # as on the command line of train.py
+    tuned: rmsgd
+    seeds: [0, 1, 2, 3, 4]
+    rows: {data: [cifar10, cifar100], model: [resnet18, resnet34]}      # a product, the first key slowest
+    columns:                                                            # or a list of products: their union
+      - {optimizer: [sgd, adam]}
+      - {optimizer: sing, optimizer.denominator: [softplus, eps], published: {setting: denominator eps}}
+    exclude: [{data: cifar100, optimizer: adam}]
+    metric: test_top1
+    show: mean_std              # mean_std | mean_ci | tuned (a table of hyper-parameters: no runs)
+    highlight: best_within_std  # best_within_std | none
+
+Every key of a row or column is an override of train.py (`data`, `optimizer.lr`, `budget.epochs`, `protocol`, ...),
+except `metric` (may stand in an axis), `seeds` (of these cells), `label` (printed instead of the values), `published`
+(corrects the look-up: optimizer, setting, ...) and, where show is tuned, `name` (of a hyper-parameter). A value that is
+itself a list is written as a list in a list. `overrides` holds further overrides of all cells, `note` a sentence printed
+with the table, `recreation` why it is never compared with published numbers as if it were the same experiment.
+"""
+
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from conf.errors import Mistake, unknown
+from papers.published import Published, find
+
+ROOT = Path(__file__).parent / "tables"
+METRICS: dict[str, dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "metrics.yaml").read_text())
+CHOICES = {"show": ("mean_std", "mean_ci", "tuned"), "highlight": ("best_within_std", "none")}
+DEFAULTS: dict[str, Any] = {
+    "title": None, "rows": None, "columns": None, "metric": None, "seeds": [0, 1, 2, 3, 4], "published": {},
+    "protocol": None, "tuned": None, "overrides": {}, "exclude": [], "show": "mean_std", "highlight": "best_within_std",
+    "note": "", "recreation": "",
+}  # fmt: skip
+ABOUT = ("label", "published", "seeds")  # words of an axis entry that describe it and are no coordinates
+NOT_OVERRIDES = (*ABOUT, "metric", "name")
+SCALES = ("paper", "cpu", "smoke")
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: where it stands, what makes its runs, and which number it shows.
+
+    row, column: coordinates in order (`data`, `model`, `optimizer`, `optimizer.lr`, `metric`, ...).
+    overrides: of train.py, without the seed. published: what the look-up of the published number is told.
+    """
+
+    row: Entry
+    column: Entry
+    overrides: tuple[str, ...]
+    seeds: tuple[int, ...]
+    metric: str
+    row_label: str
+    column_label: str
+    published: Entry = field(default_factory=dict)
+
+    @property
+    def coordinates(self) -> Entry:
+        return self.row | self.column
+
+    @property
+    def task(self) -> tuple[str, ...]:
+        """What the cells that compete with each other share: all but the coordinates on the optimizer's own axis."""
+        own, other = (self.row, self.column) if "optimizer" in self.row else (self.column, self.row)
+        if "optimizer" not in own:
+            return ()
+        label = self.column_label if own is self.row else self.row_label
+        fixed = {key: value for key, value in own.items() if key.split(".")[0] not in ("optimizer", "name", "metric")}
+        return (label, *(str(value) for value in (other | fixed).values()), self.metric)
+
+    def runs(self) -> list[list[str]]:
+        """Return the overrides of each run, one per seed."""
+        return [[*self.overrides, f"seed={seed}"] for seed in self.seeds]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table file, checked. `name` is its file name without the ending."""
+
+    name: str
+    spec: Entry
+
+    @property
+    def title(self) -> str:
+        return str(self.spec["title"])
+
+    @property
+    def has_runs(self) -> bool:
+        return self.spec["show"] != "tuned"
+
+    def cells(self, scale: str = "paper") -> list[Cell]:
+        """Expand rows x columns, in order of layout.
+
+        scale: `cpu` maps every cell onto smaller data and nets; `smoke` also cuts every axis to its first and last
+        value and the seeds to two. Raises Mistake for an unknown scale and for a table without any cell.
+        """
+        if scale not in SCALES:
+            raise unknown("scale", scale, SCALES)
+        small = scale == "smoke"
+        rows, columns = (self._axis(axis, small) for axis in ("rows", "columns"))
+        cells = [self._cell(row, column, scale) for row, column in product(rows, columns) if self._wanted(row, column)]
+        if not cells:
+            raise Mistake(f"table {self.name}: no cell is left; see rows, columns and exclude")
+        return cells
+
+    def published(self, cell: Cell) -> Published | None:
+        """Return the published number of a cell, None where the source gives none.
+
+        Raises Mistake when several published numbers fit: `published: {setting: ...}` in the axis tells them apart.
+        """
+        if not self.spec["published"]:
+            return None
+        place = cell.coordinates
+        keys = {"dataset": place.get("data"), "model": place.get("model"), "optimizer": place.get("optimizer")}
+        wanted = keys | {"metric": cell.metric} | self.spec["published"] | cell.published
+        return find(f"table {self.name}", {key: value for key, value in wanted.items() if value is not None})
+
+    def _axis(self, axis: str, small: bool) -> list[Entry]:
+        blocks = self.spec[axis] if isinstance(self.spec[axis], list) else [self.spec[axis]]
+        return [entry for block in (_ends(blocks) if small else blocks) for entry in _expanded(block, small)]
+
+    def _wanted(self, row: Entry, column: Entry) -> bool:
+        place = row | column
+        return not any(all(place.get(key) == value for key, value in entry.items()) for entry in self.spec["exclude"])
+
+    def _cell(self, row: Entry, column: Entry, scale: str) -> Cell:
+        spec, place = self.spec, row | column
+        seeds = [int(seed) for seed in place.get("seeds", spec["seeds"])]
+        root = {key: spec[key] for key in ("protocol", "tuned") if spec[key] is not None} | spec["overrides"]
+        values = root | {key: value for key, value in place.items() if key not in NOT_OVERRIDES}
+        words = [word(key, value) for key, value in values.items()]
+        return Cell(
+            row=_coordinates(row),
+            column=_coordinates(column),
+            overrides=(*words, *([f"scale={scale}"] if scale != "paper" else [])),
+            seeds=tuple(seeds[:2] if scale == "smoke" else seeds),
+            metric=str(place.get("metric", spec["metric"])),
+            row_label=_label(row),
+            column_label=_label(column),
+            published=row.get("published", {}) | column.get("published", {}),
+        )
+
+
+def names() -> list[str]:
+    """Return the names of the tables that come with the suite, in order."""
+    return sorted(path.stem for path in ROOT.glob("*.yaml"))
+
+
+def load(name: str | Path) -> Table:
+    """Read a table by its name (papers/tables/<name>.yaml) or path.
+
+    Raises Mistake, one line, for an unknown table, unknown or missing keys, and values that cannot be.
+    """
+    path = Path(name) if str(name).endswith((".yaml", ".yml")) else ROOT / f"{name}.yaml"
+    if not path.is_file():
+        raise unknown("table", name, names())
+    try:
+        spec = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise Mistake(f"table {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(spec, dict):
+        raise Mistake(f"table {path}: a table file is a mapping with a title, rows and columns")
+    return Table(path.stem, _checked(path.stem, spec))
+
+
+def word(key: str, value: Any) -> str:
+    """Write an override as Hydra's command line wants it."""
+    return f"{key}={_text(value)}"
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_text(entry)}" for key, entry in value.items()) + "}"
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _checked(name: str, spec: Entry) -> Entry:
+    where = f"table {name}"
+    for key in spec:
+        if key not in DEFAULTS:
+            raise unknown(where, key, DEFAULTS)
+    full = DEFAULTS | spec
+    for key in ("title", "rows", "columns"):
+        if not full[key]:
+            raise Mistake(f"{where}: {key} is missing")
+    for key, allowed in CHOICES.items():
+        if full[key] not in allowed:
+            raise unknown(f"{where}: {key}", full[key], allowed)
+    if full["published"] and "table" in full["published"]:
+        full["published"] = full["published"] | {"table": str(full["published"]["table"])}
+    _check_seeds(where, full["seeds"])
+    table = Table(name, full)
+    for cell in table.cells():
+        _check_seeds(where, list(cell.seeds))
+        if table.has_runs and cell.metric not in METRICS:
+            raise unknown(f"{where}: metric", cell.metric, METRICS)
+    return full
+
+
+def _check_seeds(where: str, seeds: Any) -> None:
+    if not isinstance(seeds, list) or not seeds or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
+        raise Mistake(f"{where}: seeds: {seeds!r} is not a list of whole numbers of at least 0")
+    if len(set(seeds)) != len(seeds):
+        raise Mistake(f"{where}: seeds: {seeds!r} holds a seed twice")
+
+
+def _ends(values: list[Any]) -> list[Any]:
+    return values if len(values) < 3 else [values[0], values[-1]]
+
+
+def _expanded(block: Entry, small: bool) -> list[Entry]:
+    """Expand one block: the product over its list-valued keys, each entry with the block's descriptions."""
+    about = {key: value for key, value in block.items() if key in ABOUT}
+    lists = {k: v if isinstance(v, list) else [v] for k, v in block.items() if k not in ABOUT}
+    chosen = [_ends(values) if small else values for values in lists.values()]
+    return [dict(zip(lists, values, strict=True)) | about for values in product(*chosen)]
+
+
+def _coordinates(entry: Entry) -> Entry:
+    return {key: value for key, value in entry.items() if key not in ABOUT}
+
+
+def _label(entry: Entry) -> str:
+    if "label" in entry:
+        return str(entry["label"])
+    shown = {key: value for key, value in _coordinates(entry).items() if key not in ("protocol", "tuned", "source")}
+    named = [
+        _text(v) if "." not in k else f"{k.rpartition('.')[2]}={_text(v)}" for k, v in shown.items() if k != "metric"
+    ]
+    return " ".join(
+        [*named, *([METRICS.get(shown["metric"], {}).get("short", shown["metric"])] if "metric" in shown else [])]
+    )
