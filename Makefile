@@ -1,0 +1,61 @@
+# `make` alone prints this list.
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+PY := $(VENV)/bin/python
+ARGS ?=
+TABLE ?= digits_demo
+.DEFAULT_GOAL := help
+.PHONY: help setup train test test-fast test-extras soak mutants lint smoke tables figures report rde benchmarks clean
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+# The lock is the only input: an environment newer than it is used as it is.
+$(VENV)/.ready: requirements.lock
+	@test -n "$(PYTHON)" || { echo "stepbench needs Python 3.11 to 3.13, and found none: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv
+	@$(PY) -m uv pip install --quiet --require-hashes -r requirements.lock
+	@touch $@
+
+setup: $(VENV)/.ready ## make .venv from requirements.lock
+
+train: setup ## one run: make train ARGS="optimizer=adamw data=fashion_mnist"
+	@$(PY) train.py $(if $(ARGS),$(ARGS),optimizer=sing model=resnet18)
+
+lint: setup ## ruff and mypy
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+
+test: lint ## lint and the whole test suite, under 15 minutes on 2 cores
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist worksteal -m "not soak and not extras and not gpu"
+
+test-extras: setup ## tests of the optional extras (installs them)
+	@$(PY) -m uv pip install --quiet --python $(PY) tensorboard "submitit>=1.5.4" "ray>=2.50" hydra-joblib-launcher scikit-posthocs
+	@$(PY) -m pytest -q -m extras
+
+soak: setup ## hours: every optimizer resumed everywhere, a hundred kills
+	@$(PY) -m pytest -q -m soak
+
+mutants: setup ## plant bugs in optim/ and see that the suite catches each
+	@$(PY) -m tests.optim.mutations
+
+smoke: setup ## run a few tables on made-up data in the real formats
+	@for table in rmsgd_1a adamsrt_2; do $(PY) -m sweep run $$table --scale smoke --jobs 2 || exit $$?; done
+
+tables: setup ## every table that the store can fill: CSV, Markdown, LaTeX, HTML
+	@$(PY) -m reports tables $(ARGS)
+
+figures: setup ## every figure that the store can fill, and the papers' analyses
+	@$(PY) -m reports figures $(ARGS)
+
+report: setup ## tables, figures and one HTML page in build/
+	@$(PY) -m reports report $(ARGS)
+
+benchmarks: setup ## speed, side by side with peers
+	@for name in optimizers input train; do $(PY) -m benchmarks.$$name || exit $$?; done
+
+clean: ## remove what can be made again: build/, caches (runs/ and datasets/ stay)
+	@rm -rf build .pytest_cache .ruff_cache .mypy_cache
