@@ -1,34 +1,19 @@
 """The observer's promises: nothing changes, nothing is done when nothing is due."""
 
+import copy
+import importlib
+import inspect
+import json
+import pkgutil
+from pathlib import Path
+
 import pytest
 import torch
-from torch import nn
+import yaml
 
+import optim
 import probes
-
-
-def net() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
-
-
-def train(model, optimizer, observer, steps=5, epoch=0):
-    """Train a few steps as the trainer does; returns all rows."""
-    rows, generator = [], torch.Generator().manual_seed(1)
-    for step in range(steps):
-        x, y = torch.randn(6, 1, 8, 8, generator=generator), torch.randint(3, (6,), generator=generator)
-        observer.begin(step, epoch)
-
-        def closure(x=x, y=y):
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(model(x.to(next(model.parameters()).dtype)), y)
-            loss.backward()
-            observer.gradients()
-            return loss
-
-        optimizer.step(closure)
-        rows += observer.end(optimizer.param_groups[0]["lr"])
-    return rows
+from tests.probes.nets import net, train
 
 
 def test_no_probes_no_rows():
@@ -44,7 +29,7 @@ def test_due_only_every_n_steps():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     rows = train(model, optimizer, probes.build({"norms": {"every": 2}}, model, optimizer, 0))
     assert [row["step"] for row in rows] == [0, 2, 4]
-    assert all(len(row["layers"]) == len(row["values"]["norm"]) == 6 for row in rows)
+    assert all(len(row["layers"]) == len(row["values"]["norm"]) == 8 for row in rows)
 
 
 def test_scalars_alone():
@@ -68,3 +53,59 @@ def test_mistakes_are_one_line(options, said):
     with pytest.raises(ValueError, match=said) as raised:
         probes.build(options, model, torch.optim.SGD(model.parameters(), lr=0.1), 0)
     assert "\n" not in str(raised.value)
+
+
+EVERY = {name: {"every": 1} for name in ("norms", "spherical", "cosine", "projection", "blocks")}
+ALL = EVERY | {"gradient": {"every": 2, "window": 2}, "ranks": {"linear": True}}
+
+
+@pytest.mark.parametrize("target", [torch.optim.SGD, torch.optim.AdamW, optim.SING])
+def test_probes_change_nothing(target):
+    """The same weights to the bit, and the global generator where it was."""
+    finals = []
+    for options in ({}, ALL):
+        model = net(torch.float32)
+        optimizer = target(model.parameters(), lr=0.01)
+        observer = probes.build(options, model, optimizer, 7)
+        rows = train(model, optimizer, observer) + observer.epoch_end(1)
+        assert {row["probe"] for row in rows} == set(options)
+        finals.append((list(model.state_dict().values()), torch.get_rng_state()))
+    assert all(map(torch.equal, finals[0][0], finals[1][0]))
+    assert torch.equal(finals[0][1], finals[1][1])
+
+
+def test_rows_are_plain_json():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    observer = probes.build(ALL, model, optimizer, 0)
+    rows = train(model, optimizer, observer) + observer.epoch_end(1)
+    assert json.loads(json.dumps(rows, allow_nan=False)) == rows
+
+
+def test_a_resumed_observer_goes_on_with_its_window():
+    def run(stop):
+        model = net()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        observer = probes.build({"gradient": {"every": 4, "window": 4}}, model, optimizer, 0)
+        rows = train(model, optimizer, observer, steps=stop)
+        resumed = probes.build({"gradient": {"every": 4, "window": 4}}, model, optimizer, 0)
+        resumed.load_state_dict(copy.deepcopy(observer.state_dict()))
+        return rows + train(model, optimizer, resumed, steps=8 - stop, first=stop)
+
+    assert run(2) == run(8)
+    assert any("noise" in row["values"] for row in run(2))
+
+
+def test_every_probe_has_its_yaml_and_takes_its_defaults():
+    folder = Path(probes.__file__).parent.parent / "conf" / "probe"
+    files = {path.stem: path for path in folder.glob("*.yaml") if path.stem != "none"}
+    assert set(files) == {module.name for module in pkgutil.iter_modules(probes.observers.__path__)}
+    model = net()
+    for name, path in files.items():
+        keywords = yaml.safe_load(path.read_text())[name]
+        target = getattr(importlib.import_module(f"probes.observers.{name}"), name.title())
+        own = inspect.signature(target).parameters
+        defaults = inspect.signature(probes.Probe).parameters if "options" in own else {}
+        wanted = {k: p.default for k, p in {**defaults, **own}.items() if k != "options"}
+        assert {k: tuple(v) if isinstance(v, list) else v for k, v in keywords.items()} == wanted
+        probes.build({name: keywords}, model, torch.optim.SGD(model.parameters(), lr=0.1), 0)

@@ -1,0 +1,24 @@
+"""Cosine of weight and gradient."""
+
+from __future__ import annotations
+
+import torch
+
+from probes.probe import Probe, Step, Values
+from probes.sphere import cosines, filters, scaled_cosine
+
+
+class Cosine(Probe):
+    """|cos(w, grad)| of each tensor (AdamP, Eq. 11 and Section C): rounding error for a scale-invariant weight.
+
+    `cosine` is of the whole tensor; `channel` and `layer` are sqrt(d) max |cos| over its filters, and of it whole,
+    which AdamP compares with delta.
+    """
+
+    def observe(self, step: Step) -> Values:
+        pairs = list(zip(step.before, step.gradients, strict=True))
+        return {
+            "cosine": torch.cat([cosines(filters(w, "layer"), filters(g, "layer")) for w, g in pairs]),
+            "channel": torch.stack([scaled_cosine(w, g, "channel") for w, g in pairs]),
+            "layer": torch.stack([scaled_cosine(w, g, "layer") for w, g in pairs]),
+        }

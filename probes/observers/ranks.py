@@ -1,0 +1,52 @@
+"""Low-rank structure of the layers, epoch by epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+import torch
+
+from probes.probe import Probe, Values, Watched
+
+
+class Ranks(Probe):
+    """EVBMF rank, stable rank s, condition, quality q of each kernel, and Q of the net (RMSGD, Eq. 1 to 5).
+
+    As `optim.evbmf.analyse` gives them; a kernel's are the means over its two unfoldings. Looks at the weights at
+    the end of every `every_epochs`-th epoch, never during one.
+    """
+
+    needs: ClassVar = frozenset[str]()
+
+    def __init__(
+        self,
+        every_epochs: int = 1,
+        linear: bool = False,
+        p: int = 1,
+        evbmf_scale: str = "official",
+        layers: Sequence[str] = ("*",),
+        per_layer: bool = True,
+    ) -> None:
+        """linear: also the weights of linear maps. p, evbmf_scale: see `optim.evbmf`."""
+        super().__init__(layers=layers, per_layer=per_layer)
+        self.every_epochs, self.linear, self.p, self.evbmf_scale = every_epochs, linear, p, evbmf_scale
+
+    def watches(self, tensors: Iterable[Watched]) -> list[Watched]:
+        found = super().watches(tensors)
+        return [w for w in found if w.parameter.ndim > 2 or self.linear]
+
+    def due(self, step: int) -> bool:
+        return False
+
+    def epoch_end(self, epoch: int, tensors: Sequence[Watched]) -> Values:
+        if epoch % self.every_epochs or not tensors:
+            return {}
+        from optim.evbmf import analyse, quality_of_net
+
+        spectra = [analyse(w.parameter, self.p, self.evbmf_scale) for w in tensors]
+        columns = zip(*spectra, strict=True)
+        per_layer = {name: torch.tensor(c) for name, c in zip(type(spectra[0])._fields, columns, strict=True)}
+        whole = quality_of_net(s.quality for s in spectra if math.isfinite(s.quality))
+        return per_layer | {"Q": torch.tensor(whole), "mean_stable_rank": per_layer["stable_rank"].mean()}

@@ -1,0 +1,134 @@
+"""AdamSRT's identities on real training steps, in float64."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import optim
+import probes
+from probes.probe import Watched
+from probes.scheme import division, table_rate
+from probes.sphere import cosines, effective_rate, filters, sphere
+from tests.probes.nets import INVARIANT, net, train
+
+TORCH = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.1),
+    "sgd_l2": lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=0.1),
+    "sgdm": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=1e-2),
+    "nesterov": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    "adam": lambda p: torch.optim.Adam(p, lr=1e-2, weight_decay=1e-2),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=1e-2, weight_decay=0.1),
+    "nadam": lambda p: torch.optim.NAdam(p, lr=1e-2),
+    "radam": lambda p: torch.optim.RAdam(p, lr=1e-2),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=1e-3),
+    "adagrad": lambda p: torch.optim.Adagrad(p, lr=1e-2),
+    "adafactor": lambda p: torch.optim.Adafactor(p, lr=1e-2),
+}
+OWN = {
+    name: lambda p, name=name: getattr(optim, name)(p, lr=1e-2)
+    for name in ("SING", "AdamP", "SGDP", "AdamS", "AdamSRT", "SGDMRT", "AdamG", "SGDG", "RMSGD", "AdaBelief", "SAM")
+    if hasattr(optim, name)
+}
+
+
+class Recorder(probes.Observer):
+    """Keeps the frozen steps as they are."""
+
+    def __init__(self, model, optimizer):
+        super().__init__({"recorder": probes.Probe(every=1)}, model, optimizer, 0)
+        self.steps = []
+
+    def _part(self, whole, watched, lr):
+        part = super()._part(whole, watched, lr)
+        for place, tensor in enumerate(part.tensors):
+            if tensor.name in INVARIANT:
+                moved = sphere(filters(part.before[place]), filters(part.after[place]))
+                kept = (tensor, moved, filters(part.after[place]).clone(), filters(part.gradients[place]))
+                self.steps.append(kept)
+        return part
+
+
+def steps_of(make, count=4):
+    model = net()
+    optimizer = make(model.parameters())
+    recorder = Recorder(model, optimizer)
+    train(model, optimizer, recorder, steps=count)
+    assert len(recorder.steps) == 2 * count
+    return optimizer, recorder.steps
+
+
+@pytest.mark.parametrize("name", [*TORCH, *OWN])
+def test_equations_12_and_13(name):
+    """The direction and radius after the step, rebuilt from eta^e c_perp, are those of the weights."""
+    _, steps = steps_of((TORCH | OWN)[name])
+    for _, moved, after, _ in steps:
+        assert (moved.size > 0).all()
+        assert torch.allclose(moved.next_direction, nn.functional.normalize(after), rtol=0, atol=1e-12)
+        assert torch.allclose(moved.radius_ratio, after.norm(dim=1) / moved.radius, rtol=1e-12, atol=0)
+        angle = 2 * torch.asin((nn.functional.normalize(after) - moved.direction).norm(dim=1) / 2)
+        assert torch.allclose(moved.angle, angle, rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize(("l2", "name"), [(0.0, "sgd"), (0.1, "sgd_l2")])
+def test_the_rate_of_sgd_is_table_1s(l2, name):
+    """eta / (r^2 (1 - eta lambda)), both from the gradient and from the division vector b = 1."""
+    optimizer, steps = steps_of(TORCH[name])
+    for watched, moved, _, gradients in steps:
+        wanted = 0.1 / (moved.radius**2 * (1 - 0.1 * l2))
+        assert torch.allclose(effective_rate(moved, gradients), wanted, rtol=1e-12, atol=0)
+        measured = table_rate(moved, 0.1, division(optimizer, watched, "channel"))
+        assert torch.allclose(measured, wanted, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("name", ["sgdm", "adam"])
+def test_equation_11_from_the_optimizers_own_buffers(name):
+    """eta^e of Table 1 times c_perp, made from a and b of the optimizer's state, is the measured step."""
+    model = net()
+    optimizer = TORCH[name](model.parameters())
+    recorder = Recorder(model, optimizer)
+    for step in range(4):
+        train(model, optimizer, recorder, steps=1, first=step)
+        for watched, moved, _, _ in recorder.steps[-2:]:
+            state = optimizer.state[watched.parameter]
+            scale = division(optimizer, watched, "channel").expand(len(moved.radius))
+            if name == "sgdm":
+                a, b = state["momentum_buffer"], torch.ones_like(watched.parameter)
+            else:
+                beta1, beta2, t = 0.9, 0.999, step + 1
+                a = state["exp_avg"] / (1 - beta1)
+                b = ((state["exp_avg_sq"] / (1 - beta2**t)).sqrt() + 1e-8) * (1 - beta1**t) / (1 - beta1)
+            c = moved.radius[:, None] * filters(a) / (filters(b) / scale[:, None])
+            tangent = c - (c * moved.direction).sum(1, keepdim=True) * moved.direction
+            rate = table_rate(moved, optimizer.param_groups[0]["lr"], scale)
+            assert torch.allclose(rate[:, None] * tangent, moved.effective, rtol=1e-10, atol=1e-14)
+
+
+def test_own_adam_has_torchs_division():
+    if not hasattr(optim, "AdamP"):
+        pytest.skip("AdamP is not there yet")
+    values = []
+    for target in (torch.optim.Adam, optim.AdamP):
+        model = net()
+        optimizer = target(model.parameters(), lr=1e-2)
+        train(model, optimizer, probes.build({}, model, optimizer, 0), steps=1)
+        values.append(division(optimizer, Watched("", model[0].weight, optimizer.param_groups[0]), "channel"))
+    assert torch.allclose(*values)
+
+
+def test_a_scheme_without_a_known_division_is_nan():
+    model = net()
+    optimizer = torch.optim.Adagrad(model.parameters(), lr=1e-2)
+    train(model, optimizer, probes.build({}, model, optimizer, 0), steps=1)
+    watched = Watched("", model[0].weight, optimizer.param_groups[0])
+    assert division(optimizer, watched, "channel") is None
+
+
+def test_a_step_through_the_origin_turns_by_more_than_a_right_angle():
+    before, after = torch.tensor([[1.0, 0.0]]), torch.tensor([[-1.0, 1.0]])
+    assert sphere(before, after).angle.item() == pytest.approx(0.75 * math.pi)
+
+
+def test_cosines_of_zeros_are_zero():
+    assert cosines(torch.zeros(2, 3), torch.ones(2, 3)).tolist() == [0.0, 0.0]
