@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 from conf import groups
 from conf.compose import compose, parse
 from conf.errors import Mistake
-from conf.validate import root_defaults
+from conf.validate import HIDDEN, root_defaults
 
-HANDED_TO_HYDRA = ("hydra_help", "version", "info", "shell_completion")
+HANDED_TO_HYDRA = ("hydra_help", "info", "shell_completion")
 
 
 def begin(argv: list[str]) -> dict[str, Any] | None:
@@ -77,7 +77,7 @@ def help_text() -> str:
     lines += [f"  {group:10} {', '.join(groups.options(group))}" for group in groups.GROUPS]
     lines += ["", "Keys and defaults (groups have keys of their own, e.g. optimizer.lr=0.1):"]
     for key, default in root_defaults().items():
-        if key not in (*groups.CHECKED, "sources", "replace", "notes", "protocol_name", "scale_name"):
+        if key not in (*groups.CHECKED, *HIDDEN):
             lines.append(f"  {key} = {default}")
     lines += ["", "--cfg job prints the composed configuration; -m optimizer=sgd,adamw seed=0,1 makes several runs."]
     return "\n".join(lines)

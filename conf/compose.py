@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from conf import groups, validate
 from conf.errors import Mistake, nearest
+from conf.fill import fill, other_choices, tuned
 from conf.schema import Schema
 
 ConfigStore.instance().store(name="schema", node=Schema)
@@ -32,15 +33,20 @@ def compose(overrides: list[str]) -> dict[str, Any]:
     words = [_listed(_plugged(word)) for word in _plugin_keywords(overrides)]
     given = parse(words)
     validate.command_line(given)
-    config, choices = _composed(words)
-    words, swapped = _rescaled(words, config, choices)
-    if swapped:
-        config, choices = _composed(words)
     explicit = {override.key_or_group for override in given}
-    _fill(config, choices, explicit)
-    _reference_mode(config)
+    config, choices = _composed(words)
+    values, notes = tuned(config, choices)
+    other = other_choices(config, choices, values, explicit)
+    if other:
+        kept = [word for word in words if word.partition("=")[0] not in other]
+        config, now = _composed([*kept, *(f"{group}={option}" for group, option in other.items())])
+    else:
+        now = choices
+    fill(config, now, values, explicit)
+    config.protocol_name, config.scale_name = choices["protocol"], choices["scale"]
+    config.notes = notes
     plain = _plain(config)
-    validate.composed(plain, choices)
+    validate.composed(plain, now)
     return _stripped(plain)
 
 
@@ -115,59 +121,6 @@ def _overlays() -> list[Any]:
     return [path for group in ("protocol", "scale") for path in sorted((groups.ROOT / group).glob("*.yaml"))]
 
 
-def _rescaled(words: list[str], config: DictConfig, choices: dict[str, Any]) -> tuple[list[str], bool]:
-    """Swap data sets and nets for the smaller ones that the scale names (`replace: {model: {resnet34: resnet20}}`)."""
-    swaps = {}
-    for group, table in config.replace.items():
-        smaller = table.get(choices[group], table.get("*"))
-        if smaller is not None and smaller != choices[group]:
-            swaps[group] = smaller
-    kept = [word for word in words if word.partition("=")[0] not in swaps]
-    return [*kept, *(f"{group}={option}" for group, option in swaps.items())], bool(swaps)
-
-
-def _fill(config: DictConfig, choices: dict[str, Any], explicit: set[str]) -> None:
-    """Put in what `source` and `tuned` say, except where the command line says otherwise."""
-    config.protocol_name, config.scale_name = choices["protocol"], choices["scale"]
-    for key, value in _source_values(config).items():
-        _set_weakly(config, key, value, explicit)
-    if config.tuned is None:
-        return
-    from conf.tuned import lookup
-
-    tuned = lookup(config.tuned, choices["data"], choices["model"], choices["optimizer"], config.source)
-    for key, value in tuned.values.items():
-        _set_weakly(config, key, value, explicit)
-    config.notes = {key: note for key, note in tuned.notes.items() if note}
-
-
-def _source_values(config: DictConfig) -> dict[str, Any]:
-    """Collect the `sources` blocks of the chosen yaml files for the chosen source: dotted key -> value."""
-    values: dict[str, Any] = {}
-    for prefix in ("data.", "model.", "optimizer.", ""):
-        node = OmegaConf.select(config, prefix.rstrip(".")) if prefix else config
-        block = (OmegaConf.select(node, "sources") or {}).get(config.source)
-        values |= {f"{prefix}{key}": value for key, value in _flat(block).items()} if block else {}
-    return values
-
-
-def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    if not OmegaConf.is_dict(node):
-        return {prefix: node}
-    return {k: v for key in node for k, v in _flat(node[key], f"{prefix}.{key}" if prefix else str(key)).items()}
-
-
-def _set_weakly(config: DictConfig, key: str, value: Any, explicit: set[str]) -> None:
-    if not any(key == name or key.startswith(f"{name}.") for name in explicit):
-        OmegaConf.update(config, key, value, force_add="." in key)
-
-
-def _reference_mode(config: DictConfig) -> None:
-    """`mode=reference` turns every accelerator off."""
-    if config.mode == "reference":
-        config.update({"precision": "fp32", "channels_last": False, "compile_model": False, "compile_optimizer": False})
-
-
 def _plain(config: DictConfig) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(config, resolve=True)
@@ -179,4 +132,4 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 def _stripped(plain: dict[str, Any]) -> dict[str, Any]:
     for group in groups.CHECKED:
         plain[group] = {k: v for k, v in plain[group].items() if k not in groups.RESERVED}
-    return {key: value for key, value in plain.items() if key not in ("sources", "replace")}
+    return {key: value for key, value in plain.items() if key not in validate.CONSUMED}

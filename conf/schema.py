@@ -73,7 +73,9 @@ class Schema:
 
     # What an overlay says to compose; gone from the composed configuration.
     sources: Any = field(default_factory=dict)
-    replace: Any = field(default_factory=dict)
+    replace: Any = field(default_factory=dict)  # {model: {resnet34: resnet20}}: choose the other instead
+    where_known: Any = field(default_factory=dict)  # {data.stand_in: 64}: set if the chosen option has the key
+    shrink_epochs: int = 0  # scale the epochs of budget and schedule down to so many
 
 
 RANGES: dict[str, Any] = {

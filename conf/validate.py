@@ -22,7 +22,8 @@ def _defaults(node: Any) -> dict[str, Any]:
     return {key: _defaults(value) if is_dataclass(value) else value for key, value in values.items()}
 
 
-HIDDEN = ("sources", "replace", "notes", "protocol_name", "scale_name")  # compose fills these in
+CONSUMED = ("sources", "replace", "where_known", "shrink_epochs")  # an overlay's word to compose
+HIDDEN = (*CONSUMED, "notes", "protocol_name", "scale_name")  # not for the command line
 
 
 def command_line(overrides: list[Override]) -> None:
@@ -69,7 +70,7 @@ def _root_value(key: str, value: Any, default: Any) -> None:
 def composed(config: dict[str, Any], choices: dict[str, Any]) -> None:
     """Check every value of a composed configuration, whatever file or override it came from."""
     for key, default in root_defaults().items():
-        if key in groups.CHECKED or key in ("sources", "replace", "notes"):
+        if key in groups.CHECKED or key in HIDDEN:
             continue
         for name, value, standard in _leaves(key, config[key], default):
             _root_value(name, value, standard)

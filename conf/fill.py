@@ -1,0 +1,97 @@
+"""What a composed configuration still lacks: a scale's smaller choices, `source`, `tuned`, consistency."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from conf import groups
+from conf.errors import Mistake
+
+Choices = dict[str, Any]
+ACCELERATORS = {"precision": "fp32", "channels_last": False, "compile_model": False, "compile_optimizer": False}
+
+
+def tuned(config: DictConfig, choices: Choices) -> tuple[dict[str, Any], dict[str, str]]:
+    """Look up what `tuned` says of the chosen data set, net and optimizer: values, and notes on some of them."""
+    if config.tuned is None:
+        return {}, {}
+    from conf.tuned import lookup
+
+    found = lookup(config.tuned, choices["data"], choices["model"], choices["optimizer"], config.source)
+    return found.values, {key: note for key, note in found.notes.items() if note}
+
+
+def other_choices(config: DictConfig, choices: Choices, values: dict[str, Any], explicit: set[str]) -> Choices:
+    """Return the options to choose instead: the scale's smaller data sets and nets, the schedule of `tuned` values.
+
+    A scale replaces what the command line chose, too (`replace: {model: {resnet34: resnet20, "*": resnet20}}`).
+    """
+    other = {key: value for key, value in values.items() if key in groups.GROUPS and key not in explicit}
+    for group, table in config.replace.items():
+        if choices[group] in table or "*" in table:
+            other[group] = table.get(choices[group], table.get("*"))
+    return {group: option for group, option in other.items() if option != choices[group]}
+
+
+def fill(config: DictConfig, choices: Choices, values: dict[str, Any], explicit: set[str]) -> None:
+    """Put values in, weakest first, each only where the command line is silent; then make the whole consistent."""
+    _drop_leftovers(config, choices, explicit)
+    for key, value in (_source_values(config) | values).items():
+        if key not in groups.GROUPS:
+            _set(config, key, value, explicit)
+    for key, value in (config.where_known or {}).items():
+        group, _, name = key.partition(".")
+        if name in groups.raw(group, str(choices[group])):
+            _set(config, key, value, explicit)
+    if config.shrink_epochs:
+        _shrink(config, config.shrink_epochs)
+    if config.mode == "reference":
+        for key, off in ACCELERATORS.items():
+            if key in explicit and config[key] != off:
+                raise Mistake(f"{key}: {config[key]!r} contradicts mode=reference, which turns every accelerator off")
+            config[key] = off
+
+
+def _set(config: DictConfig, key: str, value: Any, explicit: set[str]) -> None:
+    if not any(key == name or key.startswith(f"{name}.") for name in explicit - set(groups.GROUPS)):
+        OmegaConf.update(config, key, value, force_add="." in key)
+
+
+def _source_values(config: DictConfig) -> dict[str, Any]:
+    """Collect the `sources` blocks of the chosen yaml files for the chosen source: dotted key -> value."""
+    values: dict[str, Any] = {}
+    for prefix in ("data.", "model.", "optimizer.", ""):
+        node = OmegaConf.select(config, prefix.rstrip(".")) if prefix else config
+        block = (OmegaConf.select(node, "sources") or {}).get(config.source)
+        values |= {f"{prefix}{key}": value for key, value in _flat(block).items()} if block else {}
+    return values
+
+
+def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    if not OmegaConf.is_dict(node):
+        return {prefix: node}
+    return {k: v for key in node for k, v in _flat(node[key], f"{prefix}.{key}" if prefix else str(key)).items()}
+
+
+def _drop_leftovers(config: DictConfig, choices: Choices, explicit: set[str]) -> None:
+    """Forget what an overlay said of a schedule or a budget that something stronger has replaced."""
+    for group in ("schedule", "budget"):
+        known = groups.raw(group, choices[group])
+        others = {key for option in groups.options(group) for key in groups.raw(group, option)}
+        for key in [k for k in config[group] if k in others - known.keys() and f"{group}.{k}" not in explicit]:
+            with open_dict(config):
+                del config[group][key]
+
+
+def _shrink(config: DictConfig, epochs: int) -> None:
+    """Scale a run down to `epochs` epochs, the schedule's milestones along with it."""
+    if "epochs" not in config.budget or config.budget.epochs <= epochs:
+        return
+    ratio = epochs / config.budget.epochs
+    config.budget.epochs = epochs
+    schedule = config.schedule
+    if "milestones" in schedule:
+        schedule.milestones = [max(1, round(milestone * ratio)) for milestone in schedule.milestones]
+    if "step_size" in schedule:
+        schedule.step_size = max(1, round(schedule.step_size * ratio))
+    schedule.warmup_epochs = schedule.warmup_epochs * ratio
