@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 from optim.chain import Chain, Options
-from optim.stages import adam, centralize, decay_matrices, momentum, normalize
-from optim.stages.average import lookahead as averaged
+from optim.stages import adabelief, adafactor, adam, centralize, decay_matrices, normalize
+from optim.stages import lookahead as averaged
+from optim.stages import momentum as heavy_ball
 from optim.stages.base import Stage, check
 
 BASES: dict[str, Callable[..., Stage]] = {
     "adam": lambda betas, eps, denominator: adam(betas, eps, denominator=denominator),
-    "sgd": lambda betas, eps, denominator: momentum(betas[0]),
+    "sgd": lambda betas, eps, denominator: heavy_ball(betas[0]),
+    "adabelief": lambda betas, eps, denominator: adabelief(betas, eps**2, denominator),
+    "adafactor": lambda betas, eps, denominator: adafactor(denominator=denominator, scaled=False),
 }
 
 
@@ -23,6 +26,7 @@ class SING(Chain):
     phi and Gamma); the norm is that of the whole tensor. The base optimizer sees the result. Decay is decoupled and
     of matrices only. `denominator="softplus"`: softplus(sqrt(vhat)), sharpness 50, in the place of sqrt(vhat) + eps.
     `lookahead`: None, or (k, alpha); the authors' code has (5, 0.5). Over SGD, betas[0] is the momentum.
+    AdaBelief's eps is the square of this one, and Adafactor's rate is lr itself (Appendix C.1); neither has public code.
     """
 
     def __init__(
@@ -42,3 +46,37 @@ class SING(Chain):
         if lookahead is not None:
             stages.append(averaged(*lookahead))
         super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)
+
+
+class GC_SGD(Chain):
+    """SGD with gradient centralisation (Yong et al. 2020, Eq. 1): L2, then centred, then momentum (their code)."""
+
+    decay: ClassVar[str] = "coupled"
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 0.1,
+        momentum: float = 0.9,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        **options: Unpack[Options],
+    ) -> None:
+        stages = (centralize(), heavy_ball(momentum, dampening, nesterov))
+        super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)
+
+
+class GC_AdamW(Chain):
+    """AdamW over the centralised gradient (Yong et al. 2020, Eq. 1; their code with gc_loc=True)."""
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(params, (centralize(), adam(betas, eps)), lr=lr, weight_decay=weight_decay, **options)

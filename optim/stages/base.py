@@ -107,7 +107,7 @@ class Hyper:
     def check(self, group: Mapping[str, Any]) -> None:
         """Raise a ValueError of one line if a value of the group is out of range."""
         for key, allowed in self.ranges.items():
-            check(key, group[key], allowed, like=self.hyper[key])
+            check(key, group[key], allowed, like=self.hyper.get(key, 0.0))
 
 
 class Stage(Hyper):

@@ -36,14 +36,14 @@ class normalize(Stage):
     """SING's normalisation: g <- g / (||g||_2 + eps), the norm taken over each whole tensor."""
 
     name = "normalize"
-    ranges: ClassVar[Ranges] = {"eps": "[0, inf)"}
+    ranges: ClassVar[Ranges] = {"norm_eps": "[0, inf)"}
 
     def __init__(self, eps: float = 1e-8) -> None:
-        super().__init__(eps=eps)
+        super().__init__(norm_eps=eps)
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         norms = torch._foreach_norm(updates)
-        return list(torch._foreach_div(updates, torch._foreach_add(norms, bucket.scalar(self, "eps"))))
+        return list(torch._foreach_div(updates, torch._foreach_add(norms, bucket.scalar(self, "norm_eps"))))
 
 
 class decay_matrices(Stage):

@@ -19,6 +19,15 @@ def add_(xs: list[Tensor], ys: list[Tensor], scalars: Sequence[Scalar]) -> None:
         torch._foreach_add_(xs, [y * scalar for y, scalar in zip(ys, scalars, strict=True)])
 
 
+def add_scalar_(xs: list[Tensor], scalars: Sequence[Scalar]) -> None:
+    """x += scalar, in place, tensor by tensor."""
+    if _floats(scalars):
+        torch._foreach_add_(xs, scalars)
+    else:
+        for x, scalar in zip(xs, scalars, strict=True):
+            x.add_(scalar)
+
+
 def add_product_(xs: list[Tensor], ys: list[Tensor], zs: list[Tensor], scalars: Sequence[Scalar]) -> None:
     """x += scalar * y * z, in place, tensor by tensor."""
     if _floats(scalars):

@@ -1,4 +1,4 @@
-"""Running averages of the gradient: momentum and Adam's pair."""
+"""Running averages of the gradient: momentum, and Adam with its relatives."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from optim.stages.base import Bucket, Ranges, Stage
-from optim.stages.lists import add_, add_product_
+from optim.stages.base import Bucket, Ranges, Stage, check
+from optim.stages.lists import add_, add_product_, add_scalar_
+
+SHARPNESS = 50.0  # SING's softplus, in its authors' code
 
 
 class momentum(Stage):
-    """Heavy ball (torch.optim.SGD): b <- mu b + (1 - damping) g; the update is b, or g + mu b with Nesterov.
+    """Heavy ball (torch.optim.SGD): b <- mu b + (1 - dampening) g; the update is b, or g + mu b with Nesterov.
 
-    `first="gradient"` starts at b_1 = g_1 as torch does, `first="zero"` at b_0 = 0, so b_1 = (1 - damping) g_1
+    `first="gradient"` starts at b_1 = g_1 as torch does, `first="zero"` at b_0 = 0, so b_1 = (1 - dampening) g_1
     (SGDP, SGD-MRT).
     """
 
@@ -28,6 +30,7 @@ class momentum(Stage):
         self, momentum: float = 0.9, dampening: float = 0.0, nesterov: bool = False, first: str = "gradient"
     ) -> None:
         super().__init__(momentum=momentum, dampening=dampening, nesterov=nesterov)
+        check("first", first, ("gradient", "zero"))
         self.first = first
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -51,17 +54,12 @@ class momentum(Stage):
 class adam(Stage):
     """Adam (Kingma and Ba 2015, Algorithm 1): m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g^2, update mhat / D.
 
-    D = sqrt(vhat) + eps, or SING's softplus(sqrt(vhat)) with sharpness `beta_softplus` and no eps (`denominator`).
-    Nesterov puts b1 m + (1 - b1) g in the place of m (AdamP's authors).
+    D = sqrt(vhat) + eps, or softplus(sqrt(vhat)) with sharpness 50 and no eps (`denominator`; SING's authors).
+    Nesterov puts b1 m + (1 - b1) g in the place of m (AdamP's authors). `debias=False`: mhat = m, vhat = v.
     """
 
     name = "adam"
-    ranges: ClassVar[Ranges] = {
-        "betas": "[0, 1)",
-        "eps": "[0, inf)",
-        "denominator": ("eps", "softplus"),
-        "beta_softplus": "(0, inf)",
-    }
+    ranges: ClassVar[Ranges] = {"betas": "[0, 1)", "eps": "[0, inf)"}
 
     def __init__(
         self,
@@ -69,53 +67,158 @@ class adam(Stage):
         eps: float = 1e-8,
         nesterov: bool = False,
         denominator: str = "eps",
-        beta_softplus: float = 50.0,
+        debias: bool = True,
     ) -> None:
-        super().__init__(betas=betas, eps=eps, nesterov=nesterov, denominator=denominator, beta_softplus=beta_softplus)
+        super().__init__(betas=betas, eps=eps, nesterov=nesterov)
+        check("denominator", denominator, ("eps", "softplus"))
+        self.denominator = denominator
+        self.debias = debias
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         return {"exp_avg": torch.zeros_like(param), "exp_avg_sq": torch.zeros_like(param)}
 
     def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
-        return adam_scalars(hyper, step) | {"softplus": float(hyper["beta_softplus"])}
+        beta1, beta2 = (float(beta) for beta in hyper["betas"])
+        bias1, bias2 = (1 - beta1**step, 1 - beta2**step) if self.debias else (1.0, 1.0)
+        return {
+            "beta2": beta2,
+            "new1": 1 - beta1,
+            "new2": 1 - beta2,
+            **self.denominators(bias1, bias2, float(hyper["eps"])),
+        }
+
+    def denominators(self, bias1: float, bias2: float, eps: float) -> dict[str, float]:
+        """What m is divided by is `after` * f(`slope` * sqrt(v) + `shift`), where f is softplus or nothing."""
+        if self.denominator == "softplus":
+            return {"slope": 1 / math.sqrt(bias2), "shift": 0.0, "after": bias1}
+        return {"slope": bias1 / math.sqrt(bias2), "shift": eps * bias1, "after": 1.0}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         m, v = bucket.buffers(self, "exp_avg", "exp_avg_sq")
         torch._foreach_lerp_(m, updates, bucket.scalar(self, "new1"))
-        torch._foreach_mul_(v, bucket.scalar(self, "beta2"))
-        add_product_(v, updates, updates, bucket.scalar(self, "new2"))
-        ahead = m
+        self.second(bucket, m, v, updates)
         if bucket.options["nesterov"]:
-            ahead = list(torch._foreach_lerp(m, updates, bucket.scalar(self, "new1")))
-        return divide(self, bucket, ahead, v)
+            m = list(torch._foreach_lerp(m, updates, bucket.scalar(self, "new1")))
+        return self.divide(bucket, m, v)
+
+    def second(self, bucket: Bucket, m: list[Tensor], v: list[Tensor], g: list[Tensor]) -> None:
+        """v <- b2 v + (1 - b2) g^2, in place."""
+        torch._foreach_mul_(v, bucket.scalar(self, "beta2"))
+        add_product_(v, g, g, bucket.scalar(self, "new2"))
+
+    def divide(self, bucket: Bucket, m: list[Tensor], v: list[Tensor]) -> list[Tensor]:
+        """mhat / D; the bias correction of m is folded into the numbers of D."""
+        return list(torch._foreach_div(m, self.roots(bucket, v)))
+
+    def roots(self, bucket: Bucket, v: list[Tensor]) -> list[Tensor]:
+        """The denominators of m, one new tensor each."""
+        roots = list(torch._foreach_sqrt(v))
+        torch._foreach_mul_(roots, bucket.scalar(self, "slope"))
+        if self.denominator == "softplus":
+            roots = [softplus(root, SHARPNESS) for root in roots]
+            torch._foreach_mul_(roots, bucket.scalar(self, "after"))
+        else:
+            add_scalar_(roots, bucket.scalar(self, "shift"))
+        return roots
 
 
-def adam_scalars(hyper: Mapping[str, Any], step: int) -> dict[str, float]:
-    """The numbers of Adam's recursions and bias corrections at a step; needs `betas` and `eps`."""
-    beta1, beta2 = (float(beta) for beta in hyper["betas"])
-    bias1, bias2 = 1 - beta1**step, 1 - beta2**step
-    return {
-        "beta2": beta2,
-        "new1": 1 - beta1,
-        "new2": 1 - beta2,
-        "root": 1 / math.sqrt(bias2),
-        "bias1": bias1,
-        "eps": float(hyper["eps"]),
-    }
+class adabelief(adam):
+    """AdaBelief (Zhuang et al. 2020, Algorithm 2): Adam with s <- b2 s + (1 - b2) (g - m)^2 + eps in the place of v.
+
+    eps enters s at every step, and sqrt(shat) as well. `rectify`: RAdam's factor r where its rho is at least 5,
+    and mhat alone before (the authors' code, `degenerated_to_sgd`).
+    """
+
+    name = "adabelief"
+
+    def __init__(
+        self,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-16,
+        denominator: str = "eps",
+        rectify: bool = False,
+    ) -> None:
+        super().__init__(betas, eps, denominator=denominator)
+        self.rectify = rectify
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        scalars = super().scalars(hyper, step) | {"eps": float(hyper["eps"])}
+        if not self.rectify:
+            return scalars
+        beta1, beta2 = (float(beta) for beta in hyper["betas"])
+        bias1, r = 1 - beta1**step, rectification(beta2, step)
+        if r is None:
+            return scalars | {"slope": 0.0, "shift": bias1}
+        slope = bias1 / (r * math.sqrt(1 - beta2**step))
+        return scalars | {"slope": slope, "shift": scalars["eps"] * slope}
+
+    def second(self, bucket: Bucket, m: list[Tensor], v: list[Tensor], g: list[Tensor]) -> None:
+        surprise = torch._foreach_sub(g, m)
+        torch._foreach_mul_(v, bucket.scalar(self, "beta2"))
+        add_product_(v, list(surprise), list(surprise), bucket.scalar(self, "new2"))
+        add_scalar_(v, bucket.scalar(self, "eps"))
 
 
-def divide(stage: Stage, bucket: Bucket, m: list[Tensor], v: list[Tensor]) -> list[Tensor]:
-    """mhat / D for the first and second moments (see `adam`); the bias correction of m is folded into D."""
-    root = list(torch._foreach_sqrt(v))
-    torch._foreach_mul_(root, bucket.scalar(stage, "root"))
-    if bucket.options["denominator"] == "softplus":
-        root = [softplus_(d, beta) for d, beta in zip(root, bucket.scalar(stage, "softplus"), strict=True)]
-    else:
-        torch._foreach_add_(root, bucket.scalar(stage, "eps"))
-    torch._foreach_mul_(root, bucket.scalar(stage, "bias1"))
-    return list(torch._foreach_div(m, root))
+def rectification(beta2: float, step: int) -> float | None:
+    """RAdam's r_t (Liu et al. 2020, Algorithm 2), or None where the variance of the step is not tractable: rho < 5."""
+    power = beta2**step
+    longest = 2 / (1 - beta2) - 1
+    rho = longest - 2 * step * power / (1 - power)
+    if rho < 5:
+        return None
+    return math.sqrt((rho - 4) * (rho - 2) * longest / ((longest - 4) * (longest - 2) * rho))
 
 
-def softplus_(x: Tensor, beta: float | Tensor) -> Tensor:
-    """log(1 + exp(beta x)) / beta, as torch's: linear above beta x = 20. `beta` may be a 0-d tensor."""
-    return softplus(x * beta) / beta
+class yogi(adam):
+    """Yogi (Zaheer et al. 2018, Algorithm 2): Adam with v <- v - (1 - b2) sign(v - g^2) g^2, from v_0 = `initial`."""
+
+    name = "yogi"
+
+    def __init__(self, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-3, initial: float = 1e-6) -> None:
+        super().__init__(betas, eps)
+        check("initial_accumulator", initial, "[0, inf)")
+        self.initial = initial
+
+    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {"exp_avg": torch.zeros_like(param), "exp_avg_sq": torch.full_like(param, self.initial)}
+
+    def second(self, bucket: Bucket, m: list[Tensor], v: list[Tensor], g: list[Tensor]) -> None:
+        square = list(torch._foreach_mul(g, g))
+        sign = list(torch._foreach_sign(torch._foreach_sub(square, v)))
+        add_product_(v, sign, square, bucket.scalar(self, "new2"))
+
+
+class adabound(adam):
+    """AdaBound (Luo et al. 2019, Algorithm 2): Adam whose factor of m is clipped to bounds that close on `final_lr`.
+
+    clip(lr sqrt(1 - b2^t) / (1 - b1^t) / (sqrt(v) + eps), lo, hi) m with lo = f (1 - 1 / (gamma t + 1)),
+    hi = f (1 + 1 / (gamma t)), f = final_lr lr / lr_0, so that a schedule scales the bounds too (the authors' code).
+    """
+
+    name = "adabound"
+    ranges: ClassVar[Ranges] = {**adam.ranges, "final_lr": "(0, inf)", "gamma": "(0, inf)", "lr": "(0, inf)"}
+
+    def __init__(
+        self,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        final_lr: float = 0.1,
+        gamma: float = 1e-3,
+    ) -> None:
+        super().__init__(betas, eps)
+        self.hyper |= {"final_lr": final_lr, "gamma": gamma}
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        final, pace = float(hyper["final_lr"]) / hyper["lr_0"], float(hyper["gamma"]) * step
+        bounds = {"low": final * (1 - 1 / (pace + 1)), "high": final * (1 + 1 / pace)}
+        return super().scalars(hyper, step) | bounds
+
+    def denominators(self, bias1: float, bias2: float, eps: float) -> dict[str, float]:
+        slope = bias1 / math.sqrt(bias2)
+        return {"slope": slope, "shift": eps * slope}
+
+    def divide(self, bucket: Bucket, m: list[Tensor], v: list[Tensor]) -> list[Tensor]:
+        rates = self.roots(bucket, v)
+        torch._foreach_reciprocal_(rates)
+        lows, highs = bucket.scalar(self, "low"), bucket.scalar(self, "high")
+        return [x * rate.clamp_(low, high) for x, rate, low, high in zip(m, rates, lows, highs, strict=True)]
