@@ -78,9 +78,13 @@ def in_memory(
     num_classes: int,
     task: str = "multiclass",
     validation: Arrays | None = None,
+    digest: str = "",
 ) -> Dataset:
-    """Put a reader's arrays on the device as a Dataset; validation, if given, is the set's own held-out part."""
-    digest = fingerprint(*train, *test, *(validation or ()))
+    """Put a reader's arrays on the device as a Dataset; validation, if given, is the set's own held-out part.
+
+    digest: the fingerprint, where the reader already knows it.
+    """
+    digest = digest or fingerprint(*train, *test, *(validation or ()))
     transform = Transform(recipe.normalise, recipe.augment, **place.batch_format)
     fit, rest = held_out(len(train[0]), recipe.validation, recipe.split_seed)
     images, targets = (tensor.to(place.device) for tensor in train)

@@ -38,5 +38,5 @@ def test_a_wrong_fact_is_an_error(key: str, value: object, tmp_path: Path) -> No
 
 
 def test_a_target_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="^data.target: cannot import"):
+    with pytest.raises(ValueError, match=r"^data\.target: cannot import"):
         data.load({"target": "data.nothing.here"}, root=tmp_path, cache=tmp_path)

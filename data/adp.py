@@ -1,0 +1,142 @@
+"""ADP release 1 (Hosseini et al. 2019): patches of many tissues, hierarchical labels; on request, non-commercial."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from data import stand_ins
+from data.dataset import Dataset, Place, fingerprint
+from data.decoded import decoded
+from data.files import missing
+from data.memory import Recipe, in_memory
+
+FLIPS = {"crop_padding": 0, "flip": "both", "rotation": 0.0, "cutout": 0}
+NORMALISE = {"mean": [0.81233799, 0.64032477, 0.81902153], "std": [0.18129702, 0.25731668, 0.16800649]}
+FOLDER, CSV, IMAGES = "ADP V1.0 Release", "ADP_EncodedLabels_Release1_Flat.csv", "img_res_1um_bicubic"
+SIDE, SIZES = 272, {"train": 14134, "valid": 1767, "test": 1767}
+HOW = "ask for it at www.dsp.utoronto.ca/projects/ADP"
+HEADER = (
+    "Patch Names,E,E.M,E.M.S,E.M.C,E.T,E.T.S,E.T.C,E.T.X,C,C.D,C.D.I,C.D.R,C.L,C.X,H,H.E,H.K,H.Y,H.X,S,S.M,S.C,S.R,A,"
+    "A.W,A.M,M,N,N.P,N.R,N.G,N.G.M,N.G.A,N.G.O,N.G.E,N.G.R,N.G.T,N.G.X,G,G.O,G.N,G.X,T"
+)
+COLUMNS = HEADER.split(",")[1:]
+_LEAVES = "E.M.S E.M.C E.T.S E.T.C C.D.I C.D.R C.L H.E H.K H.Y S.M S.C S.R A.W A.M M N.P N.R N.G.M G.O G.N T"
+LEAVES = _LEAVES.split()
+LEVELS = {"L1": 1, "L2": 2, "L2+": 2, "L3Only": 3, "L3+": 3}
+
+
+def adp(
+    place: Place,
+    *,
+    level: str = "L3Only",
+    test_split: str = "test",
+    validation: bool = True,
+    augment: Mapping[str, Any] = FLIPS,
+    normalise: Mapping[str, Any] = NORMALISE,
+    verify: bool = True,
+    stand_in: int = 0,
+) -> Dataset:
+    """Load 14,134 training, 1,767 validation and 1,767 test patches, 272x272, from <root>/ADP V1.0 Release.
+
+    level: which labels (`classes`). test_split: test, or valid, which HistoKT's code tests on. validation: hand out
+    valid.npy as the validation split. Targets are float32 [B, classes] of 0 and 1. The splits are of patches, not of
+    slides: one slide is in several.
+    """
+    folder = place.root / FOLDER
+    if stand_in:
+        folder, verify = stand_ins.folder(place, "adp", stand_in, write_stand_in), False
+    if test_split not in ("test", "valid"):
+        raise ValueError(f"data.test_split: {test_split!r} is not one of test, valid")
+    if validation and test_split == "valid":
+        raise ValueError(
+            "data.validation: valid.npy is the test split (data.test_split=valid); set data.validation=false"
+        )
+    names, labels = _labels(folder / CSV)
+    splits = {
+        part: _split(folder / "splits" / f"{part}.npy", len(names), verify and size) for part, size in SIZES.items()
+    }
+    order = np.concatenate([*splits.values()])
+    images, digest = decoded(place.cache, "adp", [folder / IMAGES / names[index] for index in order], SIDE)
+    chosen = [COLUMNS.index(name) for name in classes(level)]
+    targets = torch.from_numpy(labels[order][:, chosen])
+    cuts = [len(indices) for indices in splits.values()]
+    parts = dict(zip(splits, zip(images.split(cuts), targets.split(cuts), strict=True), strict=True))
+    return in_memory(
+        place,
+        Recipe(augment, normalise),
+        parts["train"],
+        parts[test_split],
+        validation=parts["valid"] if validation else None,
+        num_classes=len(chosen),
+        task="multilabel",
+        digest=fingerprint(digest.encode(), targets, test_split.encode()),
+    )
+
+
+def classes(level: str) -> list[str]:
+    """Return a level's labels in the csv's order: the leaves cut off at its depth, and with `+` their ancestors.
+
+    L1 has 9, L2 19, L2+ 26, L3Only 22 (RMSGD's), L3+ 33. Left out: `X` (undifferentiated) and what no patch shows.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"data.level: {level!r} is not one of {', '.join(LEVELS)}")
+    paths = [leaf.split(".")[: LEVELS[level]] for leaf in LEAVES]
+    depths = [range(1, len(path) + 1) if level.endswith("+") else [len(path)] for path in paths]
+    names = {".".join(path[:depth]) for path, some in zip(paths, depths, strict=True) for depth in some}
+    return [name for name in COLUMNS if name in names]
+
+
+def _labels(path: Path) -> tuple[list[str], NDArray[np.float32]]:
+    """Read the csv: patch names [N] and labels [N, 43] of 0 and 1."""
+    if not path.is_file():
+        raise missing("adp", path, HOW)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        header, *rows = csv.reader(file)
+    if header != HEADER.split(","):
+        raise ValueError(f"{path}: its first line is not 'Patch Names' and the 43 labels of release 1")
+    for number, row in enumerate(rows, start=2):
+        if len(row) != 1 + len(COLUMNS) or not {*row[1:]} <= {"0", "1"} or Path(row[0]).name != row[0]:
+            raise ValueError(f"{path}: line {number} is not a patch name and 43 labels of 0 or 1")
+    return [row[0] for row in rows], np.array([row[1:] for row in rows], np.float32)
+
+
+def _split(path: Path, rows: int, size: int) -> NDArray[np.int64]:
+    """Read a split's row indices; size, unless 0, is how many there must be."""
+    if not path.is_file():
+        raise missing("adp", path, HOW)
+    try:
+        indices = np.load(path, allow_pickle=False).astype(np.int64)
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path}: not a readable array of row numbers: {error}") from error
+    if indices.ndim != 1 or (size and len(indices) != size):
+        raise ValueError(f"{path}: shape {indices.shape}, not ({size or 'N'},); data.verify=false reads it")
+    if len(indices) == 0 or indices.min() < 0 or indices.max() >= rows:
+        raise ValueError(f"{path}: row numbers outside 0 to {rows - 1}")
+    return indices
+
+
+def write_stand_in(folder: Path, size: int) -> None:
+    """Write a made-up release with `size` training patches, two leaves and their ancestors a patch."""
+    from PIL import Image
+
+    held = stand_ins.test_size(size)
+    bounds = {"train": range(size), "valid": range(size, size + held), "test": range(size + held, size + 2 * held)}
+    leaves = np.arange(size + 2 * held)[:, None] * [1, 3] % len(LEAVES)
+    mix = np.zeros((len(leaves), len(LEAVES)))
+    np.put_along_axis(mix, leaves, 0.5, axis=1)
+    (folder / IMAGES).mkdir()
+    (folder / "splits").mkdir()
+    lines = [HEADER]
+    for index, pixels in enumerate(stand_ins.images(mix, SIDE, key=0)):
+        name = f"{index:03d}.png_crop_{index}.png"
+        Image.fromarray(pixels).save(folder / IMAGES / name, compress_level=1)
+        shown = [LEAVES[leaf] for leaf in leaves[index]]
+        lines.append(",".join([name, *(str(int(any(f"{s}.".startswith(f"{c}.") for s in shown))) for c in COLUMNS)]))
+    (folder / CSV).write_text("\n".join(lines) + "\n")
+    for part, rows in bounds.items():
+        np.save(folder / "splits" / f"{part}.npy", np.array(rows, np.int32))

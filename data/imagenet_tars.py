@@ -1,0 +1,124 @@
+"""From ImageNet's tars to folders of images. No member can be written outside its folder."""
+
+import argparse
+import shutil
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+from data.files import check_md5, published
+
+TARS = {  # file -> MD5
+    "ILSVRC2012_devkit_t12.tar.gz": "fa75699e90414af021442c21a62c3abf",
+    "ILSVRC2012_img_val.tar": "29b22e2961454d5413ddabcf34fc5622",
+    "ILSVRC2012_img_train.tar": "1d675b47d978889d74fa0da5fadfb00e",
+}
+
+
+def prepare(tars: Path, root: Path, verify: bool = True) -> None:
+    """Unpack the three tars below root/imagenet; what is already there is kept, so that it can be run again.
+
+    Raises FileNotFoundError or ValueError with one line: a tar that is missing, damaged, truncated, or whose members
+    are not plain files with plain names.
+    """
+    devkit, val, train = (tars / name for name in TARS)
+    for path in (devkit, val, train):
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path}: not found; download it from image-net.org (ILSVRC 2012) after registration"
+            )
+    if verify:
+        for path, digest in zip((devkit, val, train), TARS.values(), strict=True):
+            check_md5(path, digest)
+    folder = root / "imagenet"
+    with _opened(train) as archive:
+        for name, content in _members(archive, train):
+            _unpack_class(folder / "train" / name.removesuffix(".tar"), content, train)
+    if not (folder / "val").exists():
+        _unpack_val(folder / "val", val, _val_classes(devkit))
+
+
+def _unpack_class(folder: Path, content: IO[bytes], source: Path) -> None:
+    if folder.exists():
+        return
+    with published(folder) as draft, _opened(source, content) as archive:
+        draft.mkdir()
+        for name, image in _members(archive, source):
+            _save(image, draft / name)
+
+
+def _unpack_val(folder: Path, source: Path, wnids: dict[str, str]) -> None:
+    with published(folder) as draft, _opened(source) as archive:
+        for wnid in set(wnids.values()):
+            (draft / wnid).mkdir(parents=True)
+        for name, image in _members(archive, source):
+            if name not in wnids:
+                raise ValueError(f"{source}: {name!r} is not one of the devkit's {len(wnids)} validation images")
+            _save(image, draft / wnids[name] / name)
+
+
+def _save(content: IO[bytes], path: Path) -> None:
+    with path.open("xb") as file:
+        shutil.copyfileobj(content, file)
+
+
+def _val_classes(devkit: Path) -> dict[str, str]:
+    """Read which class (wnid) each validation image has: image n's ILSVRC id is line n of the ground truth."""
+    from scipy.io import loadmat
+
+    with _opened(devkit) as archive:
+        content = {Path(m.name).name: archive.extractfile(m).read() for m in archive if m.isfile()}  # type: ignore[union-attr]
+    try:
+        synsets = loadmat(BytesIO(content["meta.mat"]), squeeze_me=True)["synsets"]
+        wnids = {
+            int(row["ILSVRC2012_ID"]): _plain(str(row["WNID"]), devkit) for row in synsets if not row["num_children"]
+        }
+        truth = content["ILSVRC2012_validation_ground_truth.txt"].split()
+        return {f"ILSVRC2012_val_{n:08d}.JPEG": wnids[int(line)] for n, line in enumerate(truth, start=1)}
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"{devkit}: not the ILSVRC 2012 devkit ({type(error).__name__}: {error})") from error
+
+
+@contextmanager
+def _opened(path: Path, content: IO[bytes] | None = None) -> Iterator[tarfile.TarFile]:
+    """Open a tar, or one within it; damage anywhere in it becomes a ValueError that names the file."""
+    try:
+        with tarfile.open(path if content is None else None, fileobj=content) as archive:
+            yield archive
+    except (tarfile.TarError, EOFError) as error:
+        raise ValueError(f"{path}: damaged or truncated tar: {error}") from error
+
+
+def _members(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    for member in archive:
+        content = archive.extractfile(member) if member.isreg() else None
+        if content is None:
+            raise ValueError(f"{source}: {member.name!r} is not a plain file: refused")
+        yield _plain(member.name, source), content
+
+
+def _plain(name: str, source: Path) -> str:
+    """Return a member's name if it is one word, with no folder in it; an archive may not choose where it goes."""
+    if name != Path(name).name or name.startswith(".") or "\\" in name:
+        raise ValueError(f"{source}: {name!r} is not a plain file name: refused")
+    return name
+
+
+def main() -> None:
+    """Run the command line; a mistake is one line on stderr, exit code 1."""
+    parser = argparse.ArgumentParser(prog="python -m data.imagenet", description="Unpack ImageNet's tars.")
+    command = parser.add_subparsers(required=True).add_parser(
+        "prepare", help="tars -> root/imagenet/{train,val}/<wnid>/"
+    )
+    command.add_argument("--tars", type=Path, required=True, help=f"folder of {', '.join(TARS)}")
+    command.add_argument("--root", type=Path, required=True, help="the data folder (paths.data)")
+    command.add_argument("--no-verify", action="store_true", help="skip the MD5 of the tars, minutes of reading")
+    arguments = parser.parse_args()
+    try:
+        prepare(arguments.tars, arguments.root, not arguments.no_verify)
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
