@@ -26,7 +26,7 @@ class SING(Chain):
     phi and Gamma); the norm is that of the whole tensor. The base optimizer sees the result. Decay is decoupled and
     of matrices only. `denominator="softplus"`: softplus(sqrt(vhat)), sharpness 50, in the place of sqrt(vhat) + eps.
     `lookahead`: None, or (k, alpha); the authors' code has (5, 0.5). Over SGD, betas[0] is the momentum.
-    AdaBelief's eps is the square of this one, and Adafactor's rate is lr itself (Appendix C.1); neither has public code.
+    AdaBelief's eps is the square of this one; Adafactor's rate is lr itself (Appendix C.1). Neither has public code.
     """
 
     def __init__(
