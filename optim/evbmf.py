@@ -78,7 +78,8 @@ def singular_values(matrix: Tensor) -> Tensor:
     gram = short @ short.T
     if not gram.isfinite().all():
         return torch.full((len(gram),), math.nan, dtype=torch.float64)
-    return torch.linalg.eigvalsh(gram).clamp_min(0).sqrt().flip(0).cpu()
+    eigenvalues: Tensor = torch.linalg.eigvalsh(gram)
+    return eigenvalues.clamp_min(0).sqrt().flip(0).cpu()
 
 
 def evbmf(matrix: Tensor, scale: str = "official") -> Tensor:

@@ -1,0 +1,246 @@
+"""Stages that move rows of weights on the unit sphere (the Grassmann manifold of lines), and the choice between
+them and a plain stage.
+
+y is a group of weights divided by its norm. A scale-invariant function's gradient at y is ||w|| times that at w: so
+weights need not start on the sphere, and are on it from the first step on. Weight decay does not act on a sphere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from optim.stages.base import Bucket, Ranges, Stage
+from optim.stages.sphere import INVARIANCE, inner
+
+
+class by_invariance(Stage):
+    """`spherical` where the param group's `invariance` is "channel" or "layer", `plain` where it is "none"."""
+
+    def __init__(self, plain: Stage, spherical: Stage) -> None:
+        super().__init__(**{"invariance": "none"} | plain.hyper | spherical.hyper)
+        self.ranges = {**plain.ranges, **spherical.ranges, "invariance": INVARIANCE}  # type: ignore[misc]
+        self.plain, self.spherical = plain, spherical
+        self.name = plain.name = spherical.name
+
+    def chosen(self, options: Mapping[str, Any]) -> Stage:
+        return self.plain if options["invariance"] == "none" else self.spherical
+
+    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        if options["invariance"] != "none" and param.ndim < 2:
+            raise ValueError(f"invariance={options['invariance']!r} takes tensors of 2 or more dims, not {param.ndim}")
+        return self.chosen(options).init(param, options)
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        return self.chosen(hyper).scalars(hyper, step)
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        return self.chosen(bucket.options).update(bucket, updates)
+
+    def retract(self, bucket: Bucket, steps: list[Tensor]) -> list[Tensor] | None:
+        return self.chosen(bucket.options).retract(bucket, steps)
+
+
+class sphere(Stage):
+    """What they share: the gradient at y, and no decay."""
+
+    name = "sphere"
+
+    def gradients(self, bucket: Bucket) -> list[Tensor]:
+        """The gradients at y, without any decay in them."""
+        bucket.decay_scale = [0.0] * len(bucket.params)
+        kind = bucket.options["invariance"]
+        return [norm(p, kind) * g for p, g in zip(bucket.params, bucket.grads, strict=True)]
+
+
+class riemannian(sphere):
+    """Cho and Lee (2017), Sec. 4: the gradient's tangent part, regularised and clipped; the rate is `lr_ratio` * lr.
+
+    h = g - <y, g> y for g = df/dy + 2 omega (Y Y^T Y - Y) with rows Y; then h * min(1, grad_clip / ||h||).
+    `grad_clip` 0: none.
+    """
+
+    ranges: ClassVar[Ranges] = {"omega": "[0, inf)", "grad_clip": "[0, inf)", "lr_ratio": "[0, inf)"}
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        return super().scalars(hyper, step) | {"grad_clip": float(hyper["grad_clip"]) or math.inf}
+
+    def tangent(self, bucket: Bucket) -> list[Tensor]:
+        """h, and the rate's ratio noted."""
+        bucket.rate_scale = bucket.scalar(self, "lr_ratio")
+        kind, omegas, clips = (
+            bucket.options["invariance"],
+            bucket.scalar(self, "omega"),
+            bucket.scalar(self, "grad_clip"),
+        )
+        tangents = []
+        for p, g, omega, clip in zip(bucket.params, self.gradients(bucket), omegas, clips, strict=True):
+            y = unit(p, kind)
+            if kind == "channel":
+                rows = y.flatten(1)
+                g = g + (2 * omega * (rows @ rows.T @ rows - rows)).view_as(g)
+            h = g - inner(y, g, kind) * y
+            tangents.append(h * (clip / norm(h, kind)).clamp(max=1.0))
+        return tangents
+
+
+class sphere_momentum(riemannian):
+    """SGD-G (Cho and Lee 2017, Algorithm 1): d = mu b - lr h, y <- exp_y(d), b <- d carried along itself."""
+
+    ranges: ClassVar[Ranges] = {**riemannian.ranges, "momentum": "[0, 1)"}
+
+    def __init__(self, momentum: float, omega: float, grad_clip: float, lr_ratio: float) -> None:
+        super().__init__(momentum=momentum, omega=omega, grad_clip=grad_clip, lr_ratio=lr_ratio)
+
+    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {"buffer": torch.zeros_like(param)}
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        return self.tangent(bucket)
+
+    def retract(self, bucket: Bucket, steps: list[Tensor]) -> list[Tensor]:
+        (buffers,), kind = bucket.buffers(self, "buffer"), bucket.options["invariance"]
+        moved = []
+        for p, b, mu, step in zip(bucket.params, buffers, bucket.scalar(self, "momentum"), steps, strict=True):
+            y, d = unit(p, kind), b * mu - step
+            theta = norm(d, kind)
+            # Stacked, because two results that read both buffers they go to break inductor's CPU fusion (torch 2.15).
+            new, carried = torch.stack((exponential(y, d, theta), d * theta.cos() - y * (theta * theta.sin())))
+            b.copy_(carried)
+            moved.append(new)
+        return moved
+
+
+class sphere_adam(riemannian):
+    """Adam-G (Cho and Lee 2017, Algorithm 2): v holds one number a group, eps stands inside the root.
+
+    d = -lr sqrt(1 - b2^t) / (1 - b1^t) m / sqrt(v + eps), y <- exp_y(d), m <- m carried along d.
+    """
+
+    ranges: ClassVar[Ranges] = {**riemannian.ranges, "betas": "[0, 1)", "eps": "[0, inf)"}
+
+    def __init__(self, betas: tuple[float, float], eps: float, omega: float, grad_clip: float, lr_ratio: float) -> None:
+        super().__init__(betas=betas, eps=eps, omega=omega, grad_clip=grad_clip, lr_ratio=lr_ratio)
+
+    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        return row_moments(param, options["invariance"])
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        beta1, beta2 = (float(beta) for beta in hyper["betas"])
+        alpha = math.sqrt(1 - beta2**step) / (1 - beta1**step)
+        return super().scalars(hyper, step) | {"beta1": beta1, "beta2": beta2, "alpha": alpha}
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        m, v = bucket.buffers(self, "exp_avg", "exp_avg_sq")
+        accumulate(self, bucket, m, v, self.tangent(bucket))
+        alphas, epss = bucket.scalar(self, "alpha"), bucket.scalar(self, "eps")
+        return [x * (a / (y + eps).sqrt()) for x, y, a, eps in zip(m, v, alphas, epss, strict=True)]
+
+    def retract(self, bucket: Bucket, steps: list[Tensor]) -> list[Tensor]:
+        (moments,), kind = bucket.buffers(self, "exp_avg"), bucket.options["invariance"]
+        moved = []
+        for p, m, step in zip(bucket.params, moments, steps, strict=True):
+            y, theta = unit(p, kind), norm(step, kind)
+            u = unit(-step, kind)
+            m.sub_(inner(u, m, kind) * (y * theta.sin() + u * (1 - theta.cos())))
+            moved.append(exponential(y, -step, theta))
+        return moved
+
+
+class sphere_adam_repo(sphere):
+    """AdamG as in the repository of Adam-SRT, on the groups that it was meant for: its two branches are exchanged.
+
+    v <- b2 v + (1 - b2) ||g||^2, x' = x - lr mhat / (sqrt(vhat) + eps), then
+    m <- (<x', x> m - <x', m> x) / (||x|| ||x'|| + eps), x <- x' / (||x'|| + eps). No tangent part, no exponential map.
+    """
+
+    ranges: ClassVar[Ranges] = {"betas": "[0, 1)", "eps": "[0, inf)"}
+
+    def __init__(self, betas: tuple[float, float], eps: float) -> None:
+        super().__init__(betas=betas, eps=eps)
+
+    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        return row_moments(param, options["invariance"])
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        beta1, beta2 = (float(beta) for beta in hyper["betas"])
+        bias = {"bias1": 1 - beta1**step, "root": math.sqrt(1 - beta2**step)}
+        return {"beta1": beta1, "beta2": beta2, "eps": float(hyper["eps"]), **bias}
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        bucket.decay_scale = [0.0] * len(bucket.params)
+        m, v = bucket.buffers(self, "exp_avg", "exp_avg_sq")
+        accumulate(self, bucket, m, v, bucket.grads)
+        numbers = (bucket.scalar(self, name) for name in ("bias1", "root", "eps"))
+        return [x / (bias * (y.sqrt() / root + eps)) for x, y, bias, root, eps in zip(m, v, *numbers, strict=True)]
+
+    def retract(self, bucket: Bucket, steps: list[Tensor]) -> list[Tensor]:
+        (moments,), kind = bucket.buffers(self, "exp_avg"), bucket.options["invariance"]
+        moved = []
+        for x, m, eps, step in zip(bucket.params, moments, bucket.scalar(self, "eps"), steps, strict=True):
+            new = x - step
+            turned = inner(new, x, kind) * m - inner(new, m, kind) * x
+            m.copy_(turned / (norm(x, kind) * norm(new, kind) + eps))
+            moved.append(new / (norm(new, kind) + eps))
+        return moved
+
+
+class sphere_sgd(sphere):
+    """AdamG* (Roburin et al. 2022, Theorem 4), by the fourth power R of the radius that SGD with L2 would have.
+
+    R_0 = ||w_0||^4, beta = (1 - lr lambda)^4, y <- unit(y - lr beta^(-1/4) g / sqrt(R)),
+    R <- beta R + 2 sqrt(beta) lr^2 ||g||^2: for a constant lr the paper's v is R / (2 lr^2 sqrt(beta)).
+    """
+
+    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {"radius4": inner(param, param, options["invariance"]).square()}
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        lr = float(hyper["lr"])
+        keep = 1 - lr * float(hyper["weight_decay"])
+        return {"keep": keep, "growth": 2 * keep**2 * lr**2}
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        (fourth,), kind = bucket.buffers(self, "radius4"), bucket.options["invariance"]
+        keeps, growths = bucket.scalar(self, "keep"), bucket.scalar(self, "growth")
+        turned = []
+        for g, r4, keep, growth in zip(self.gradients(bucket), fourth, keeps, growths, strict=True):
+            turned.append(torch.where(r4 == 0, 0.0, g / (keep * r4.sqrt())))
+            r4.mul_(keep**4).add_(inner(g, g, kind) * growth)
+        return turned
+
+    def retract(self, bucket: Bucket, steps: list[Tensor]) -> list[Tensor]:
+        kind = bucket.options["invariance"]
+        return [unit(unit(p, kind) - step, kind) for p, step in zip(bucket.params, steps, strict=True)]
+
+
+def norm(x: Tensor, kind: str) -> Tensor:
+    """The norm of each group, in the shape of `inner`."""
+    return inner(x, x, kind).sqrt()
+
+
+def unit(x: Tensor, kind: str) -> Tensor:
+    """x over its norm, group by group; 0 stays 0."""
+    return x / norm(x, kind).clamp_min(torch.finfo(x.dtype).tiny)
+
+
+def exponential(y: Tensor, d: Tensor, theta: Tensor) -> Tensor:
+    """exp_y(d) = y cos ||d|| + d sin ||d|| / ||d|| for the norms theta of d."""
+    return y * theta.cos() + d * torch.sinc(theta / math.pi)
+
+
+def row_moments(param: Tensor, kind: str) -> dict[str, Tensor]:
+    """Zeros for m, of the shape of the weight, and for v, of one number a group."""
+    return {"exp_avg": torch.zeros_like(param), "exp_avg_sq": torch.zeros_like(inner(param, param, kind))}
+
+
+def accumulate(stage: Stage, bucket: Bucket, m: list[Tensor], v: list[Tensor], g: list[Tensor]) -> None:
+    """m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) ||g||^2, in place."""
+    kind, betas1, betas2 = bucket.options["invariance"], bucket.scalar(stage, "beta1"), bucket.scalar(stage, "beta2")
+    for x, y, gradient, beta1, beta2 in zip(m, v, g, betas1, betas2, strict=True):
+        x.mul_(beta1).add_(gradient * (1 - beta1))
+        y.mul_(beta2).add_(inner(gradient, gradient, kind) * (1 - beta2))
