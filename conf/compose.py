@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from conf import groups, validate
 from conf.errors import Mistake, nearest
@@ -91,9 +92,11 @@ def _composed(words: list[str]) -> tuple[DictConfig, dict[str, Any]]:
     try:
         with initialize_config_dir(str(groups.ROOT), version_base="1.3"):
             config = hydra_compose("train", forced, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, MarkedYAMLError) as error:
         raise _worded(error) from error
     choices = {k: v for k, v in config.hydra.runtime.choices.items() if k in groups.GROUPS}
+    # Hydra does not say which options of a list were chosen; each writes a key of its own name.
+    choices |= {group: [key for key in config[group] if key != "ranges"] for group in groups.LISTS}
     with open_dict(config):
         del config["hydra"]
     return config, choices
@@ -101,20 +104,18 @@ def _composed(words: list[str]) -> tuple[DictConfig, dict[str, Any]]:
 
 def _worded(error: BaseException) -> Mistake:
     """Word one of Hydra's own errors; the commonest is a misspelt key in a yaml file."""
-    causes = [error]
-    while causes[-1].__cause__ is not None:
-        causes.append(causes[-1].__cause__)
-    text = _first_line(causes[-1])
-    stray = re.search(r"Key '(\w+)' (?:is )?not in '(\w+)'", text)
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return Mistake(f"{mark.name}: line {mark.line + 1} is not YAML: {error.problem}")
+    text = str(error)
+    stray = re.search(r"Key '(\w+)' (?:is )?not in '\w+'", text)
     if stray:
-        known = Schema.__dataclass_fields__
-        where = [
-            f"conf/{p.parent.name}/{p.name}" for p in _overlays() if re.search(rf"(?m)^{stray[1]}\s*:", p.read_text())
-        ]
-        place = f" in {where[0]}" if where else ""
-        return Mistake(f"{stray[1]}: unknown key{place}{nearest(stray[1], known)}")
-    key = re.search(r"full_key: (\S+)", str(causes[-1]))
-    return Mistake(f"{key[1] if key else 'configuration'}: {text}")
+        where = [path for path in _overlays() if re.search(rf"(?m)^{stray[1]}\s*:", path.read_text())]
+        place = f" in {where[0].parent.name}/{where[0].name}" if where else ""
+        return Mistake(f"{stray[1]}: unknown key{place}{nearest(stray[1], Schema.__dataclass_fields__)}")
+    key = re.search(r"full_key: (\S+)", text)
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "raised while composing" not in line]
+    return Mistake(f"{key[1] if key else 'configuration'}: {lines[0] if lines else type(error).__name__}")
 
 
 def _overlays() -> list[Any]:

@@ -36,7 +36,7 @@ def other_choices(config: DictConfig, choices: Choices, values: dict[str, Any], 
 def fill(config: DictConfig, choices: Choices, values: dict[str, Any], explicit: set[str]) -> None:
     """Put values in, weakest first, each only where the command line is silent; then make the whole consistent."""
     _drop_leftovers(config, choices, explicit)
-    for key, value in (_source_values(config) | values).items():
+    for key, value in (_source_values(config, choices) | values).items():
         if key not in groups.GROUPS:
             _set(config, key, value, explicit)
     for key, value in (config.where_known or {}).items():
@@ -57,13 +57,29 @@ def _set(config: DictConfig, key: str, value: Any, explicit: set[str]) -> None:
         OmegaConf.update(config, key, value, force_add="." in key)
 
 
-def _source_values(config: DictConfig) -> dict[str, Any]:
-    """Collect the `sources` blocks of the chosen yaml files for the chosen source: dotted key -> value."""
+def _source_values(config: DictConfig, choices: Choices) -> dict[str, Any]:
+    """Collect the `sources` blocks that hold for the chosen source: dotted key -> value.
+
+    A block is named text, code, or any (whatever the source). Inside a block an entry `group=option: {...}` holds for
+    that choice alone: `any: {data=cifar10: {data: {normalise: ...}}}`.
+    """
     values: dict[str, Any] = {}
     for prefix in ("data.", "model.", "optimizer.", ""):
         node = OmegaConf.select(config, prefix.rstrip(".")) if prefix else config
-        block = (OmegaConf.select(node, "sources") or {}).get(config.source)
-        values |= {f"{prefix}{key}": value for key, value in _flat(block).items()} if block else {}
+        blocks = OmegaConf.select(node, "sources") or {}
+        for name in ("any", config.source):
+            values |= {f"{prefix}{key}": value for key, value in _holding(blocks.get(name), choices).items()}
+    return values
+
+
+def _holding(block: DictConfig | None, choices: Choices) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, entry in (block or {}).items():
+        group, conditional, option = str(key).partition("=")
+        if not conditional:
+            values |= _flat(entry, str(key))
+        elif choices[group] == option:
+            values |= _flat(entry)
     return values
 
 

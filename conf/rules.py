@@ -49,6 +49,8 @@ def _warmup(config: Config) -> str | None:
     schedule = config["schedule"]
     if schedule.get("warmup_epochs") and schedule.get("warmup_fraction"):
         return "schedule: warmup_epochs and warmup_fraction are both set; choose one"
+    if schedule.get("warmup_fraction") and config["budget"]["name"] == "seconds":
+        return "schedule.warmup_fraction: budget=seconds has no length in steps to start with; set warmup_epochs"
     return None
 
 

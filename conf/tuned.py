@@ -1,0 +1,110 @@
+"""Values that a paper tuned for a data set, a net and an optimizer: papers/tuned/<paper>.yaml, or a file like it.
+
+    entries:
+      - {optimizer: [sgd, sgdp], set: {optimizer.lr: 0.1}, from: Table 5}
+      - {optimizer: sgd, data: cifar10, model: resnet20, set: {optimizer.weight_decay: 2.5e-4}, from: Table 4}
+      - {optimizer: sgd, source: code, set: {optimizer.weight_decay: 1.0e-4}, from: configs/*.yaml}
+      - {optimizer: adabelief, set: {optimizer.lr: 1.0e-3}, default: printed nowhere; its authors' value}
+
+`set` may name any key of the configuration, and a group (`schedule: constant`). `from` says where the value is printed;
+`default` says why there is one although no source prints it. `source` keeps an entry for source=text or source=code,
+`where` for runs with those values, e.g. {optimizer.denominator: eps}. Torch-free.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from conf.errors import Mistake, nearest, unknown
+
+ROOT = Path(__file__).parent.parent / "papers" / "tuned"
+FIELDS = ("optimizer", "data", "model", "source", "where", "set", "from", "default")
+Given = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a tuned file says of one run.
+
+    values: dotted key -> value. notes: key -> why the value (or its absence) is not from the paper. printed: key ->
+    where the paper or its code prints the value.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    printed: dict[str, str] = field(default_factory=dict)
+
+
+def lookup(
+    tuned: str, data: str, model: str, optimizer: str, source: str = "default", given: Given = lambda key: None
+) -> Tuned:
+    """Return the values for one run, each key's from the most specific entry that fits; of equals, the last.
+
+    An entry for the chosen source goes before one for all, then one with a `where` before one without, then an exact
+    data set before an exact net before `*`. given: looks up a key of the run's configuration, for `where`. A key that
+    the file has for this optimizer, and not for this run, becomes a note. Raises Mistake for a paper or an optimizer
+    that does not exist, and for an entry that cannot be read.
+    """
+    entries = read(tuned)
+    mine = [entry for entry in entries if optimizer in _names(entry["optimizer"])]
+    if not mine:
+        known = {name for entry in entries for name in _names(entry["optimizer"])}
+        raise unknown(f"tuned={tuned}: optimizer", optimizer, known)
+    run = {"data": data, "model": model, "source": source}
+    fitting = sorted((entry for entry in mine if _fits(entry, run, given)), key=_rank)
+    best = {key: entry for entry in fitting for key in entry["set"]}
+    notes = {key: entry["default"] for key, entry in best.items() if "default" in entry}
+    elsewhere = {key for entry in mine if not entry.keys() & {"source", "where"} for key in entry["set"]} - best.keys()
+    gap = f"{tuned} prints none for {optimizer} on {data} with {model}; the optimizer's own default"
+    return Tuned(
+        values={key: entry["set"][key] for key, entry in best.items()},
+        notes=notes | dict.fromkeys(sorted(elsewhere), gap),
+        printed={key: entry["from"] for key, entry in best.items() if "from" in entry},
+    )
+
+
+@lru_cache
+def read(tuned: str) -> tuple[dict[str, Any], ...]:
+    """Return a tuned file's entries. tuned: a paper's name, or a path that ends in .yaml. Raises Mistake."""
+    path = Path(tuned) if tuned.endswith((".yaml", ".yml")) else ROOT / f"{tuned}.yaml"
+    if not path.is_file():
+        papers = sorted(file.stem for file in ROOT.glob("*.yaml"))
+        raise Mistake(f"tuned: no {tuned!r}; allowed: {', '.join(papers)}, or a .yaml file{nearest(tuned, papers)}")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise Mistake(f"tuned: {path} is not YAML: {' '.join(str(error).split())}") from error
+    entries = content.get("entries") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise Mistake(f"tuned: {path} has no list `entries`")
+    for entry in entries:
+        _check(entry, path)
+    return tuple(entries)
+
+
+def _check(entry: Any, path: Path) -> None:
+    place = f"tuned: {path}: entry {entry!r}"
+    if not isinstance(entry, dict) or "optimizer" not in entry or not isinstance(entry.get("set"), dict):
+        raise Mistake(f"{place} needs an `optimizer` and a mapping `set`")
+    for key in entry.keys() - set(FIELDS):
+        raise unknown(place, key, FIELDS)
+    if ("from" in entry) == ("default" in entry):
+        raise Mistake(f"{place} needs either `from` (where it is printed) or `default` (why this value)")
+
+
+def _names(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def _fits(entry: dict[str, Any], run: dict[str, str], given: Given) -> bool:
+    chosen = all({name, "*"} & set(_names(entry.get(key, "*"))) for key, name in run.items())
+    return chosen and all(given(key) == value for key, value in entry.get("where", {}).items())
+
+
+def _rank(entry: dict[str, Any]) -> tuple[bool, ...]:
+    exact = [entry.get(key, "*") != "*" for key in ("data", "model")]
+    return ("source" in entry, "where" in entry, *exact)

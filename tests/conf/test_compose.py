@@ -1,0 +1,104 @@
+"""Composition: precedence, scales, sources, plug-ins, and the identity of what comes out."""
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from conf import groups
+from conf.compose import compose
+from conf.errors import Mistake
+from record import run_id, semantic
+
+
+def test_defaults_make_a_run_on_digits() -> None:
+    config = compose([])
+    assert config["data"]["name"] == "digits"
+    assert not {"ranges", "sources"} & config["optimizer"].keys()
+    assert "replace" not in config
+
+
+def test_command_line_beats_protocol_beats_group(tmp_path, monkeypatch) -> None:
+    assert compose(["optimizer=sgd"])["batch_size"] == 128
+    protocol = "adamsrt_imagenet"
+    fixed = compose([f"protocol={protocol}", "data=imagenet", "model=resnet18_imagenet"])["batch_size"]
+    assert fixed == 256
+    own = compose([f"protocol={protocol}", "data=imagenet", "model=resnet18_imagenet", "batch_size=32"])
+    assert own["batch_size"] == 32
+
+
+def test_one_number_in_two_spellings_is_one_run() -> None:
+    ids = {run_id(semantic(compose(["optimizer=sgd", f"optimizer.lr={lr}"]))) for lr in ("1e-3", "0.001", ".001")}
+    assert len(ids) == 1
+    assert run_id(semantic(compose(["optimizer=sgd", "optimizer.lr=0.002"]))) not in ids
+
+
+def test_runtime_keys_are_no_part_of_the_identity() -> None:
+    plain = run_id(semantic(compose([])))
+    for word in ("workers=0", "paths.store=/elsewhere", "progress=false", "checkpoint.every_steps=3", "device=cpu"):
+        assert run_id(semantic(compose([word]))) == plain
+    for word in ("seed=1", "precision=bf16", "evaluate.every_epochs=2", "channels_last=true"):
+        assert run_id(semantic(compose([word]))) != plain
+
+
+def test_smoke_scale_makes_two_steps_on_made_up_data_unless_told_otherwise() -> None:
+    config = compose(["scale=smoke", "data=cifar10", "model=resnet34"])
+    assert config["budget"] | {"version": 1} == config["budget"]
+    assert config["budget"]["steps"] == 2
+    assert config["data"]["stand_in"] > 0
+    assert compose(["scale=smoke", "data=cifar10", "data.stand_in=40"])["data"]["stand_in"] == 40
+
+
+def test_cpu_scale_swaps_nets_and_shrinks_epochs_with_their_milestones() -> None:
+    words = ["scale=cpu", "data=cifar10", "model=resnet34", "schedule=multistep", "schedule.milestones=[100,150]"]
+    config = compose([*words, "budget.epochs=200"])
+    assert (config["data"]["name"], config["model"]["name"]) == ("fashion_mnist", "resnet20")
+    assert config["budget"]["epochs"] == 10
+    assert config["schedule"]["milestones"] == [5, 8]
+
+
+def test_a_replaced_schedule_takes_its_keys_along() -> None:
+    protocol = "adamsrt"
+    config = compose([f"protocol={protocol}", "data=cifar10", "schedule=cosine"])
+    assert "milestones" not in config["schedule"]
+    with pytest.raises(Mistake, match="unknown 'milestones'"):
+        compose([f"protocol={protocol}", "data=cifar10", "schedule=cosine", "schedule.milestones=[1]"])
+
+
+def test_reference_mode_turns_accelerators_off() -> None:
+    assert compose(["mode=reference"])["precision"] == "fp32"
+    with pytest.raises(Mistake, match="precision: 'bf16' contradicts mode=reference"):
+        compose(["mode=reference", "precision=bf16"])
+
+
+def test_several_probes_at_once() -> None:
+    assert set(compose(["probe=norms,spherical"])["probe"]) == {"norms", "spherical"}
+
+
+def test_protocols_say_nothing_of_the_optimizer() -> None:
+    for option in groups.options("protocol"):
+        content = groups.raw("protocol", option)
+        assert "optimizer" not in content
+        assert not any("optimizer" in str(entry) for entry in content.get("defaults", []))
+
+
+def test_an_installed_plug_in_is_an_optimizer(monkeypatch) -> None:
+    entry = EntryPoint("their_sgd", "torch.optim:SGD", "stepbench.optimizers")
+    monkeypatch.setattr(groups, "entry_points", lambda group: [entry])
+    groups.plugins.cache_clear()
+    groups.options.cache_clear()
+    try:
+        optimizer = compose(["optimizer=their_sgd", "optimizer.lr=0.5"])["optimizer"]
+        assert optimizer["target"] == "torch.optim.SGD"
+        assert optimizer["args"] == {"lr": 0.5}
+        assert optimizer["name"] == "their_sgd"
+    finally:
+        monkeypatch.undo()
+        groups.plugins.cache_clear()
+        groups.options.cache_clear()
+
+
+def test_composing_needs_no_torch() -> None:
+    code = "import sys; from conf.compose import compose; compose([]); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
