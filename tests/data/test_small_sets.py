@@ -1,0 +1,255 @@
+"""Readers of the small sets: what they read is what torchvision (or scikit-learn) reads from the same files."""
+
+import gzip
+import pickle
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data import cifar, files, idx, svhn
+from data.cifar import cifar10, cifar100, unpickled
+from data.dataset import Dataset
+from data.digits import digits
+from data.idx import fashion_mnist
+from tests.data.places import one_line, place
+
+READERS = {"fashion_mnist": fashion_mnist, "cifar10": cifar10, "cifar100": cifar100, "svhn": svhn.svhn}
+NAMES = {  # a file of training images, below the root
+    "fashion_mnist": "FashionMNIST/raw/train-images-idx3-ubyte",
+    "cifar10": "cifar-10-batches-py/data_batch_2",
+    "cifar100": "cifar-100-python/train",
+    "svhn": "train_32x32.mat",
+}
+WRITERS = {
+    "fashion_mnist": lambda root, size: (
+        (root / "FashionMNIST/raw").mkdir(parents=True),
+        idx.write_stand_in(root / "FashionMNIST/raw", size),
+    ),
+    "cifar10": lambda root, size: cifar._write_stand_in(cifar._CIFAR10, root, size),
+    "cifar100": lambda root, size: cifar._write_stand_in(cifar._CIFAR100, root, size),
+    "svhn": svhn.write_stand_in,
+}
+
+
+@pytest.fixture(params=READERS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def root(name: str, tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    root.mkdir()
+    WRITERS[name](root, 30)
+    return root
+
+
+def _read(name: str, folder: Path, **options: object) -> Dataset:
+    return READERS[name](place(folder), **{"verify": False} | options)
+
+
+def _torchvision(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[bool, object]:
+    from torchvision import datasets
+
+    if name == "svhn":
+        monkeypatch.setattr(datasets.SVHN, "_check_integrity", lambda self: True)
+        return {train: datasets.SVHN(root, "train" if train else "test") for train in (True, False)}
+    kind = {"fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}[name]
+    if name != "fashion_mnist":
+        monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda path, md5=None: True)
+        (root / NAMES[name]).with_name("meta" if name == "cifar100" else "batches.meta").write_bytes(
+            pickle.dumps({"label_names": [], "fine_label_names": []})
+        )
+    return {train: getattr(datasets, kind)(root, train) for train in (True, False)}
+
+
+def test_read_as_torchvision_reads(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, peers = _read(name, root.parent), _torchvision(name, root, monkeypatch)
+    for split, peer in ((loaded.train, peers[True]), (loaded.test, peers[False])):
+        assert len(split) == len(peer) > 0
+        for index in range(len(peer)):
+            image, label = peer[index]
+            ours = split.images[index].permute(1, 2, 0).squeeze(-1)
+            assert np.array_equal(ours.numpy(), np.asarray(image))
+            assert split.targets[index] == label
+
+
+def test_stand_ins_can_be_learned_and_are_written_once(name: str, tmp_path: Path) -> None:
+    """Class means of the training images tell the classes of most test images: a net can learn from them."""
+    loaded = READERS[name](place(tmp_path), stand_in=400)
+    images, targets = loaded.train.images.double().flatten(1), loaded.train.targets
+    means = torch.stack([images[targets == label].mean(dim=0) for label in range(loaded.num_classes)])
+    nearest = torch.cdist(loaded.test.images.double().flatten(1), means).argmin(dim=1)
+    assert (nearest == loaded.test.targets).double().mean() > 0.9
+    assert len(loaded.test) == 100
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert READERS[name](place(tmp_path), stand_in=400).fingerprint == loaded.fingerprint
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_missing(name: str, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(idx, "DEBIAN", tmp_path / "nothing")
+        for how in ("data.download=true", f"data={name}", str(tmp_path / "root")):
+            with one_line(FileNotFoundError, how):
+                _read(name, tmp_path)
+
+
+def test_a_wrong_checksum_names_the_file(name: str, root: Path) -> None:
+    with one_line(ValueError, "checksum", "data.verify=false", root):
+        _read(name, root.parent, verify=True)
+
+
+@pytest.mark.parametrize("keep", [0, 3, 100, -64])
+def test_a_truncated_file_is_named(name: str, root: Path, keep: int) -> None:
+    path = root / NAMES[name]
+    path.write_bytes(path.read_bytes()[:keep])
+    with one_line(ValueError, path):
+        _read(name, root.parent)
+
+
+def test_noise_in_place_of_a_file_is_named(name: str, root: Path) -> None:
+    path = root / NAMES[name]
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+    with one_line(ValueError, path):
+        _read(name, root.parent)
+
+
+def test_a_failed_download_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torchvision.datasets
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no network\nand more lines")
+
+    for kind in ("FashionMNIST", "CIFAR10", "CIFAR100", "SVHN"):
+        monkeypatch.setattr(torchvision.datasets, kind, fail)
+    with one_line(OSError, f"data={name}", "download failed: no network"):
+        _read(name, tmp_path, download=True)
+
+
+def test_labels_out_of_range(tmp_path: Path) -> None:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    WRITERS["cifar10"](folder, 30)
+    path = folder / NAMES["cifar10"]
+    path.write_bytes(pickle.dumps(unpickled(path) | {"labels": [0, 1, 2, 3, 10, 5]}, protocol=2))
+    with one_line(ValueError, path, "label 10", "0 to 9"):
+        _read("cifar10", tmp_path)
+    path.write_bytes(pickle.dumps(unpickled(path) | {"labels": [0, 1]}, protocol=2))
+    with one_line(ValueError, path, "6 images but 2 labels"):
+        _read("cifar10", tmp_path)
+
+
+class _Attack:
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.proof,)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_pickle_cannot_run_code(tmp_path: Path, protocol: int) -> None:
+    path, proof = tmp_path / "batch", tmp_path / "proof"
+    path.write_bytes(pickle.dumps({"data": _Attack(proof)}, protocol=protocol))
+    with one_line(ValueError, path, "refused"):
+        unpickled(path)
+    assert not proof.exists()
+    pickle.loads(path.read_bytes())  # the attack is a real one
+    assert proof.exists()
+
+
+@pytest.mark.parametrize("protocol", range(5))
+def test_pickles_of_arrays_are_read(tmp_path: Path, protocol: int) -> None:
+    path, content = (
+        tmp_path / "batch",
+        {"data": np.arange(6, dtype=np.uint8).reshape(2, 3), "labels": [1, 2], "b": b"x"},
+    )
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    found = unpickled(path)
+    assert np.array_equal(found.pop("data"), content.pop("data"))
+    assert found == content
+
+
+def test_a_batch_as_python_2_wrote_it(tmp_path: Path) -> None:
+    """The published files: protocol 2, numpy.core names, text and pixels as 8-bit strings."""
+    pixels = bytes(range(256)) * 24
+    text = (
+        b"\x80\x02}q\x01(U\x04dataq\x02cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04K\x00\x85U\x01b"
+        b"\x87Rq\x05(K\x01K\x02M\x00\x0c\x86cnumpy\ndtype\nq\x06U\x02u1K\x00K\x01\x87Rq\x07(K\x03U\x01|NNNJ\xff\xff\xff"
+        b"\xffJ\xff\xff\xff\xffK\x00tb\x89T"
+        + struct.pack("<I", len(pixels))
+        + pixels
+        + b"tbU\x06labels]q\x08(K\x03K\x09eu."
+    )
+    path = tmp_path / "batch"
+    path.write_bytes(text)
+    images, labels = cifar._batch(path, cifar._CIFAR10)
+    assert bytes(images.numpy()) == pixels
+    assert labels.tolist() == [3, 9]
+
+
+def test_gzipped_idx_is_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "root/FashionMNIST/raw"
+    WRITERS["fashion_mnist"](tmp_path / "root", 30)
+    plain = _read("fashion_mnist", tmp_path)
+    for path in [*folder.iterdir()]:
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert _read("fashion_mnist", tmp_path).fingerprint == plain.fingerprint
+    damaged = folder / "train-images-idx3-ubyte.gz"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    with one_line(ValueError, damaged):
+        _read("fashion_mnist", tmp_path)
+
+
+@pytest.mark.skipif(not idx.DEBIAN.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+def test_debians_fashion_mnist(tmp_path: Path) -> None:
+    loaded = fashion_mnist(place(tmp_path))
+    assert (len(loaded.train), len(loaded.test)) == (60_000, 10_000)
+    assert loaded.test.targets.bincount().tolist() == [1000] * 10
+    assert loaded.fingerprint == "023af56f2df4044caed94170ad349e6b65f89b25f8a145855f0c7aaaf8e51fa2"
+
+
+def test_svhn_extra_joins_the_training_set(tmp_path: Path) -> None:
+    loaded = svhn.svhn(place(tmp_path), stand_in=20, extra=True)
+    assert (len(loaded.train), len(loaded.test)) == (40, 5)
+
+
+def test_digits_are_scikit_learns(tmp_path: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    raw, loaded = load_digits(), digits(place(tmp_path))
+    order = raw.target.argsort(kind="stable")
+    test = np.zeros(1797, bool)
+    test[order[::5]] = True
+    for split, chosen in ((loaded.train, ~test), (loaded.test, test)):
+        assert np.array_equal(split.targets, raw.target[chosen])
+        assert np.array_equal(split.images[:, 0], np.rint(raw.images[chosen] * 255 / 16))
+    assert len(loaded.test) == 360
+    assert {*loaded.test.targets.bincount().tolist()} == {35, 36, 37}
+
+
+def test_published_leaves_nothing_after_an_error(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with files.published(tmp_path / "set") as draft:
+            draft.mkdir()
+            (draft / "half").write_text("x")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        interrupted()
+    assert not any(tmp_path.iterdir())
+
+
+def test_published_keeps_what_was_first(tmp_path: Path) -> None:
+    with files.published(tmp_path / "set") as draft:
+        draft.mkdir()
+        (draft / "a").write_text("second")
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set" / "a").write_text("first")
+    assert (tmp_path / "set" / "a").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
