@@ -1,0 +1,152 @@
+"""papers/tuned against hyperparameters.csv, row by row; and the look-up's order, gaps and mistakes."""
+
+from fractions import Fraction
+
+import pytest
+import yaml
+
+from conf import groups
+from conf.errors import Mistake
+from conf.tuned import ROOT, lookup, read
+from papers.published import hyperparameters
+
+PAPERS = sorted(path.stem for path in ROOT.glob("*.yaml"))
+ROWS = [row for row in hyperparameters() if row["value"]]
+CONVENTION = "absolute convention"
+
+
+def looked_up(row):
+    optimizer, _, condition = row["optimizer"].partition(" ")
+    key, _, value = condition.partition("=")
+    given = {f"optimizer.{key}": value} if key else {}
+    name, _, index = f"optimizer.{row['name']}".rstrip("]").partition("[")
+    found = lookup(row["paper"], row["dataset"], row["model"], optimizer, given=given.get)
+    value = found.values[name]
+    return (value[int(index)] if index else value), found, name
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_printed_hyperparameter_is_what_a_run_gets(paper):
+    rows = [row for row in ROWS if row["paper"] == paper]
+    assert rows
+    for row in rows:
+        value, found, name = looked_up(row)
+        printed = yaml.safe_load(row["value"])
+        if CONVENTION in row["source"] and row["optimizer"] == "adamw":
+            printed = 0.1  # 1e-4, not times the learning rate, is 0.1 times a learning rate of 1e-3
+        if isinstance(printed, str):
+            printed = float(printed)  # YAML 1.1 reads 5e-2 as a word
+        six_decimals = "six decimals" in row["source"]
+        assert value == (pytest.approx(printed, abs=5e-7) if six_decimals else printed), row
+        assert name in found.printed, row
+        assert name not in found.notes, row
+
+
+def test_adamsrts_weight_decays_are_the_grids_own():
+    grid = {Fraction(0), *(Fraction(1, 1000 * 2**k) for k in range(1, 8))}
+    for entry in read("adamsrt"):
+        decay = entry["set"].get("optimizer.weight_decay")
+        if decay is not None and entry.get("source") != "code":
+            assert Fraction(str(decay)) in grid
+
+
+def test_what_is_printed_nowhere_has_a_value_and_says_so():
+    for row in hyperparameters():
+        if not row["value"]:
+            found = lookup(row["paper"], row["dataset"], row["model"], row["optimizer"])
+            assert found.notes[f"optimizer.{row['name']}"]
+            assert found.values[f"optimizer.{row['name']}"] > 0
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_key_exists_in_its_optimizers_yaml(paper):
+    for entry in read(paper):
+        for name in entry["optimizer"] if isinstance(entry["optimizer"], list) else [entry["optimizer"]]:
+            known = groups.raw("optimizer", name)
+            for key, value in entry["set"].items():
+                group, _, keyword = key.partition(".")
+                if group == "optimizer":
+                    assert keyword.partition(".")[0] in known, (paper, name, key)
+                else:
+                    assert value in groups.options(group), (paper, name, key)
+
+
+FILE = """
+entries:
+  - {optimizer: [sgd, adam], set: {optimizer.lr: 1.0, optimizer.momentum: 0.5}, from: everywhere}
+  - {optimizer: sgd, data: cifar10, set: {optimizer.lr: 2.0}, from: data}
+  - {optimizer: sgd, model: resnet20, set: {optimizer.lr: 3.0}, from: model}
+  - {optimizer: sgd, data: cifar10, model: resnet20, set: {optimizer.lr: 4.0}, from: both}
+  - {optimizer: sgd, source: code, set: {optimizer.lr: 5.0}, from: code}
+  - {optimizer: sgd, where: {optimizer.nesterov: true}, set: {optimizer.lr: 6.0}, from: where}
+  - {optimizer: adam, data: [svhn, mhist], set: {optimizer.eps: 7.0}, default: a guess}
+"""
+
+
+@pytest.fixture
+def tuned(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(FILE)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "source", "rate"),
+    [
+        ("svhn", "vgg16_bn", "default", 1.0),
+        ("cifar10", "vgg16_bn", "default", 2.0),
+        ("svhn", "resnet20", "text", 3.0),
+        ("cifar10", "resnet20", "default", 4.0),
+        ("cifar10", "resnet20", "code", 5.0),
+    ],
+)
+def test_the_most_specific_entry_wins_for_each_key(tuned, data, model, source, rate):
+    found = lookup(tuned, data, model, "sgd", source)
+    assert found.values == {"optimizer.lr": rate, "optimizer.momentum": 0.5}
+    assert found.notes == {}
+    assert found.printed["optimizer.momentum"] == "everywhere"
+
+
+def test_an_entry_may_hold_for_some_values_of_other_keys(tuned):
+    given = {"optimizer.nesterov": True}
+    assert lookup(tuned, "cifar10", "resnet20", "sgd", given=given.get).values["optimizer.lr"] == 6.0
+
+
+def test_defaults_and_gaps_become_notes(tuned):
+    assert lookup(tuned, "svhn", "resnet20", "adam").notes == {"optimizer.eps": "a guess"}
+    gap = lookup(tuned, "cifar10", "resnet20", "adam")
+    assert "optimizer.eps" not in gap.values
+    assert "none for adam on cifar10 with resnet20" in gap.notes["optimizer.eps"]
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer", "message"),
+    [
+        ("rmsdg", "sgd", r"tuned: no 'rmsdg'; allowed: adamp, adamsrt, rmsgd, sing, .*; nearest: rmsgd"),
+        ("nowhere.yaml", "sgd", r"tuned: no 'nowhere.yaml'"),
+        ("rmsgd", "rsmgd", r"tuned=rmsgd: optimizer: unknown 'rsmgd'; allowed: .*; nearest: rmsgd"),
+    ],
+)
+def test_what_does_not_exist_is_one_line(name, optimizer, message):
+    with pytest.raises(Mistake, match=message) as raised:
+        lookup(name, "cifar10", "resnet18", optimizer)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("entries: [", "is not YAML"),
+        ("[]", "has no list `entries`"),
+        ("entries: [{set: {}}]", "needs an `optimizer`"),
+        ("entries: [{optimizer: sgd, set: {}, from: x, modl: y}]", "unknown 'modl'.*nearest: model"),
+        ("entries: [{optimizer: sgd, set: {}}]", "needs either `from`"),
+        ("entries: [{optimizer: sgd, set: {}, from: x, default: y}]", "needs either `from`"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path, content, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    with pytest.raises(Mistake, match=message) as raised:
+        lookup(str(path), "cifar10", "resnet18", "sgd")
+    assert "\n" not in str(raised.value)
