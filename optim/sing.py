@@ -42,6 +42,7 @@ class SING(Chain):
         **options: Unpack[Options],
     ) -> None:
         check("base", base, tuple(BASES))
+        check("eps", eps, "[0, inf)")
         stages: list[Stage] = [decay_matrices(), centralize(), normalize(eps), BASES[base](betas, eps, denominator)]
         if lookahead is not None:
             stages.append(averaged(*lookahead))

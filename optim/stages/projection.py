@@ -54,9 +54,9 @@ class radial_projection(Stage):
         along = vecdot(_rows(update), _rows(weight))
         by_row, whole = along / (length + eps) ** 2, along.sum() / (vector_norm(length) + eps) ** 2
         part = torch.where(by_channel, by_row, torch.where(by_layer, whole, 0.0))
-        projected = by_channel | by_layer
+        projected = (by_channel | by_layer).to(weight.dtype)
         bucket.states[i][f"{self.name}.projected"].copy_(projected)
-        bucket.decay_scale[i] = torch.where(projected, ratio, 1.0) * bucket.decay_scale[i]
+        bucket.decay_scale[i] = bucket.decay_scale[i] * (1 - projected * (1 - ratio))
         return torch.addcmul(update, part.view(-1, *[1] * (update.ndim - 1)), weight, value=-1)
 
     def metrics(self, chain: Chain) -> dict[str, float]:
