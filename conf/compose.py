@@ -10,6 +10,7 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -89,11 +90,15 @@ def _plugin_keywords(overrides: list[str]) -> list[str]:
 def _composed(words: list[str]) -> tuple[DictConfig, dict[str, Any]]:
     # Keys below a group are forced in, so that validate, which knows what exists, words the mistake.
     forced = [f"++{w.lstrip('+')}" if re.match(r"\+*\w+\.", w) and not w.startswith("hydra.") else w for w in words]
+    hydra, outer = GlobalHydra.instance(), GlobalHydra.instance().hydra
+    hydra.hydra = None  # within a multirun's job Hydra is at work already
     try:
         with initialize_config_dir(str(groups.ROOT), version_base="1.3"):
             config = hydra_compose("train", forced, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, MarkedYAMLError) as error:
         raise _worded(error) from error
+    finally:
+        hydra.hydra = outer
     choices = {k: v for k, v in config.hydra.runtime.choices.items() if k in groups.GROUPS}
     # Hydra does not say which options of a list were chosen; each writes a key of its own name.
     choices |= {group: [key for key in config[group] if key != "ranges"] for group in groups.LISTS}

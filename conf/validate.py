@@ -94,6 +94,7 @@ def _group(group: str, values: dict[str, Any], choice: Any) -> None:
     known = {key: default for key, default in defaults.items() if key not in free}
     named = {key: value for key, value in values.items() if key not in free}
     for key in ("name", "target", "version"):
-        if known.get(key) not in (None, "custom", values.get(key)):
+        free_to_choose = known.get(key) is None or (key == "name" and known["name"] not in chosen) or "args" in known
+        if not free_to_choose and values.get(key) != known[key]:
             raise Mistake(f"{group}.{key}: fixed by {group}={choice} to {known[key]!r}")
     check_tree(group, named, known, defaults.get("ranges", {}))
