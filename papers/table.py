@@ -16,9 +16,10 @@
 
 Every key of a row or column is an override of train.py (`data`, `optimizer.lr`, `budget.epochs`, `protocol`, ...),
 except `metric` (may stand in an axis), `seeds` (of these cells), `label` (printed instead of the values), `published`
-(corrects the look-up: optimizer, setting, ...) and, where show is tuned, `name` (of a hyper-parameter). A value that is
-itself a list is written as a list in a list. `overrides` holds further overrides of all cells, `note` a sentence printed
-with the table, `recreation` why it is never compared with published numbers as if it were the same experiment.
+(corrects the look-up: optimizer, setting, ...) and, where show is tuned, `name` (of a hyper-parameter). A value that
+is itself a list is written as a list in a list. `overrides` holds further overrides of all cells, `note` a sentence
+printed with the table, `recreation` why no number in it is compared with a published one as if it were the same
+experiment.
 """
 
 from dataclasses import dataclass, field

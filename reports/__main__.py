@@ -1,0 +1,121 @@
+"""Reports from a store of runs.
+
+    python -m reports tables [NAME ...]              CSV, Markdown, LaTeX, HTML, JSON of every table
+    python -m reports figures [NAME ...]             the figures of every table that has runs
+    python -m reports report                         both, claims and coverage, as one HTML page
+    python -m reports explain TABLE WORD ...         the runs behind a cell and the command that makes it again
+    python -m reports compare A B                    two optimizers over all tasks that they share
+    python -m reports coverage                       where each published number is shown, or why not
+
+Common: --store runs, --out build, --scale paper|cpu|smoke (default: paper, and every scale that the store holds).
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from conf.cli import guarded
+from conf.errors import Mistake
+from papers import table as tables
+from reports import runs as store
+from reports.cells import NOT_RUN, Result, fill
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code. A user's mistake is raised as Mistake."""
+    arguments = _parser().parse_args(argv)
+    try:
+        runs = store.read(arguments.store)
+    except FileNotFoundError as error:
+        raise Mistake(str(error)) from error
+    for line in runs.complaints:
+        print(f"left out: {line}", file=sys.stderr)
+    COMMANDS[arguments.command](runs, arguments)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m reports", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--store", type=Path, default=Path(os.environ.get("STEPBENCH_STORE", "runs")))
+    parser.add_argument("--out", type=Path, default=Path("build"))
+    parser.add_argument("--scale", choices=tables.SCALES)
+    return parser
+
+
+def filled(runs: store.Runs, names: list[str], scale: str | None) -> list[Result]:
+    """Fill the named tables, or all, at the wanted scale, or at `paper` and every scale that the store holds."""
+    chosen = [tables.load(name) for name in names or tables.names()]
+    resolve = store.identify(runs)
+    scales = [scale] if scale else runs.scales()
+    results = [fill(table, runs, resolve, s) for table in chosen for s in scales if table.has_runs or s == "paper"]
+    return [
+        result for result in results if result.scale in ("paper", scale) or result.count()[NOT_RUN] < len(result.cells)
+    ]
+
+
+def _tables(runs: store.Runs, arguments: argparse.Namespace) -> None:
+    from reports import render
+
+    for result in filled(runs, arguments.words, arguments.scale):
+        paths = render.write(result, arguments.out)
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(result.count().items()))
+        print(f"{result.table.name} ({result.scale}): {len(result.cells)} cells: {counts}  {paths[0]}")
+
+
+def _figures(runs: store.Runs, arguments: argparse.Namespace) -> None:
+    from reports import figures
+
+    for path in figures.write(filled(runs, arguments.words, arguments.scale), runs, arguments.out):
+        print(path)
+
+
+def _report(runs: store.Runs, arguments: argparse.Namespace) -> None:
+    from reports import page
+
+    print(page.write(filled(runs, arguments.words, arguments.scale), runs, arguments.out))
+
+
+def _explain(runs: store.Runs, arguments: argparse.Namespace) -> None:
+    from reports.explain import explain
+
+    if len(arguments.words) < 2:
+        raise Mistake("explain: name a table and a cell, e.g. explain rmsgd_1a cifar10 resnet18 sgd")
+    table = tables.load(arguments.words[0])
+    result = fill(table, runs, store.identify(runs), arguments.scale or "paper")
+    print(explain(result, arguments.words[1:]), end="")
+
+
+def _compare(runs: store.Runs, arguments: argparse.Namespace) -> None:
+    from reports.explain import compare
+
+    if len(arguments.words) != 2:
+        raise Mistake("compare: name two optimizers, e.g. compare sgd rmsgd")
+    print(compare(filled(runs, [], arguments.scale), *arguments.words), end="")
+
+
+def _coverage(runs: store.Runs, arguments: argparse.Namespace) -> None:
+    from reports.coverage import by_table, coverage
+    from reports.render import csv_of
+
+    lines = coverage(filled(runs, [], "paper"))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    path = arguments.out / "coverage.csv"
+    path.write_text(csv_of(lines), encoding="utf-8")
+    for line in by_table(lines):
+        print(f"{line['paper']:8} {line['table']:12} {line['numbers']:4}  {line['shown in']:18} {line['state']}")
+    print(path)
+
+
+COMMANDS = {
+    "tables": _tables, "figures": _figures, "report": _report, "explain": _explain, "compare": _compare,
+    "coverage": _coverage,
+}  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

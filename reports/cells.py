@@ -1,0 +1,196 @@
+"""A table's cells filled from the runs: numbers, comparison with the paper, verdict, rank in their contest."""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from math import isfinite, nan
+from typing import Any
+
+from papers.published import Published
+from papers.table import METRICS, Cell, Table
+from reports import statistics
+from reports.runs import Identify, Row, Runs, diverged, made_up, notes, value
+from reports.statistics import ALPHA, Comparison, Summary, holm, summary, welch
+from reports.tuned import used
+
+NOTHING = Comparison(nan, nan, nan, nan)
+AGREES, DIFFERS, FEW, NOT_RUN, DIVERGED = "agrees", "differs", "too few seeds", "not run", "diverged"
+UNPUBLISHED, OTHER_SCALE, RECREATION = "no published number", "other scale", "re-creation"
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A cell and what the store says about it.
+
+    values: one a seed, in order of seed; a run that diverged counts at chance level. against: ours less published;
+    p: of that difference, Holm-adjusted within the contest. from_best: against the contest's best, likewise.
+    highlight: `best`, `near` (within one standard deviation of the best, the best's own) or empty.
+    """
+
+    cell: Cell
+    runs: list[Row]
+    values: list[float]
+    published: Published | None
+    summary: Summary
+    reason: str = ""
+    against: Comparison = NOTHING
+    p: float = nan
+    from_best: float = nan
+    highlight: str = ""
+    verdict: str = NOT_RUN
+    notes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def planned(self) -> int:
+        return len(self.cell.seeds)
+
+    @property
+    def diverged(self) -> int:
+        return sum(map(diverged, self.runs))
+
+    @property
+    def complete(self) -> bool:
+        return len(self.values) == self.planned and isfinite(self.summary.mean)
+
+    @property
+    def sound(self) -> bool:
+        """Complete and without a diverged seed, whose chance level would drown every difference in its spread."""
+        return self.complete and not self.diverged
+
+    @property
+    def verdict_text(self) -> str:
+        """The verdict with its count, e.g. `diverged 1 of 5`."""
+        counts = {FEW: f" ({len(self.values)} of {self.planned})", DIVERGED: f" {self.diverged} of {len(self.runs)}"}
+        return self.verdict + counts.get(self.verdict, "")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A table at a scale, filled. made_up: some of its runs are on made-up data."""
+
+    table: Table
+    scale: str
+    cells: list[Filled]
+
+    @property
+    def made_up(self) -> bool:
+        return any(made_up(row) for cell in self.cells for row in cell.runs)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the numbers may be set against the published ones as the same experiment."""
+        return self.scale == "paper" and not self.table.spec["recreation"] and not self.made_up
+
+    def count(self) -> Counter[str]:
+        """Return how many cells have each verdict."""
+        return Counter(cell.verdict for cell in self.cells)
+
+    def contests(self) -> list[list[Filled]]:
+        """Return the cells grouped by what they compete in, in order of layout."""
+        groups: dict[Any, list[Filled]] = {}
+        for cell in self.cells:
+            groups.setdefault(cell.cell.task, []).append(cell)
+        return list(groups.values())
+
+
+def fill(table: Table, runs: Runs, identify: Identify, scale: str = "paper") -> Result:
+    """Fill a table's cells from a store's runs."""
+    cells = table.cells(scale)
+    if not table.has_runs:
+        return Result(table, scale, [_looked_up(table, cell) for cell in cells])
+    ids, reasons = identify(cells)
+    filled = [_filled(table, cell, runs, ids.get(cell.overrides), reasons.get(cell.overrides, "")) for cell in cells]
+    result = Result(table, scale, filled)
+    judged = [cell for contest in result.contests() for cell in _judged(contest, result)]
+    place = {_place(cell): cell for cell in judged}
+    return replace(result, cells=[place[_place(cell)] for cell in filled])
+
+
+def _looked_up(table: Table, cell: Cell) -> Filled:
+    return Filled(cell, [], [], None, summary([]), verdict=used(table, cell).verdict)
+
+
+def _place(cell: Filled) -> tuple[str, str]:
+    return cell.cell.row_label, cell.cell.column_label
+
+
+def _filled(table: Table, cell: Cell, runs: Runs, group: str | None, reason: str) -> Filled:
+    found = runs.of(group, cell.seeds)
+    values = [value(row, cell.metric) for row in found]
+    unprinted = {key: note for row in found for key, note in notes(row).items()}
+    return Filled(cell, found, values, table.published(cell), summary(values), reason, notes=unprinted)
+
+
+def _judged(contest: list[Filled], result: Result) -> list[Filled]:
+    compared = [_against(cell) if result.comparable and cell.sound else NOTHING for cell in contest]
+    adjusted = holm([comparison.p for comparison in compared])
+    best = _best(contest)
+    rivals = holm([welch(c.summary, best.summary).p if best and c is not best and c.sound else nan for c in contest])
+    shown = best if result.table.spec["highlight"] != "none" else None
+    return [
+        replace(
+            cell,
+            against=comparison,
+            p=p,
+            from_best=rival,
+            highlight=_highlight(cell, shown),
+            verdict=_verdict(cell, p, result),
+        )
+        for cell, comparison, p, rival in zip(contest, compared, adjusted, rivals, strict=True)
+    ]
+
+
+def _against(cell: Filled) -> Comparison:
+    number = cell.published
+    if number is None or number.mean is None:
+        return NOTHING
+    theirs = Summary(number.mean, nan if number.std is None else number.std, number.n or 1)
+    return welch(cell.summary, theirs)
+
+
+def better(metric: str) -> int:
+    """Return 1 where higher is better, -1 where lower is."""
+    return -1 if METRICS.get(metric, {}).get("better") == "low" else 1
+
+
+def _best(contest: list[Filled]) -> Filled | None:
+    complete = [cell for cell in contest if cell.complete]
+    return max(complete, key=lambda cell: better(cell.cell.metric) * cell.summary.mean, default=None)
+
+
+def _highlight(cell: Filled, best: Filled | None) -> str:
+    if best is None or not cell.complete:
+        return ""
+    if cell.summary.mean == best.summary.mean:
+        return "best"
+    return "near" if abs(cell.summary.mean - best.summary.mean) <= best.summary.std else ""
+
+
+def _verdict(cell: Filled, p: float, result: Result) -> str:
+    """Return the first of the verdicts that holds; a difference counts where the adjusted p is under 5 %."""
+    number = cell.published
+    holds = (
+        (NOT_RUN, not cell.runs),
+        (DIVERGED, cell.diverged > 0),
+        (FEW, len(cell.values) < cell.planned),
+        (OTHER_SCALE, result.scale != "paper" or result.made_up),
+        (RECREATION, bool(result.table.spec["recreation"])),
+        (UNPUBLISHED, number is None or number.mean is None),
+        (DIFFERS, p < ALPHA),
+        (AGREES, p >= ALPHA),
+        (FEW, True),  # a single seed, and a source without a deviation: there is nothing to judge by
+    )
+    return next(verdict for verdict, true in holds if true)
+
+
+def power_note(result: Result) -> str:
+    """Say what this number of seeds cannot show; empty for a table without runs."""
+    sizes = [len(cell.values) for cell in result.cells if len(cell.values) > 1]
+    if not sizes:
+        return ""
+    n = min(sizes)
+    effect = statistics.detectable_effect(n)
+    exact = f" An exact paired test of {n} seeds cannot go below p = {2 / 2**n:.3g}." if n < 6 else ""
+    return (
+        f"With {n} seeds a difference between two optimizers is found with 80 % power only from {effect:.1f} standard "
+        f"deviations on, before any correction: 'agrees' and 'not worse' mean that no difference was found.{exact}"
+    )

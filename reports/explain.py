@@ -1,0 +1,129 @@
+"""Where a cell comes from, and two optimizers set against each other over all cells that they share."""
+
+from math import isfinite
+
+import numpy as np
+from scipy import stats
+
+from conf.errors import Mistake, unknown
+from papers.table import METRICS
+from reports.cells import Filled, Result, better
+from reports.layout import fixed
+from reports.runs import Row, device
+from reports.statistics import ALPHA, half_width, paired, summary, welch
+
+FEWEST_TASKS = 6  # below that Wilcoxon's signed ranks cannot reach 5 %
+
+
+def find_cell(result: Result, words: list[str]) -> Filled:
+    """Return the one cell that all words name (values of its coordinates, or its labels).
+
+    Raises Mistake when none or several do, with what would tell them apart.
+    """
+    names = [
+        {str(value) for value in c.cell.coordinates.values()} | {c.cell.row_label, c.cell.column_label}
+        for c in result.cells
+    ]
+    fits = [cell for cell, known in zip(result.cells, names, strict=True) if set(words) <= known]
+    if len(fits) == 1:
+        return fits[0]
+    if not fits:
+        every = sorted(set().union(*names))
+        stray = next((word for word in words if word not in every), None)
+        if stray is not None:
+            raise unknown(f"explain {result.table.name}", stray, every)
+        raise Mistake(f"explain {result.table.name}: no cell is named {' '.join(words)}")
+    some = "; ".join(f"{cell.cell.row_label} | {cell.cell.column_label}" for cell in fits[:5])
+    raise Mistake(f"explain {result.table.name}: {len(fits)} cells are named {' '.join(words)}: {some}; add a word")
+
+
+def explain(result: Result, words: list[str]) -> str:
+    """Describe a cell: its number, its runs with their commits and machines, and the command that makes it again."""
+    cell = find_cell(result, words)
+    seeds = ",".join(map(str, cell.cell.seeds))
+    lines = [
+        f"{result.table.name}: {cell.cell.row_label} | {cell.cell.column_label}   (scale {result.scale})",
+        f"  {METRICS[cell.cell.metric]['label']}: {_mean(cell)}, {len(cell.values)} of {cell.planned} seeds",
+        f"  verdict: {cell.verdict_text}" + (f" ({cell.reason})" if cell.reason else ""),
+        *_published(cell),
+        *(f"  not from the paper: {key}: {note}" for key, note in sorted(cell.notes.items())),
+        "  runs:" if cell.runs else "  runs: none",
+        *(_run(row, fixed(value, cell.cell.metric)) for row, value in zip(cell.runs, cell.values, strict=True)),
+        f"  again: python train.py -m {' '.join(cell.cell.overrides)} seed={seeds}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _mean(cell: Filled) -> str:
+    ours, metric = cell.summary, cell.cell.metric
+    spread = f" ± {fixed(ours.std, metric)} (std), 95 % interval ± {fixed(half_width(ours), metric)}"
+    return fixed(ours.mean, metric) + (spread if ours.n > 1 else "")
+
+
+def _published(cell: Filled) -> list[str]:
+    number = cell.published
+    if number is None or number.mean is None:
+        return []
+    std = "" if number.std is None else f" ± {number.std}"
+    where = f"{number.setting or 'no setting'}; {number.source}; papers/published/results.csv line {number.line}"
+    lines = [f"  published: {number.mean}{std}, n {number.n or 'unknown'} ({where})"]
+    if isfinite(cell.p):
+        test = cell.against
+        lines.append(f"  difference: {test.difference:+.3f} = {test.errors:+.2f} standard errors, p {cell.p:.3g}")
+    return lines
+
+
+def _run(row: Row, value: str) -> str:
+    commits = ",".join(str(commit)[:10] for commit in row.get("commits") or [])
+    made = f"commit {commits}  {device(row)}, torch {row.get('platform.torch')}"
+    return f"    s{row['seed']} {row['id']} {row['state']} {value}  {made}  {row['folder']}/config.yaml"
+
+
+def compare(results: list[Result], a: str, b: str) -> str:
+    """Compare two optimizers over all tasks that both have complete runs for, paired by seed where seeds match.
+
+    Raises Mistake for a name that no table's column or row has.
+    """
+    pairs = _pairs(results, a, b)
+    lines = [f"{a} against {b}: {len(pairs)} shared tasks"]
+    gains = []
+    for task, x, y in pairs:
+        seeds = [[row["seed"] for row in cell.runs] for cell in (x, y)]
+        test = paired(x.values, y.values) if seeds[0] == seeds[1] else welch(summary(x.values), summary(y.values))
+        kind = "paired" if seeds[0] == seeds[1] else "Welch"
+        sign = better(x.cell.metric)
+        gains.append(sign * test.difference)
+        verdict = "no difference found" if not test.p < ALPHA else f"{a if sign * test.difference > 0 else b} better"
+        lines.append(
+            f"  {task}: {fixed(x.summary.mean, x.cell.metric)} against {fixed(y.summary.mean, y.cell.metric)}, "
+            f"{test.difference:+.3f}, p {test.p:.3g} ({kind}, n {len(x.values)}): {verdict}"
+        )
+    return "\n".join([*lines, *_overall(gains, a, b)]) + "\n"
+
+
+def _overall(gains: list[float], a: str, b: str) -> list[str]:
+    if not gains:
+        return ["  nothing to compare: no task has complete runs of both"]
+    wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+    equal = len(gains) - wins - losses
+    text = f"  {a} ahead in {wins}, {b} in {losses}, equal in {equal}; mean gain {np.mean(gains):+.3f}"
+    if len(gains) < FEWEST_TASKS:
+        return [text, f"  a test over tasks needs at least {FEWEST_TASKS} of them"]
+    p = 1.0 if not any(gains) else float(stats.wilcoxon(gains).pvalue)
+    return [text, f"  Wilcoxon over tasks: p {p:.3g}; tasks that share a data set are not independent"]
+
+
+def _pairs(results: list[Result], a: str, b: str) -> list[tuple[str, Filled, Filled]]:
+    found: dict[tuple[str, str], dict[str, Filled]] = {}
+    for result in results:
+        for cell in result.cells:
+            name = str(cell.cell.coordinates.get("optimizer", ""))
+            if name in (a, b) and cell.complete and len(cell.values) > 0:
+                data, model = (str(cell.cell.coordinates.get(key, "")) for key in ("data", "model"))
+                key = (f"{result.table.name} {data} {model} {cell.cell.metric}", " ".join(map(str, cell.cell.task)))
+                found.setdefault(key, {}).setdefault(name, cell)
+    known = {str(cell.cell.coordinates.get("optimizer")) for result in results for cell in result.cells}
+    for name in (a, b):
+        if name not in known:
+            raise unknown("compare", name, known)
+    return [(key[0], cells[a], cells[b]) for key, cells in found.items() if len(cells) == len({a, b})]

@@ -1,0 +1,222 @@
+"""A filled table as CSV (raw and rounded), Markdown, LaTeX, HTML, and the JSON that says where its numbers come from.
+
+Byte-stable: the same runs give the same bytes. Every name is escaped for the format that it is written into.
+"""
+
+import csv
+import html
+import io
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from papers.published import Published
+from reports.cells import Filled, Result
+from reports.layout import DASH, Entry, Grid, commits, grid
+from reports.runs import Row, device
+from reports.statistics import half_width
+from reports.tuned import used
+
+COLOURS = {"best": "A8E6A1", "near": "FFD59E"}  # green and orange, as RMSGD's tables; light enough for black print
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$", "°": r"$^\circ$", "*": r"$^\ast$", "<": r"$<$", ">": r"$>$", "×": r"$\times$",
+}  # fmt: skip
+
+
+def raw_csv(result: Result) -> str:
+    """Return one line a cell, numbers unrounded (ten significant digits); blank where there is nothing."""
+    write = _raw_row if result.table.has_runs else _raw_tuned
+    return csv_of([write(cell, result) for cell in result.cells])
+
+
+def _raw_row(cell: Filled, result: Result) -> dict[str, Any]:
+    number = cell.published or Published(0, "", "", "", "", "", "", "", None, None, None, "")
+    return {
+        "row": cell.cell.row_label, "column": cell.cell.column_label, "metric": cell.cell.metric, "scale": result.scale,
+        "mean": cell.summary.mean, "std": cell.summary.std, "ci95": half_width(cell.summary), "n": len(cell.values),
+        "planned": cell.planned, "diverged": cell.diverged, "published_mean": number.mean, "published_std": number.std,
+        "published_n": number.n, "difference": cell.against.difference, "standard_error": cell.against.error,
+        "standard_errors": cell.against.errors, "p_holm": cell.p, "detectable": cell.against.detectable(),
+        "p_from_best": cell.from_best, "highlight": cell.highlight, "verdict": cell.verdict, "reason": cell.reason,
+        "not_from_paper": "; ".join(f"{key}: {note}" for key, note in sorted(cell.notes.items())),
+        "published_line": number.line or None, "overrides": " ".join(cell.cell.overrides),
+    }  # fmt: skip
+
+
+def _raw_tuned(cell: Filled, result: Result) -> dict[str, Any]:
+    return {"row": cell.cell.row_label, "column": cell.cell.column_label} | asdict(used(result.table, cell.cell))
+
+
+def rounded_csv(result: Result) -> str:
+    """Return the table as it is printed: per row our numbers, then the paper's, then the verdicts."""
+    shown = grid(result)
+    lines = []
+    for row in shown.rows:
+        for what, text in (("ours", _main), ("paper", _paper), ("verdict", _verdict)):
+            cells = {c: text(shown.entries[row, c]) if (row, c) in shown.entries else "" for c in shown.columns}
+            lines.append({"row": row, "what": what} | cells)
+    return csv_of(lines)
+
+
+def _main(entry: Entry) -> str:
+    return entry.main
+
+
+def _paper(entry: Entry) -> str:
+    return entry.paper
+
+
+def _verdict(entry: Entry) -> str:
+    return entry.verdict
+
+
+def csv_of(lines: list[dict[str, Any]]) -> str:
+    """Return lines of equal keys as CSV; floats with ten significant digits, nothing for None and NaN."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _plain(value) for key, value in line.items()} for line in lines)
+    return stream.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.10g}" if isfinite(value) else ""
+    return "" if value is None else value
+
+
+def markdown(result: Result) -> str:
+    """Return the table in GitHub's Markdown: ours, then the paper's number and the verdict in each cell."""
+    shown = grid(result)
+    lines = [f"### {_markdown(shown.title)}", "", _markdown_row([shown.corner, *shown.columns])]
+    lines.append("|---" * (len(shown.columns) + 1) + "|")
+    for row in shown.rows:
+        lines.append(f"| {_markdown(row)} | " + " | ".join(_markdown_cell(shown, row, c) for c in shown.columns) + " |")
+    return "\n".join([*lines, "", *(f"- {_markdown(text)}" for text in shown.remarks)]) + "\n"
+
+
+def _markdown_cell(shown: Grid, row: str, column: str) -> str:
+    entry = shown.entries.get((row, column))
+    if entry is None:
+        return ""
+    style = {"best": "**", "near": "*"}.get(entry.highlight, "")
+    paper = f"paper {entry.paper}" if entry.paper else ""
+    texts = [f"{style}{_markdown(entry.main)}{style}", _markdown(paper), _markdown(entry.verdict)]
+    return "<br>".join(text for text in texts if text)
+
+
+def _markdown_row(texts: Iterable[str]) -> str:
+    return "| " + " | ".join(map(_markdown, texts)) + " |"
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([\\`*_|\[\]])", r"\\\1", html.escape(text, quote=False)).replace("\n", " ")
+
+
+def latex(result: Result) -> str:
+    """Return a LaTeX table (packages booktabs and xcolor with option table): ours, and the paper's below it in grey."""
+    shown = grid(result)
+    head = " & ".join(map(tex, [shown.corner, *shown.columns]))
+    body: list[str] = []
+    for row in shown.rows:
+        entries = [shown.entries.get((row, column)) for column in shown.columns]
+        body.append(" & ".join([tex(row), *map(_latex_cell, entries)]) + r" \\")
+        if any(entry and entry.paper for entry in entries):
+            papers = [rf"\textcolor{{gray}}{{{tex(e.paper)}}}" if e and e.paper else "" for e in entries]
+            body.append(" & ".join([r"\quad\textcolor{gray}{paper}", *papers]) + r" \\")
+    return "\n".join([
+        r"% \usepackage{booktabs} \usepackage[table]{xcolor}", r"\begin{table}", r"\centering\small",
+        rf"\caption{{{tex(shown.title)}. {tex(' '.join(shown.remarks))}}}", rf"\label{{tab:{tex(shown.name)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(shown.columns)}}}", r"\toprule", head + r" \\", r"\midrule", *body,
+        r"\bottomrule", r"\end{tabular}", r"\end{table}", "",
+    ])  # fmt: skip
+
+
+def _latex_cell(entry: Entry | None) -> str:
+    if entry is None:
+        return ""
+    spread = rf"$_{{{entry.spread}}}$" if entry.spread else ""
+    colour = rf"\cellcolor[HTML]{{{COLOURS[entry.highlight]}}}" if entry.highlight else ""
+    mean = rf"\textbf{{{entry.mean}}}" if entry.highlight == "best" else tex(entry.mean)
+    return f"{colour}{mean}{spread}{tex(entry.marks)}"
+
+
+def tex(text: str) -> str:
+    """Escape a text for LaTeX."""
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+def html_table(result: Result) -> str:
+    """Return the table as an HTML fragment; sortable where the page's script is present."""
+    shown = grid(result)
+    head = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in [shown.corner, *shown.columns])
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(row)}</th>'
+        + "".join(_html_cell(shown.entries.get((row, column))) for column in shown.columns)
+        + "</tr>\n"
+        for row in shown.rows
+    )
+    remarks = "".join(f"<li>{html.escape(text)}</li>" for text in shown.remarks)
+    table = (
+        f'<div class="wide"><table class="sortable"><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>'
+    )
+    return f'{table}\n<ul class="remarks">{remarks}</ul>'
+
+
+def _html_cell(entry: Entry | None) -> str:
+    if entry is None:
+        return '<td data-value=""></td>'
+    value = "" if entry.mean == DASH else entry.mean
+    spread = f"<small> ± {html.escape(entry.spread)}</small>" if entry.spread else ""
+    paper = f'<div class="paper">paper {html.escape(entry.paper)}</div>' if entry.paper else ""
+    texts = [f'<span class="ours">{html.escape(entry.mean)}</span>', spread, html.escape(entry.marks), paper]
+    texts.append(f'<div class="verdict">{html.escape(entry.verdict)}</div>')
+    about = f'class="{entry.highlight or "plain"}" data-value="{html.escape(value)}" title="{html.escape(entry.hover)}"'
+    return f'<td {about} tabindex="0">{"".join(texts)}</td>'
+
+
+def provenance(result: Result) -> str:
+    """Return JSON: for each cell its runs (id, seed, state, value, weights), commits, devices and torch versions."""
+    cells = [
+        {
+            "row": cell.cell.row_label,
+            "column": cell.cell.column_label,
+            "verdict": cell.verdict_text,
+            "group_id": cell.runs[0]["group_id"] if cell.runs else None,
+            "runs": [_run(row, value) for row, value in zip(cell.runs, cell.values, strict=True)],
+            "commits": commits(cell),
+            "devices": sorted({device(row) for row in cell.runs}),
+            "torch": sorted({str(row.get("platform.torch")) for row in cell.runs}),
+        }
+        for cell in result.cells
+    ]
+    head = {"table": result.table.name, "title": result.table.title, "scale": result.scale, "made_up": result.made_up}
+    return json.dumps(head | {"verdicts": dict(sorted(result.count().items())), "cells": cells}, indent=1) + "\n"
+
+
+def _run(row: Row, value: float) -> dict[str, Any]:
+    kept = {key: row.get(key) for key in ("id", "seed", "state", "weights_sha256", "metrics_sha256")}
+    return kept | {"value": value if isfinite(value) else None}
+
+
+FORMATS: dict[str, Callable[[Result], str]] = {
+    ".csv": rounded_csv, ".raw.csv": raw_csv, ".md": markdown, ".tex": latex, ".html": html_table, ".json": provenance,
+}  # fmt: skip
+
+
+def write(result: Result, out: Path) -> list[Path]:
+    """Write a table in every format to `<out>/tables/<name>[@scale]<ending>`; returns the files."""
+    folder = out / "tables"
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = result.table.name + ("" if result.scale == "paper" else f"@{result.scale}")
+    paths = []
+    for ending, render in FORMATS.items():
+        paths.append(folder / f"{stem}{ending}")
+        paths[-1].write_text(render(result), encoding="utf-8", newline="\n")
+    return paths

@@ -1,0 +1,130 @@
+"""The statistics against scipy, by simulation, and at their edges."""
+
+from math import inf, isnan, nan
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from reports import statistics as s
+
+RNG = np.random.default_rng(0)
+
+
+def draws(n: int, k: int = 5, shift: float = 0.0) -> list[np.ndarray]:
+    return list(np.random.default_rng(n + k).normal(shift, 1.0, (n, k)))
+
+
+def test_welch_is_scipys() -> None:
+    for a, b in zip(draws(20, 5), draws(21, 7), strict=False):
+        mine, theirs = s.welch(s.summary(a), s.summary(3 * b)), stats.ttest_ind(a, 3 * b, equal_var=False)
+        assert mine.p == pytest.approx(theirs.pvalue, rel=1e-12)
+        assert mine.dof == pytest.approx(theirs.df)
+        assert mine.errors == pytest.approx(theirs.statistic)
+
+
+def test_paired_is_scipys() -> None:
+    for a, b in zip(draws(20), draws(30), strict=False):
+        theirs = stats.ttest_rel(a, b)
+        assert s.paired(a, b).p == pytest.approx(theirs.pvalue, rel=1e-12)
+
+
+def test_interval_is_scipys() -> None:
+    for a in draws(10):
+        low, high = stats.t.interval(0.95, len(a) - 1, a.mean(), stats.sem(a))
+        assert s.half_width(s.summary(a)) == pytest.approx((high - low) / 2)
+
+
+def test_friedman_is_scipys_with_and_without_ties() -> None:
+    for scores in (RNG.normal(size=(12, 5)), RNG.integers(0, 4, (12, 5)).astype(float)):
+        theirs = stats.friedmanchisquare(*scores.T)
+        assert s.friedman(scores) == pytest.approx((theirs.statistic, theirs.pvalue))
+
+
+@pytest.mark.parametrize("test", ["welch", "paired"])
+def test_false_positives_come_at_the_rate_alpha(test: str) -> None:
+    left, right = draws(2000, 5), draws(2000, 6)
+    compare = {"welch": lambda a, b: s.welch(s.summary(a), s.summary(b)), "paired": lambda a, b: s.paired(a, b[:5])}[
+        test
+    ]
+    rate = np.mean([compare(a, b).p < 0.05 for a, b in zip(left, right, strict=True)])
+    assert 0.035 < rate < 0.065  # three standard errors of 2,000 draws about 0.05
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
+    covered = [abs(a.mean()) <= s.half_width(s.summary(a)) for a in draws(2000, 5)]
+    assert 0.935 < np.mean(covered) < 0.965
+
+
+def test_holm_keeps_the_family_wise_rate() -> None:
+    null = np.random.default_rng(5).uniform(size=(2000, 9))
+    assert 0.035 < np.mean([min(s.holm(row)) < 0.05 for row in null]) < 0.065
+
+
+def test_holm_by_hand() -> None:
+    assert s.holm([0.01, 0.04, 0.03, nan]) == pytest.approx([0.03, 0.06, 0.06, nan], nan_ok=True)
+    assert s.holm([]) == []
+    assert s.holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_power_is_what_simulation_finds_and_five_seeds_need_two_deviations() -> None:
+    shifted = np.random.default_rng(1).normal(2.0, 1.0, (2000, 5))
+    found = np.mean([stats.ttest_ind(a, b).pvalue < 0.05 for a, b in zip(shifted, draws(2000, 5), strict=True)])
+    assert s.power(5, 2.0) == pytest.approx(found, abs=0.03)
+    assert s.detectable_effect(5) == pytest.approx(2.0, abs=0.05)
+    assert s.power(s.seeds_needed(0.5) or 0, 0.5) >= 0.8 > s.power((s.seeds_needed(0.5) or 0) - 1, 0.5)
+    assert s.seeds_needed(1e-6) is None
+
+
+def test_no_exact_paired_test_of_five_seeds_can_be_significant() -> None:
+    assert stats.wilcoxon([1.0, 2.0, 3.0, 4.0, 5.0]).pvalue == pytest.approx(0.0625)
+
+
+def test_a_source_without_deviation_takes_ours() -> None:
+    ours, theirs = s.Summary(95.0, 0.2, 5), s.Summary(95.4, nan, 5)
+    result = s.welch(ours, theirs)
+    assert result.error == pytest.approx(0.2 * (2 / 5) ** 0.5)
+    assert result.dof == 4
+    assert s.welch(ours, s.Summary(95.4, nan, 1)).error == pytest.approx(0.2 * (1 / 5 + 1) ** 0.5)
+
+
+def test_edges_say_nothing_rather_than_something_wrong() -> None:
+    assert isnan(s.welch(s.summary([1.0]), s.summary([2.0])).p)
+    assert isnan(s.paired([1.0], [2.0]).p)
+    assert isnan(s.summary([]).mean)
+    assert isnan(s.half_width(s.summary([1.0])))
+    same = s.welch(s.summary([1.0, 1.0]), s.summary([1.0, 1.0]))
+    apart = s.welch(s.summary([2.0, 2.0]), s.summary([1.0, 1.0]))
+    assert (same.p, apart.p, apart.errors) == (1.0, 0.0, inf)
+    assert s.friedman(np.ones((4, 3))) == (0.0, 1.0)
+
+
+def test_a_rank_diagrams_bars() -> None:
+    p = {(0, 1): 0.5, (0, 2): 0.01, (0, 3): 0.01, (1, 2): 0.2, (1, 3): 0.01, (2, 3): 0.9}
+    assert s.indistinct([1.0, 2.0, 3.0, 4.0], p) == [(0, 1), (1, 2), (2, 3)]
+    assert s.indistinct([1.0, 2.0], {(0, 1): 0.01}) == []
+
+
+def test_wilcoxon_holm_finds_the_one_that_differs() -> None:
+    scores = np.random.default_rng(2).normal(size=(15, 3))
+    scores[:, 2] += 5
+    p = s.wilcoxon_holm(scores)
+    assert p[0, 2] < 0.01
+    assert p[0, 1] > 0.05
+    assert s.wilcoxon_holm(np.ones((5, 2))) == {(0, 1): 1.0}
+
+
+def test_performance_profile_by_hand() -> None:
+    taus, shares = s.performance_profile(np.array([[1.0, 2.0], [4.0, 2.0], [inf, 3.0], [inf, inf]]))
+    assert list(taus) == [1.0, 2.0]
+    assert shares.tolist() == [[0.25, 0.5], [0.5, 0.75]]
+
+
+def test_expected_best_is_what_drawing_gives() -> None:
+    values = [3.0, 1.0, 2.0, 10.0]
+    drawn = np.random.default_rng(3).permuted(np.tile(values, (20_000, 1)), axis=1)[:, :2].max(1).mean()
+    assert s.expected_best(values, 2) == pytest.approx(drawn, abs=0.1)
+    assert s.expected_best(values, 4) == 10.0
+    assert s.expected_best(values, 1) == 4.0
+    with pytest.raises(ValueError, match="k=5"):
+        s.expected_best(values, 5)

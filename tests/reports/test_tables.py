@@ -1,0 +1,210 @@
+"""Cells, verdicts and formats, on the made-up store of tests/reports/made_up.py."""
+
+import csv
+import io
+import json
+import random
+from math import isnan
+from pathlib import Path
+
+import pytest
+
+from conf.errors import Mistake
+from papers import table as tables
+from reports import __main__ as cli
+from reports import cells, coverage, explain, render
+from reports.cells import Filled, fill
+from reports.runs import Runs
+from tests.reports import made_up
+
+
+@pytest.fixture(scope="module")
+def runs() -> Runs:
+    return made_up.runs()
+
+
+@pytest.fixture(scope="module")
+def result(runs: Runs) -> cells.Result:
+    return fill(made_up.table(), runs, made_up.identify)
+
+
+def cell(result: cells.Result, *words: str) -> Filled:
+    return explain.find_cell(result, list(words))
+
+
+@pytest.mark.parametrize("ending", render.FORMATS)
+def test_every_format_is_the_committed_one_byte_for_byte(result: cells.Result, ending: str) -> None:
+    assert render.FORMATS[ending](result) == (made_up.GOLDEN / f"made_up{ending}").read_text()
+
+
+def test_the_committed_store_is_what_its_script_makes(tmp_path: Path) -> None:
+    made_up.write_store(tmp_path)
+    files = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    assert files == {p.relative_to(made_up.STORE): p.read_bytes() for p in made_up.STORE.rglob("*") if p.is_file()}
+
+
+def test_each_bad_run_is_one_line_and_the_rest_renders(runs: Runs) -> None:
+    assert len(runs.complaints) == 4
+    for words in ("not a run", "cannot be read", "schema 99", "half copied"):
+        assert sum(words in line for line in runs.complaints) == 1
+    assert all("\n" not in line for line in runs.complaints)
+
+
+def test_verdicts(result: cells.Result) -> None:
+    assert cell(result, "resnet18", "adam").verdict == "agrees"
+    assert cell(result, "resnet18", "sam").verdict == "differs"
+    assert cell(result, "resnet34", "adam").verdict_text == "too few seeds (2 of 3)"
+    assert cell(result, "resnet34", "sam").verdict == "not run"
+    assert cell(result, "resnet34", "sgd").verdict_text == "diverged 1 of 3"
+    assert result.count()["not run"] == 1
+
+
+def test_a_diverged_seed_counts_at_chance_and_is_never_dropped(result: cells.Result) -> None:
+    found = cell(result, "resnet34", "sgd")
+    assert sorted(found.values)[0] == 10.0  # ten classes
+    assert found.summary.n == 3
+    assert isnan(found.p)
+
+
+def test_no_mean_hides_a_missing_seed(result: cells.Result) -> None:
+    found = cell(result, "resnet34", "adam")
+    assert "‡" in render.rounded_csv(result).splitlines()[4].split(",")[2]
+    assert found.highlight == ""
+    assert not found.complete
+
+
+def test_another_scale_is_labelled_and_never_compared(runs: Runs) -> None:
+    small = [row | {"labels.scale": "smoke"} for row in runs.rows]
+
+    def at_scale(cells: list) -> tuple[dict, dict]:
+        stripped = {c.overrides: tuple(word for word in c.overrides if word != "scale=smoke") for c in cells}
+        ids = {words: made_up.identify([c])[0][c.overrides] for c, words in zip(cells, stripped.values(), strict=True)}
+        return {c.overrides: ids[stripped[c.overrides]] for c in cells}, {}
+
+    result = fill(made_up.table(), Runs(small), at_scale, "smoke")
+    assert {c.verdict for c in result.cells} <= {"other scale", "not run", "too few seeds", "diverged"}
+    assert all(isnan(c.p) for c in result.cells)
+    for ending in (".md", ".tex", ".html"):
+        assert "Scale smoke" in render.FORMATS[ending](result)
+    assert all(row["scale"] == "smoke" for row in csv.DictReader(io.StringIO(render.raw_csv(result))))
+
+
+def test_made_up_data_and_recreations_are_not_compared(runs: Runs) -> None:
+    stand_ins = Runs([row | {"config.data.stand_in": 64} for row in runs.rows])
+    result = fill(made_up.table(), stand_ins, made_up.identify)
+    assert cell(result, "resnet18", "sgd").verdict == "other scale"
+    assert "Made-up data" in render.markdown(result)
+    spec = made_up.table().spec | {"recreation": "not the original"}
+    assert cell(fill(tables.Table("x", spec), runs, made_up.identify), "resnet18", "sgd").verdict == "re-creation"
+
+
+def test_lower_is_better_where_the_metric_says_so(runs: Runs) -> None:
+    spec = made_up.table().spec | {"metric": "test_loss", "published": {}}
+    result = fill(tables.Table("x", spec), runs, made_up.identify)
+    best = [c for c in result.cells if c.highlight == "best"]
+    contest = [c.summary.mean for c in result.cells if c.cell.row_label == "cifar10 resnet18"]
+    assert best[0].summary.mean == min(contest)
+    assert isnan(cell(result, "resnet34", "sgd").summary.mean)  # a diverged run has no loss, and no mean without it
+
+
+def test_the_papers_unit_is_ours_times_its_factor(runs: Runs) -> None:
+    from reports.runs import value
+
+    assert value({"state": "done", "metrics.test_mse": 0.00034}, "test_mse_e-3") == pytest.approx(0.34)
+
+
+def test_names_are_escaped_in_every_format() -> None:
+    spec = made_up.table().spec | {
+        "rows": {"data": "cifar10", "model": ["<script>alert(1)</script>", r"a_b & \input{x} | `c`"]}
+    }
+    result = fill(tables.Table("x", spec), Runs([]), lambda cells: ({}, {}))
+    assert "<script>" not in render.html_table(result)
+    assert "<script>" not in render.markdown(result)
+    assert r"a\_b \& \textbackslash{}input\{x\} | `c`" in render.latex(result)
+    row = next(line for line in render.markdown(result).splitlines() if "input" in line)
+    assert row.count("|") - row.count(r"\|") == 6
+
+
+def test_every_output_is_the_same_whatever_the_order_of_runs(runs: Runs) -> None:
+    shuffled = random.Random(1).sample(runs.rows, len(runs.rows))
+    for ending, one in render.FORMATS.items():
+        assert (
+            one(fill(made_up.table(), Runs(shuffled), made_up.identify))
+            == (made_up.GOLDEN / f"made_up{ending}").read_text()
+        )
+
+
+def test_sidecar_names_every_run(result: cells.Result, runs: Runs) -> None:
+    content = json.loads(render.provenance(result))
+    assert {run["id"] for c in content["cells"] for run in c["runs"]} == {row["id"] for row in runs.rows}
+    assert content["cells"][0]["commits"] == ["0123456789"]
+
+
+def test_explain_gives_runs_commits_and_one_command(result: cells.Result) -> None:
+    text = explain.explain(result, ["resnet18", "sgd"])
+    assert text.count("commit 0123456789") == 3
+    assert "python train.py -m protocol=made_up data=cifar10 model=resnet18 optimizer=sgd seed=0,1,2" in text
+    assert "standard errors, p 0." in text
+    with pytest.raises(Mistake, match=r"unknown 'sgdd'.*nearest: sgd"):
+        explain.explain(result, ["resnet18", "sgdd"])
+    with pytest.raises(Mistake, match="2 cells are named sgd"):
+        explain.explain(result, ["sgd"])
+
+
+def test_compare_pairs_seeds_and_names_what_a_test_needs(result: cells.Result) -> None:
+    text = explain.compare([result], "rmsgd", "adam")
+    assert "1 shared tasks" in text  # the other lacks a seed
+    assert "(paired, n 3): rmsgd better" in text
+    assert "needs at least 6" in text
+    with pytest.raises(Mistake, match=r"compare: unknown 'sgdd'.*nearest: sgd"):
+        explain.compare([result], "rmsgd", "sgdd")
+
+
+def test_every_published_number_has_a_cell_or_a_reason() -> None:
+    lines = coverage.coverage([])
+    assert len(lines) == 605
+    assert not [line for line in lines if coverage.UNEXPLAINED in line["state"]]
+    assert sum(bool(line["shown_in"]) for line in lines) == 531
+    assert sum(line["numbers"] for line in coverage.by_table(lines)) == 605
+
+
+def test_every_shipped_table_renders_from_an_empty_store(tmp_path: Path) -> None:
+    for table in map(tables.load, tables.names()):
+        for path in render.write(fill(table, Runs([]), lambda cells: ({}, {})), tmp_path):
+            assert path.stat().st_size > 0
+
+
+def test_a_real_configuration_finds_its_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("papers.composed.CACHE", tmp_path / "cache")
+    from conf.compose import compose
+    from record import group_id, run_id, semantic
+
+    config = compose(["data=digits", "optimizer=sgd", "seed=1"])
+    kept = semantic(config)
+    content = made_up.result(("data=digits", "model=resnet18", "optimizer=sgd"), 1, random.Random(0))
+    made_up.write_run(tmp_path, content | {"id": run_id(kept), "group_id": group_id(kept), "config": kept})
+    table = tmp_path / "small.yaml"
+    table.write_text(
+        "title: t\nseeds: [1]\nrows: {data: digits}\ncolumns: {optimizer: [sgd, sing]}\nmetric: test_top1\n"
+    )
+    assert cli.main(["tables", str(table), "--store", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    assert "small (paper): 2 cells: 1 no published number, 1 not run" in capsys.readouterr().out
+    raw = list(csv.DictReader(io.StringIO((tmp_path / "out/tables/small.raw.csv").read_text())))
+    assert [float(row["mean"]) for row in raw if row["mean"]] == [content["metrics"]["test_top1"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["tables", "rmsgd_99"], "table: unknown 'rmsgd_99'"),
+        (["explain", "rmsgd_1a"], "explain: name a table and a cell"),
+        (["compare", "sgd"], "compare: name two optimizers"),
+        (["tables", "--store", "/nowhere"], "--store: no store at /nowhere"),
+    ],
+)
+def test_mistakes_are_one_line(words: list[str], message: str) -> None:
+    with pytest.raises(Mistake, match=message) as caught:
+        cli.main([*words, *([] if "--store" in words else ["--store", str(made_up.STORE)])])
+    assert "\n" not in str(caught.value)
