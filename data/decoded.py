@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.files import published
+from data.files import published, read_rgb
 
 
 def decoded(cache: Path, name: str, paths: Sequence[Path], side: int) -> tuple[Tensor, str]:
@@ -54,13 +54,7 @@ def _decode(folder: Path, paths: Sequence[Path], side: int) -> None:
 
 
 def _pixels(path: Path, side: int) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path}: unreadable image: {error}") from error
+    pixels = np.asarray(read_rgb(path))
     if pixels.shape != (side, side, 3):
         raise ValueError(f"{path}: {pixels.shape[1]}x{pixels.shape[0]} pixels, not {side}x{side}")
     return pixels.transpose(2, 0, 1)

@@ -7,6 +7,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def missing(name: str, what: Path | str, how: str) -> FileNotFoundError:
@@ -42,6 +46,19 @@ def md5(path: Path) -> str:
     """Return a file's MD5, which the sets' publishers give."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def read_rgb(path: Path | str) -> "Image.Image":
+    """Decode an image file with Pillow; raises FileNotFoundError or ValueError naming the file."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}: image not found") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path}: unreadable image: {str(error).splitlines()[0]}") from error
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def _opened(path: Path, content: IO[bytes] | None = None) -> Iterator[tarfile.Ta
         with tarfile.open(path if content is None else None, fileobj=content) as archive:
             yield archive
     except (tarfile.TarError, EOFError) as error:
-        raise ValueError(f"{path}: damaged or truncated tar: {error}") from error
+        raise ValueError(f"{path}: damaged or truncated tar: {str(error).splitlines()[0]}") from error
 
 
 def _members(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[str, IO[bytes]]]:
@@ -99,6 +99,9 @@ def _members(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[str, IO[b
         if content is None:
             raise ValueError(f"{source}: {member.name!r} is not a plain file: refused")
         yield _plain(member.name, source), content
+    archive.fileobj.seek(archive.offset)  # type: ignore[union-attr]
+    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # type: ignore[union-attr]
+        raise tarfile.ReadError("no end mark")  # tarfile takes a cut between two members for the end
 
 
 def _plain(name: str, source: Path) -> str:

@@ -4,13 +4,16 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from data.augment import Transform
 from data.dataset import Place
 from data.draws import uniform
+from data.files import read_rgb
 
 _TRIES = 10  # of RandomResizedCrop, as in torchvision; 4 draws each, then one for the flip
 _DRAWS = 4 * _TRIES + 1
@@ -31,12 +34,12 @@ class View:
     eval_size: int = 224
     eval_ratio: float = 0.875
 
-    def random(self, image: Tensor, draws: Sequence[float]) -> Tensor:
-        """Crop, resize and flip uint8 [3, H, W]; draws: _DRAWS numbers in [0, 1)."""
+    def random(self, image: Image, draws: Sequence[float]) -> Tensor:
+        """Crop, resize and flip an image to uint8 [3, size, size]; draws: _DRAWS numbers in [0, 1)."""
         from torchvision.transforms.v2 import functional
 
-        top, left, height, width = self.box(image.shape[-2], image.shape[-1], draws)
-        part = functional.resized_crop(image, top, left, height, width, [self.size, self.size], antialias=True)
+        box = self.box(image.height, image.width, draws)
+        part = _tensor(functional.resized_crop(image, *box, [self.size, self.size]))
         return part.flip(-1) if self.flip and draws[-1] < 0.5 else part
 
     def box(self, height: int, width: int, draws: Sequence[float]) -> tuple[int, int, int, int]:
@@ -50,12 +53,12 @@ class View:
                 return int(down * (height - h + 1)), int(right * (width - w + 1)), h, w
         return _middle(height, width, self.ratio)
 
-    def centre(self, image: Tensor) -> Tensor:
-        """Resize the shorter side of uint8 [3, H, W] to eval_size / eval_ratio and cut out the middle."""
+    def centre(self, image: Image) -> Tensor:
+        """Resize the shorter side to eval_size / eval_ratio and cut out the middle: uint8 [3, eval_size, eval_size]."""
         from torchvision.transforms.v2 import functional
 
-        image = functional.resize(image, [round(self.eval_size / self.eval_ratio)], antialias=True)
-        return functional.center_crop(image, [self.eval_size, self.eval_size])
+        image = functional.resize(image, [round(self.eval_size / self.eval_ratio)])
+        return _tensor(functional.center_crop(image, [self.eval_size, self.eval_size]))
 
 
 def _middle(height: int, width: int, ratio: Sequence[float]) -> tuple[int, int, int, int]:
@@ -66,6 +69,10 @@ def _middle(height: int, width: int, ratio: Sequence[float]) -> tuple[int, int, 
     elif width / height > ratio[1]:
         w = round(height * ratio[1])
     return (height - h) // 2, (width - w) // 2, h, w
+
+
+def _tensor(image: Image) -> Tensor:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
 class _Decoder(torch.utils.data.Dataset[tuple[Tensor, Tensor | Exception]]):
@@ -82,25 +89,11 @@ class _Decoder(torch.utils.data.Dataset[tuple[Tensor, Tensor | Exception]]):
             return positions, error
 
     def _images(self, key: int | None, positions: Tensor) -> Tensor:
-        images = (decode(self.paths[position]) for position in positions.tolist())
+        images = (read_rgb(self.paths[position]) for position in positions.tolist())
         if key is None:
             return torch.stack([self.view.centre(image) for image in images])
         draws = uniform(key, positions, _DRAWS).tolist()
         return torch.stack([self.view.random(image, some) for image, some in zip(images, draws, strict=True)])
-
-
-def decode(path: str) -> Tensor:
-    """Read an image file as RGB, uint8 [3, H, W]; raises FileNotFoundError or ValueError naming the file."""
-    from torchvision.io import ImageReadMode, decode_image
-
-    try:
-        with open(path, "rb") as file:
-            content = bytearray(file.read())
-        return decode_image(torch.frombuffer(content, dtype=torch.uint8), ImageReadMode.RGB)
-    except OSError as error:
-        raise FileNotFoundError(f"{path}: image not readable ({error.strerror})") from error
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(f"{path}: unreadable image: {str(error).splitlines()[0]}") from error
 
 
 class StreamSplit:
