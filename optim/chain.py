@@ -20,6 +20,7 @@ RANGES = {"lr": "[0, inf)", "weight_decay": "[0, inf)", "decay": ("decoupled", "
 class Options(TypedDict, total=False):
     """Keywords that every optimizer of this package takes beside its own; see `Chain`."""
 
+    evaluation: Evaluation | None
     decay: str | None
     maximize: bool
     foreach: bool | None
@@ -53,6 +54,7 @@ class Chain(Optimizer):
     """
 
     decay: ClassVar[str] = "decoupled"
+    sync_gradients: bool = True  # False while the closure is called for gradients that each rank keeps to itself
 
     def __init__(
         self,

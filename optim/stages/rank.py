@@ -1,0 +1,168 @@
+"""Rank momentum: a rate for each tensor, moved at the end of an epoch by the growth of its stable rank (RMSGD)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, distributed
+
+from optim.evbmf import SCALES, analyse
+from optim.stages.base import Bucket, Ranges, Stage, check
+
+if TYPE_CHECKING:
+    from optim.chain import Chain
+
+
+class Variant(NamedTuple):
+    """What the paper and the two releases of its code do differently (see `rank_rates`)."""
+
+    start: float  # eta before the first epoch's end, in units of lr
+    floor: float
+    released: bool  # the two releases: lr for the first increment, and a layer that has yet no structure keeps lr
+    package: bool  # it keeps lr exactly, whatever zeta; gamma scales eta as well
+    small_kernels: bool  # are kernels of height or width 1 analysed
+    inside: bool  # does momentum accumulate rate * gradient, or is the rate applied to the momentum
+
+
+VARIANTS = {
+    "text": Variant(1.0, 0.0, released=False, package=False, small_kernels=True, inside=True),
+    "paper_branch": Variant(0.0, 1e-10, released=True, package=False, small_kernels=False, inside=False),
+    "package": Variant(1.0, 0.0, released=True, package=True, small_kernels=True, inside=False),
+}
+
+
+class rank_rates(Stage):
+    """eta <- beta eta + zeta (s_t - s_(t-1)), for each tensor, at the end of epoch t (RMSGD, Algorithm 1); s_0 = 0.
+
+    s is the stable rank of the tensor's low-rank structure (`optim.evbmf.analyse`). Kernels of 4 dims are analysed,
+    with `linear` matrices too; every other tensor has the rate of the one before it, in the order of the param groups.
+    A step's rate is eta lr / lr_0, so that a schedule scales it; until the first epoch's end it is lr.
+
+    Variants: "text": as above, from eta = lr, eta inside the momentum (v <- alpha v - eta g). "paper_branch" (made
+    the tables): from eta = 0 with lr for the first increment; floor 1e-10; kernels with a side of 1 are not
+    analysed; a layer whose s is still 0 gets lr - beta eta for its increment. "package" (release 1.0.2): from
+    eta = lr with lr again for the first increment; that of a layer still at 0 is (lr - beta eta) / zeta; gamma scales
+    eta as well. Both have eta outside the momentum. (Their loop over layers still at 0 skips some: ours does not.)
+    Every `step_size` epochs zeta shrinks by gamma; 0: never.
+
+    With torch.distributed, rank 0 computes the stable ranks for all. A weight that is not finite keeps its last s.
+    """
+
+    name = "rank"
+    ranges: ClassVar[Ranges] = {
+        "beta": "[0, 1]",
+        "zeta": "[0, inf)",
+        "gamma": "(0, 1]",
+        "step_size": "[0, inf)",
+        "lr": "(0, inf)",
+    }
+
+    def __init__(
+        self,
+        variant: str,
+        beta: float,
+        zeta: float,
+        p: int,
+        linear: bool,
+        evbmf_scale: str,
+        step_size: int,
+        gamma: float,
+    ) -> None:
+        super().__init__(beta=beta, zeta=zeta, step_size=step_size, gamma=gamma)
+        check("variant", variant, tuple(VARIANTS))
+        check("p", str(p), ("1", "2"))
+        check("evbmf_scale", evbmf_scale, SCALES)
+        self.variant, self.p, self.linear, self.evbmf_scale = VARIANTS[variant], p, linear, evbmf_scale
+
+    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        """`rate`: eta / lr_0 as applied; `eta`: the recursion's own, in the same unit; `s`: the last stable rank."""
+        values = {"rate": 1.0, "eta": self.variant.start, "s": 0.0, "ready": 0.0, "epoch": 0.0}
+        return {key: torch.tensor(value, dtype=torch.float64, device=param.device) for key, value in values.items()}
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        return {}
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        (rates,) = bucket.buffers(self, "rate")
+        if self.variant.inside:
+            return [update * rate for update, rate in zip(updates, rates, strict=True)]
+        bucket.rate_scale = [*rates]
+        return updates
+
+    def epoch_end(self, chain: Chain) -> None:
+        entries = list(self.entries(chain))
+        ranks = self.stable_ranks([param for param, _, _ in entries])
+        rate: Tensor | None = None
+        for (_, state, group), s in zip(entries, ranks, strict=True):
+            if s is not None:
+                self.advance(state, group, s)
+            elif rate is not None:
+                state["rank.rate"].copy_(rate)
+            rate = state["rank.rate"]
+
+    def entries(self, chain: Chain) -> Iterator[tuple[Tensor, dict[str, Tensor], dict[str, Any]]]:
+        """The tensors that have been stepped, in order, with state and group."""
+        for group in chain.param_groups:
+            for param in group["params"]:
+                if param in chain.state:
+                    yield param, chain.state[param], group
+
+    def stable_ranks(self, params: list[Tensor]) -> list[float | None]:
+        """s of each tensor, None for those not analysed; computed by rank 0 and sent to all."""
+        chosen = [self.is_analysed(param) for param in params]
+        weights = [param for param, yes in zip(params, chosen, strict=True) if yes]
+        shared = distributed.is_available() and distributed.is_initialized()
+        s = torch.zeros(len(weights), dtype=torch.float64)
+        if not shared or distributed.get_rank() == 0:
+            s = torch.tensor([analyse(w, self.p, self.evbmf_scale).stable_rank for w in weights], dtype=s.dtype)
+        if shared and weights:
+            sent = s.to(weights[0].device)
+            distributed.broadcast(sent, 0)
+            s = sent.cpu()
+        found = iter(s.tolist())
+        return [next(found) if yes else None for yes in chosen]
+
+    def is_analysed(self, param: Tensor) -> bool:
+        if param.ndim == 2:
+            return self.linear
+        return param.ndim == 4 and (self.variant.small_kernels or min(param.shape[2:]) > 1)
+
+    def advance(self, state: dict[str, Tensor], group: Mapping[str, Any], s: float) -> None:
+        """One epoch of the recursion, with lr_0 for the unit of eta: so an increment of s is divided by it."""
+        eta, last, epoch = (float(state[f"rank.{key}"]) for key in ("eta", "s", "epoch"))
+        s = last if math.isnan(s) else s
+        beta, gamma, every = float(group["beta"]), float(group["gamma"]), int(group["step_size"])
+        zeta = float(group["zeta"]) * (gamma ** (epoch // every) if every else 1.0)
+        shrink = gamma if self.variant.package and every and epoch and epoch % every == 0 else 1.0
+        increment = zeta * (s - last) / float(group["lr_0"])
+        if self.variant.released and not epoch:
+            increment = zeta
+        elif self.variant.released and self.waits(state, s):
+            increment = (1 - beta * eta) * (shrink if self.variant.package else zeta)
+        eta = max(beta * eta * shrink + increment, self.variant.floor / float(group["lr_0"]))
+        for key, value in {"eta": eta, "rate": eta, "s": s, "epoch": epoch + 1}.items():
+            state[f"rank.{key}"].fill_(value)
+
+    @staticmethod
+    def waits(state: dict[str, Tensor], s: float) -> bool:
+        """Has the layer had no structure ever since the second epoch; one that had some never waits again."""
+        if abs(s) > 1e-8:
+            state["rank.ready"].fill_(1.0)
+        return not bool(state["rank.ready"])
+
+    def metrics(self, chain: Chain) -> dict[str, float]:
+        """The smallest, mean and largest rate eta, and the mean stable rank of the analysed tensors."""
+        entries = list(self.entries(chain))
+        rates = torch.tensor([float(state["rank.rate"]) * group["lr_0"] for _, state, group in entries])
+        ranks = torch.tensor([float(state["rank.s"]) for p, state, _ in entries if self.is_analysed(p)])
+        if not len(ranks):
+            return {}
+        return {
+            "rate_min": float(rates.min()),
+            "rate_mean": float(rates.mean()),
+            "rate_max": float(rates.max()),
+            "stable_rank": float(ranks.mean()),
+        }
