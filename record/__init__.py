@@ -5,7 +5,7 @@ from record.files import read_lines
 from record.identity import group_id, run_folder, run_id, semantic
 from record.merge import Conflict, merge
 from record.read import Status, read_result, read_store, status
-from record.run import Run
+from record.run import Run, mark_failed
 
 __all__ = [
     "Claimed",
@@ -13,6 +13,7 @@ __all__ = [
     "Run",
     "Status",
     "group_id",
+    "mark_failed",
     "merge",
     "read_lines",
     "read_result",

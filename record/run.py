@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from record import checkpoint
-from record.claim import BEAT, STALE, Claim, Claimed
+from record.claim import BEAT, STALE, Claim, Claimed, is_live
 from record.environment import environment
 from record.files import SCHEMA, Lines, read_json, write_atomic, write_json
 from record.identity import canonical_json, group_id, run_folder, run_id, semantic
@@ -169,6 +169,7 @@ class Run:
             "config": self.semantic,
             "labels": {name: self.config.get(key) for name, key in LABELS.items()},
             "platform": platform_of(attempts[-1]),
+            "machine": {key: attempts[-1].get(key) for key in ("host", "cpu", "gpu")},
             "one_platform": len(platforms) == 1,
             "attempts": len(attempts),
             "commits": sorted({str(attempt.get("commit")) for attempt in attempts}),
@@ -198,6 +199,19 @@ class Run:
         self._open = False
         self.metrics.close()
         self._claim.release(finished=finished)
+
+
+def mark_failed(folder: Path, kind: str, message: str) -> None:
+    """Record why a run's process died, which it could not do itself; a finished or running run is left alone."""
+    if (folder / "result.json").exists() or is_live(folder):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        before = read_json(folder / "status.json")
+    except (OSError, ValueError):
+        before = {"schema": SCHEMA, "attempt": 0}
+    now = {"state": "failed", "kind": kind, "message": message, "updated": time.time()}
+    write_json(folder / "status.json", before | now)
 
 
 def platform_of(attempt: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""From a table to its missing runs: plan, run, status, merge, verify, rerun, tune."""

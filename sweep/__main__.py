@@ -1,0 +1,197 @@
+"""python -m sweep plan | run | status | merge | verify | rerun | tune
+
+Exit codes: 0 all is there; 1 a user's mistake; 3 some runs are missing; 4 some failed, or a check found something;
+75 stopped before the end: run the same command again.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from conf.cli import guarded
+from conf.errors import Mistake
+from record import Status, merge, read_store, status
+from sweep import show
+from sweep.backend import Backend
+from sweep.cost import Speeds
+from sweep.plan import Planned, plan
+from sweep.runner import Options, Sweep
+from sweep.wanted import SCALES, wanted
+
+COMPLETE, MISSING, FAILED, STOPPED = 0, 3, 4, 75
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except FileNotFoundError as error:
+        raise Mistake(str(error)) from error
+
+
+def planned(arguments: argparse.Namespace) -> list[Planned]:
+    """Plan a table with the overrides of this command line put in place of its own."""
+    asked = wanted(arguments.table, arguments.scale)
+    keys = tuple(f"{word.partition('=')[0]}=" for word in arguments.overrides)
+    kept = (tuple(word for word in words if not word.startswith(keys)) if keys else words for words in asked.words)
+    return plan(replace(asked, words=tuple((*words, *arguments.overrides) for words in kept)))
+
+
+def states(store: Path, runs: Sequence[Planned]) -> dict[str, Status]:
+    return {run.id: status(store / run.folder) for run in runs}
+
+
+def plan_command(arguments: argparse.Namespace) -> int:
+    runs, store = planned(arguments), Path(arguments.store)
+    found = states(store, runs)
+    todo = [run for run in runs if not found[run.id].finished]
+    rows, complaints = read_store(store)
+    print("\n".join(show.plan_lines(arguments.table, runs, found, Speeds(rows).cost(todo).line())))
+    print(*(f"skipped: {complaint}" for complaint in complaints), sep="\n", end="\n" if complaints else "")
+    if arguments.list:
+        print("\n".join(f"{run.id} {found[run.id].state:8} {' '.join(run.words)}" for run in runs))
+    return COMPLETE
+
+
+def run_command(arguments: argparse.Namespace) -> int:
+    store = Path(arguments.store)
+    backend = BACKENDS[arguments.backend](arguments)
+    runs = planned(arguments)
+    options = Options(
+        retries=arguments.retries,
+        limit=arguments.limit,
+        retry_failed=arguments.retry == "failed",
+        fail_fast=arguments.fail_fast,
+        max_failures=arguments.max_failures,
+        detach=arguments.detach,
+    )
+    display = show.Display(store, len(runs))
+    sweep = Sweep(runs, store, backend, options, display.report)
+    print(f"{arguments.table}: {show.counts_line(sweep.progress.counts)}, {len(sweep.pending)} to run", flush=True)
+    with display.open():
+        sweep.finish(display.show)
+    found = states(store, runs)
+    print(show.counts_line(Counter(state.state for state in found.values())))
+    return STOPPED if sweep.progress.stopping else _code(found.values())
+
+
+def status_command(arguments: argparse.Namespace) -> int:
+    runs, store = planned(arguments), Path(arguments.store)
+    while True:
+        found = states(store, runs)
+        print(f"{arguments.table}: {show.counts_line(Counter(state.state for state in found.values()))}", flush=True)
+        if not arguments.watch or all(state.finished or state.state == "failed" for state in found.values()):
+            break
+        time.sleep(arguments.every)
+    shown = [run for run in runs if arguments.failed and found[run.id].state == "failed"]
+    for run in shown:
+        print(f"{run.id} {run.label}: {found[run.id].kind}: {found[run.id].message}  {store / run.folder}/log.txt")
+    return _code(found.values())
+
+
+def merge_command(arguments: argparse.Namespace) -> int:
+    conflicts, left_out = merge(arguments.sources, arguments.destination)
+    for conflict in conflicts:
+        words = "REPRODUCIBILITY ALARM" if conflict.kind == "alarm" else conflict.kind
+        print(f"{words}: {conflict.folder}: bits {conflict.detail}")
+    print("\n".join([*(f"left out: {line}" for line in left_out), f"{len(read_store(arguments.destination)[0])} runs"]))
+    return FAILED if any(conflict.kind == "alarm" for conflict in conflicts) else COMPLETE
+
+
+def verify_command(arguments: argparse.Namespace) -> int:
+    from sweep.verify import verify
+
+    if not Path(arguments.store).is_dir():
+        raise Mistake(f"verify: no store at {arguments.store}")
+    sound, lines = verify(Path(arguments.store))
+    print("\n".join([*lines, f"{sound} runs are sound, {len(lines)} complaint(s)"]))
+    return FAILED if lines else COMPLETE
+
+
+def rerun_command(arguments: argparse.Namespace) -> int:
+    from sweep import rerun
+
+    store = Path(arguments.store)
+    if arguments.random:
+        folders = rerun.sample(store, planned(arguments), arguments.random, arguments.draw)
+    else:
+        folders = [rerun.find(store, arguments.table)]
+    verdicts = []
+    for folder in folders:
+        verdicts.append(rerun.rerun(folder))
+        print(verdicts[-1].line, flush=True)
+    return COMPLETE if all(verdict.kind in ("equal", "other platform") for verdict in verdicts) else FAILED
+
+
+def _code(found: Iterable[Status]) -> int:
+    unfinished = {state.state for state in found if not state.finished}
+    return FAILED if "failed" in unfinished else MISSING if unfinished else COMPLETE
+
+
+def _local(arguments: argparse.Namespace) -> Backend:
+    from sweep.local import Local
+
+    gpus = arguments.gpus.split(",") if arguments.gpus else []
+    return Local(arguments.jobs or len(gpus) or 1, gpus, 60 * arguments.timeout or float("inf"))
+
+
+BACKENDS = {"local": _local}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sweep", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--store", default=os.environ.get("STEPBENCH_STORE", "runs"))
+    table = argparse.ArgumentParser(add_help=False, parents=[common])
+    table.add_argument("table", help="a name in papers/tables, or a sweep file")
+    table.add_argument("overrides", nargs="*", help="put in place of the table's own, e.g. budget.epochs=1")
+    table.add_argument("--scale", default="paper", choices=SCALES)
+
+    def add(name: str, function: object, parent: argparse.ArgumentParser, words: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, parents=[parent], help=words, description=words)
+        command.set_defaults(command=function)
+        return command
+
+    add("plan", plan_command, table, "what a table needs, what is there, what the rest will cost").add_argument(
+        "--list", action="store_true", help="one line a run"
+    )
+    run = add("run", run_command, table, "run what is missing")
+    run.add_argument("--jobs", type=int, default=0, help="runs at once (default: one, or one a GPU)")
+    run.add_argument("--gpus", default="", help="e.g. 0,1: the slots' CUDA_VISIBLE_DEVICES in turn")
+    run.add_argument("--backend", default="local", choices=list(BACKENDS))
+    run.add_argument("--limit", type=int, default=0, help="at most so many runs")
+    run.add_argument("--retry", choices=["failed"], help="also run again what failed before")
+    run.add_argument("--retries", type=int, default=2, help="how often a run whose process died is repeated")
+    run.add_argument("--fail-fast", action="store_true", help="stop all at the first failure")
+    run.add_argument("--max-failures", type=int, default=0, help="stop all at so many failures")
+    run.add_argument("--timeout", type=float, default=0, help="minutes a run may take")
+    run.add_argument("--detach", action="store_true", help="leave once all are submitted (slurm)")
+    look = add("status", status_command, table, "how far a table is; exit code 0 complete, 3 missing, 4 failed")
+    look.add_argument("--watch", action="store_true")
+    look.add_argument("--every", type=float, default=5.0, help="seconds between looks")
+    look.add_argument("--failed", action="store_true", help="one line a failed run")
+    join = commands.add_parser("merge", help="bring the finished runs of stores into one")
+    join.add_argument("sources", nargs="+")
+    join.add_argument("destination")
+    join.set_defaults(command=merge_command)
+    add("verify", verify_command, common, "schema, checksums, orphans of a store").add_argument(
+        "store", nargs="?", default=argparse.SUPPRESS
+    )
+    again = add(
+        "rerun", rerun_command, table, "run a finished run (folder or id), or k of a table, again; compare bits"
+    )
+    again.add_argument("--random", type=int, default=0, metavar="k")
+    again.add_argument("--draw", type=int, default=0, help="which k: the seed of the draw")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

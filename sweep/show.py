@@ -1,0 +1,99 @@
+"""What a person sees of a sweep: a live table on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from record import Status, read_lines, read_result
+from sweep.cost import hours
+from sweep.plan import Planned
+from sweep.runner import Progress
+
+ORDER = ("done", "diverged", "failed", "stopped", "running", "missing")
+REDRAW = 0.5  # seconds
+
+
+def counts_line(counts: Counter[str]) -> str:
+    """Write counts by state in a fixed order, e.g. `3 done, 1 failed, 20 missing`."""
+    return ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state]) or "no runs"
+
+
+def headline(folder: Path) -> str:
+    """Return the number of a finished run that a person looks at first."""
+    result = read_result(folder)
+    metrics: dict[str, Any] = result["metrics"] if result else {}
+    name = next((key for key in ("test_top1", *sorted(metrics)) if isinstance(metrics.get(key), int | float)), None)
+    return f"{name} {metrics[name]:.4g}" if name else ""
+
+
+class Display:
+    """Prints one line for each run that ends; on a terminal a table of what is running stays below them."""
+
+    def __init__(self, store: Path, total: int) -> None:
+        self.store, self.total = store, total
+        self.ended = 0
+        self._live: Any = None
+        self._drawn = 0.0
+
+    @contextmanager
+    def open(self) -> Iterator["Display"]:
+        if not sys.stdout.isatty():
+            yield self
+            return
+        from rich.live import Live
+
+        with Live(auto_refresh=False, transient=True) as self._live:
+            yield self
+
+    def report(self, event: str, run: Planned, found: Status, seconds: float) -> None:
+        self.ended += event != "again"
+        words = headline(self.store / run.folder) if found.finished else f"{found.kind} {found.message}".strip()
+        line = f"[{self.ended:>{len(str(self.total))}}] {event:8} {run.label:40} {words}  {hours(seconds)}  {run.id}"
+        if self._live:
+            self._live.console.print(line, highlight=False, markup=False)
+        else:
+            print(line, flush=True)
+
+    def show(self, progress: Progress) -> None:
+        if self._live is None or time.monotonic() < self._drawn + REDRAW:
+            return
+        self._drawn = time.monotonic()
+        self._live.update(self._table(progress), refresh=True)
+
+    def _table(self, progress: Progress) -> Any:
+        from rich.table import Table
+
+        word = "stopping" if progress.stopping else f"{progress.waiting} waiting, {len(progress.elsewhere)} elsewhere"
+        table = Table(title=f"{counts_line(progress.counts)} of {progress.total}; {word}", title_justify="left")
+        for column in ("run", "epoch", "loss", "for", "id"):
+            table.add_column(column)
+        for run, since in progress.running.items():
+            rows, _ = read_lines(self.store / run.folder / "metrics.jsonl")
+            last = next((row for row in reversed(rows) if "epoch" in row), {})
+            loss = last.get("train_loss")
+            shown = f"{loss:.4g}" if isinstance(loss, float) else ""
+            table.add_row(run.label, str(last.get("epoch", "")), shown, hours(time.monotonic() - since), run.id)
+        return table
+
+
+def plan_lines(name: str, runs: Sequence[Planned], states: dict[str, Status], cost: str) -> list[str]:
+    """Describe a plan in a few lines: size, states, values that are not from the paper, cost."""
+    seeds = len({run.seed for run in runs})
+    groups = len({run.group_id for run in runs})
+    references = sum(run.reference for run in runs)
+    lines = [f"{name}: {len(runs)} runs, {groups} configurations, up to {seeds} seeds"]
+    if references:
+        lines[0] += f"; {references} are references of wall-clock budgets and run first, alone"
+    lines.append(counts_line(Counter(state.state for state in states.values())))
+    notes: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for run in runs:
+        for key, note in run.notes.items():
+            notes[(run.names[2], str(note))].add(key.removeprefix("optimizer."))
+    lines += [
+        f"not from the paper: {name} {', '.join(sorted(keys))}: {note}" for (name, note), keys in sorted(notes.items())
+    ]
+    return [*lines, cost]

@@ -1,0 +1,130 @@
+"""Which runs a table or a sweep file asks for, as command lines of train.py.
+
+A table (papers/tables/*.yaml) is read by papers.table, which lays it out as well. A sweep file asks for runs alone:
+
+    protocol, tuned, overrides: {key: value}     common to all runs
+    seeds: [0, 1, 2]
+    grid: [{optimizer: [sgd], optimizer.lr: [0.1, 0.2]}, {optimizer: adam}]     a union of products
+    exclude: [{optimizer: sgd, optimizer.lr: 0.2}]
+    search: {kind: random | sobol, n: 20, seed: 0, space: {optimizer.lr: {log: [1.0e-4, 1.0]}}}     times the grid
+"""
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from conf.errors import Mistake, unknown
+from papers import table as tables
+from sweep.search import draws
+
+Point = dict[str, Any]
+SCALES = tables.SCALES
+KEYS = ("protocol", "tuned", "overrides", "seeds", "grid", "exclude", "search", "title", "note")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The runs of one table or sweep file. words: one command line a run, in order, each once.
+
+    distinct: two command lines may not stand for one configuration (in a table two cells may share a run).
+    """
+
+    name: str
+    words: tuple[tuple[str, ...], ...]
+    distinct: bool
+
+
+def wanted(name: str, scale: str = "paper") -> Wanted:
+    """Read a table by name or path, or a sweep file by path.
+
+    Raises Mistake, one line, for what does not exist, an empty grid, or a run that is asked for twice.
+    """
+    if scale not in SCALES:
+        raise unknown("scale", scale, SCALES)
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        content = _read(path)
+        if "grid" in content or "search" in content:
+            return _sweep_file(path.stem, content, scale)
+    return _table(tables.load(name), scale)
+
+
+def _table(table: tables.Table, scale: str) -> Wanted:
+    if not table.has_runs:
+        raise Mistake(f"table {table.name}: shows tuned values and has no runs")
+    cells = table.cells(scale)
+    shown = [(*cell.overrides, f"metric={cell.metric}") for cell in cells]
+    if scale == "paper":
+        _refuse_twice(table.name, shown)
+    words = dict.fromkeys(tuple(run) for cell in cells for run in cell.runs())
+    return Wanted(table.name, tuple(words), distinct=False)
+
+
+def _sweep_file(name: str, content: Point, scale: str) -> Wanted:
+    for key in content:
+        if key not in KEYS:
+            raise unknown(name, key, KEYS)
+    small = scale == "smoke"
+    fixed = {key: content[key] for key in ("protocol", "tuned") if content.get(key) is not None}
+    fixed |= (content.get("overrides") or {}) | ({} if scale == "paper" else {"scale": scale})
+    points = [point for block in content.get("grid") or [{}] for point in _product(name, block, small)]
+    points = _excluded(name, points, content.get("exclude") or [], small)
+    drawn = draws(content["search"]) if content.get("search") else [{}]
+    seeds = _seeds(name, content.get("seeds", [0]))
+    cut = slice(2) if small else slice(None)
+    chosen = itertools.product(points, drawn[cut], seeds[cut])
+    words = [_words(fixed | point | draw | {"seed": seed}) for point, draw, seed in chosen]
+    if not words:
+        raise Mistake(f"{name}: no runs; grid, exclude and seeds leave nothing")
+    _refuse_twice(name, words)
+    return Wanted(name, tuple(words), distinct=scale == "paper")
+
+
+def _read(path: Path) -> Point:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Mistake(f"{path}: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise Mistake(f"{path}: not a mapping")
+    return content
+
+
+def _product(name: str, block: Any, small: bool) -> list[Point]:
+    if not isinstance(block, dict):
+        raise Mistake(f"{name}.grid: {block!r} is not a mapping of keys to values")
+    axes = [value if isinstance(value, list) else [value] for value in block.values()]
+    values = itertools.product(*(axis[:2] if small else axis for axis in axes))
+    return [dict(zip(block, chosen, strict=True)) for chosen in values]
+
+
+def _excluded(name: str, points: list[Point], blocks: list[Point], small: bool) -> list[Point]:
+    for block in blocks:
+        options = {key: value if isinstance(value, list) else [value] for key, value in block.items()}
+        rest = [p for p in points if not all(key in p and p[key] in values for key, values in options.items())]
+        if len(rest) == len(points) and not small:
+            raise Mistake(f"{name}.exclude: {' '.join(_words(block))} excludes nothing")
+        points = rest
+    return points
+
+
+def _seeds(name: str, seeds: Any) -> list[int]:
+    if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
+        raise Mistake(f"{name}.seeds: {seeds!r} is not a list of whole numbers")
+    return seeds
+
+
+def _words(point: Point) -> tuple[str, ...]:
+    return tuple(tables.word(key, value) for key, value in point.items())
+
+
+def _refuse_twice(name: str, words: Iterable[tuple[str, ...]]) -> None:
+    seen: set[tuple[str, ...]] = set()
+    for line in words:
+        if line in seen:
+            raise Mistake(f"{name}: the same run twice: {' '.join(line)}")
+        seen.add(line)

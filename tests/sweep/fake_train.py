@@ -1,0 +1,74 @@
+"""Stands in for train.py: the same contract with record, exit codes and signals, without torch and in a second.
+
+STEPBENCH_PLANT, e.g. `{"sgd-s1": "segv"}`, says which runs misbehave, and how.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from conf.compose import compose
+from record import Claimed, Run, read_result, run_folder
+
+EPOCHS, SECONDS = 4, float(os.environ.get("STEPBENCH_FAKE_SECONDS", "0.02"))
+DEEDS = {
+    "segv": lambda run: os.kill(os.getpid(), signal.SIGSEGV),
+    "oom": lambda run: os.kill(os.getpid(), signal.SIGKILL),
+    "hang": lambda run: time.sleep(600),
+    "deaf": lambda run: (signal.signal(signal.SIGTERM, signal.SIG_IGN), time.sleep(600)),
+    "exit": lambda run: sys.exit(0),
+    "error": lambda run: 1 / 0,
+    "once": lambda run: run.attempt == 1 and os.kill(os.getpid(), signal.SIGKILL),
+}
+
+
+def main(words: list[str]) -> int:
+    config = compose(words)
+    store = config["paths"]["store"]
+    if read_result(run_folder(store, config)):
+        print("already there")
+        return 0
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+    name = f"{config['optimizer']['name']}-s{config['seed']}"
+    deed = json.loads(os.environ.get("STEPBENCH_PLANT", "{}")).get(name)
+    try:
+        run = Run(store, config, overrides=words, facts={"device": "cpu", "threads": 1})
+    except Claimed as error:
+        print(error)
+        return 75
+    try:
+        return train(run, name, deed, stopped)
+    except SystemExit:
+        os._exit(0)  # without a word, as a library that calls exit would
+    except Exception as error:
+        run.fail("error", f"{type(error).__name__}: {error}")
+        return 70
+
+
+def train(run: Run, name: str, deed: str | None, stopped: list[int]) -> int:
+    with open(Path(run.folder).parents[4] / "executed.txt", "a") as file:
+        file.write(f"{run.id} {run.attempt}\n")
+    run.load_checkpoint()
+    for epoch in range(1, EPOCHS + 1):
+        time.sleep(SECONDS)
+        if stopped:
+            run.stop()
+            return 75
+        if epoch == 2 and deed in DEEDS:
+            DEEDS[deed](run)
+        run.metrics.append({"kind": "epoch", "epoch": epoch, "train_loss": 1 / epoch})
+    digest = hashlib.sha256(run.id.encode()).hexdigest()
+    result = {"state": "diverged" if deed == "nan" else "done", "metrics": {"test_top1": int(digest[:4], 16) / 700}}
+    run.finish(result | {"weights_sha256": digest, "epochs": EPOCHS, "time": {"train_seconds": EPOCHS * SECONDS}})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,96 @@
+import pytest
+
+from conf.compose import compose
+from conf.errors import Mistake
+from record import run_id, semantic
+from sweep import plan as planning
+from sweep.plan import plan, reference_words
+from sweep.wanted import Wanted
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setattr(planning, "CACHE", tmp_path / "plans")
+    return tmp_path / "plans"
+
+
+def asked(*lines, distinct=True):
+    return Wanted("test", tuple(tuple(line.split()) for line in lines), distinct)
+
+
+LINES = (
+    "optimizer=sgd seed=3",
+    "optimizer=sgd optimizer.lr=1e-2 optimizer.momentum=0 seed=3",
+    "optimizer=adamw optimizer.lr=1 optimizer.betas=[0.8,0.99] model=resnet34 seed=0",
+    "optimizer=sgd model=resnet20 budget.epochs=2 seed=7",
+    "seed=11 optimizer.lr=.5",
+)
+
+
+def test_numbers_on_copies_give_the_ids_that_composing_gives(cache):
+    runs = plan(asked(*LINES))
+    assert [run.id for run in runs] == [run_id(semantic(compose(line.split()))) for line in LINES]
+    assert [run.seed for run in runs] == [3, 3, 0, 7, 11]
+
+
+def test_what_was_composed_is_not_composed_again(cache, monkeypatch):
+    first = [run.id for run in plan(asked(*LINES))]
+    monkeypatch.setattr(planning, "compose", lambda words: pytest.fail("composed again"))
+    assert [run.id for run in plan(asked(*LINES))] == first
+    next(cache.iterdir()).write_bytes(next(cache.iterdir()).read_bytes()[:-30])
+    with pytest.raises(BaseException, match="composed again"):
+        plan(asked(*LINES))
+
+
+def test_a_change_in_conf_empties_the_cache(cache, monkeypatch, tmp_path):
+    before = planning._fingerprint()
+    for name in ("conf", "papers/tuned"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "conf" / "a.yaml").write_text("lr: 1")
+    monkeypatch.setattr(planning, "ROOT", tmp_path)
+    one = planning._fingerprint()
+    (tmp_path / "conf" / "a.yaml").write_text("lr: 2")
+    assert len({before, one, planning._fingerprint()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (("optimizer=sgdd",), "nearest: sgd"),
+        (("optimizer=sgd optimizer.lr=-1 seed=0",), "optimizer.lr: -1 is out of range"),
+        (("optimizer=sgd optimizer.lrr=1 seed=0",), "nearest: lr"),
+        (("optimizer=sgd seed=-1",), "seed"),
+        (("optimizer=sgd modle=resnet18",), "nearest: mode"),
+        (("optimizer=sgd optimizer.lr=0.001", "optimizer=sgd optimizer.lr=1e-3"), "same run twice"),
+    ],
+)
+def test_mistakes_are_one_line(cache, lines, words):
+    with pytest.raises(Mistake, match=words) as raised:
+        plan(asked(*lines))
+    assert "\n" not in str(raised.value)
+
+
+def test_cells_of_a_table_may_share_a_run(cache):
+    lines = ("optimizer=sgd optimizer.lr=0.001", "optimizer=sgd optimizer.lr=1e-3")
+    assert len(plan(asked(*lines, distinct=False))) == 1
+
+
+def test_references_of_wallclock_budgets_come_first(cache):
+    common = "model=resnet20 budget=wallclock_of budget.reference=sgd budget.epochs=3"
+    runs = plan(asked(*(f"optimizer=adamw optimizer.lr=0.1 {common} seed={seed}" for seed in (0, 1))))
+    assert [run.reference for run in runs] == [True, True, False, False]
+    assert runs[0].names == ("digits", "resnet20", "sgd")
+    assert runs[0].budget["name"] == "epochs"
+    assert runs[0].budget["epochs"] == 3
+    assert runs[0].words == reference_words(runs[2])
+    assert [run.seed for run in runs] == [0, 1, 0, 1]
+
+
+def test_a_thousand_runs_share_their_compositions(cache, monkeypatch):
+    calls = []
+    monkeypatch.setattr(planning, "compose", lambda words: calls.append(words) or compose(words))
+    lines = [
+        f"optimizer={name} optimizer.lr={lr} seed={s}" for name in ("sgd", "adamw") for lr in (1, 2) for s in range(250)
+    ]
+    assert len(plan(asked(*lines))) == 1000
+    assert len(calls) == 2
