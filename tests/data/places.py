@@ -15,7 +15,7 @@ def place(folder: Path, **options: object) -> Place:
 
 
 @contextmanager
-def one_line(kind: type[Exception], *words: object) -> Iterator[None]:
+def one_line(kind: type[BaseException], *words: object) -> Iterator[None]:
     """Expect an error of one line that holds every word."""
     with pytest.raises(kind) as caught:
         yield
