@@ -70,8 +70,9 @@ def _tables(runs: store.Runs, arguments: argparse.Namespace) -> None:
 def _figures(runs: store.Runs, arguments: argparse.Namespace) -> None:
     from reports import figures
 
-    for path in figures.write(filled(runs, arguments.words, arguments.scale), runs, arguments.out):
-        print(path)
+    for result in filled(runs, arguments.words, arguments.scale):
+        for path in figures.draw(result, arguments.out):
+            print(path)
 
 
 def _report(runs: store.Runs, arguments: argparse.Namespace) -> None:

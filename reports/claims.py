@@ -1,0 +1,182 @@
+"""The papers' claims, judged on the store at hand and on the papers' own numbers.
+
+A difference counts where Welch's test, Holm-adjusted over the claim's comparisons, has p < 0.05. Verdicts:
+
+    supported        every comparison in the claimed direction, all of them significant
+    in line          every comparison in the claimed direction, not all significant
+    mixed            some against the claimed direction, none significantly
+    contradicted     at least one significantly against it
+    open             runs are missing
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+from math import isfinite, nan
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+
+from papers import table as tables
+from reports.cells import Filled, Result, better
+from reports.layout import fixed
+from reports.runs import device
+from reports.statistics import ALPHA, Summary, holm, welch
+
+Claim = dict[str, Any]
+SUPPORTED, IN_LINE, MIXED, CONTRADICTED, OPEN = "supported", "in line", "mixed", "contradicted", "open"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim and what one table at one scale says of it; printed: the same test on the paper's own means."""
+
+    claim: Claim
+    scale: str
+    verdict: str
+    evidence: str
+    printed: str = ""
+
+
+@lru_cache
+def claims() -> list[Claim]:
+    """Return papers/claims.yaml."""
+    return yaml.safe_load((Path(tables.__file__).parent / "claims.yaml").read_text())
+
+
+def judge(results: list[Result]) -> list[Judged]:
+    """Judge every claim at `paper` scale and, apart and labelled, at every other scale that has anything to say."""
+    judged = []
+    for claim in claims():
+        mine = [result for result in results if result.table.name == claim["table"]]
+        found = [_judged(claim, result) for result in mine]
+        kept = [one for one in found if one.scale == "paper" or one.verdict != OPEN]
+        judged += kept or [Judged(claim, "paper", OPEN, f"table {claim['table']} was not filled")]
+    return judged
+
+
+def _judged(claim: Claim, result: Result) -> Judged:
+    cells = [cell for cell in result.cells if _counts(cell, claim.get("where", {}))]
+    verdict, evidence = TESTS[claim["test"]](claim, cells)
+    printed = TESTS[claim["test"]](claim, _printed(cells))[1] if claim["test"] in ON_PRINTED else ""
+    label = result.scale + (
+        ", made-up data" if result.made_up else ", re-creation" if result.table.spec["recreation"] else ""
+    )
+    return Judged(claim, label, verdict, evidence, printed)
+
+
+def _counts(cell: Filled, where: dict[str, Any]) -> bool:
+    place = cell.cell.coordinates | {"metric": cell.cell.metric}
+    return all(place.get(key) == value for key, value in where.items())
+
+
+def _printed(cells: list[Filled]) -> list[Filled]:
+    """Put the published numbers in the place of ours."""
+    known = [cell for cell in cells if cell.published is not None and cell.published.mean is not None]
+    return [replace(cell, summary=_theirs(cell), values=[nan] * cell.planned, runs=[]) for cell in known]
+
+
+def _theirs(cell: Filled) -> Summary:
+    number = cell.published
+    assert number is not None
+    return Summary(number.mean or 0.0, nan if number.std is None else number.std, number.n or 1)
+
+
+def _pairs(claim: Claim, cells: list[Filled]) -> tuple[list[tuple[Filled, Filled]], int]:
+    """Return the pairs (claimed higher, claimed lower) that have numbers, and how many have none."""
+    by_task: dict[Any, dict[str, Filled]] = {}
+    for cell in cells:
+        by_task.setdefault(cell.cell.task, {}).setdefault(str(cell.cell.coordinates.get("optimizer")), cell)
+    order = claim["order"]
+    pairs = []
+    for task in by_task.values():
+        steps = pairwise(order) if len(order) > 1 else ((order[0], other) for other in task if other != order[0])
+        pairs += [(task[a], task[b]) for a, b in steps if a in task and b in task]
+    ready = [(a, b) for a, b in pairs if a.complete and b.complete]
+    return ready, len(pairs) - len(ready)
+
+
+def _order(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
+    ready, missing = _pairs(claim, cells)
+    if not ready:
+        return OPEN, f"none of {missing} comparisons can be made" if missing else "no such cells"
+    gains = [better(a.cell.metric) * (a.summary.mean - b.summary.mean) for a, b in ready]
+    p = holm([welch(a.summary, b.summary).p for a, b in ready])
+    wins = sum(gain > 0 for gain in gains)
+    sure = sum(gain > 0 and value < ALPHA for gain, value in zip(gains, p, strict=True))
+    against = [pair for pair, gain, value in zip(ready, gains, p, strict=True) if gain < 0 and value < ALPHA]
+    text = f"{wins} of {len(ready)} comparisons as claimed, {sure} significantly; {len(against)} significantly against"
+    texts = [text, f"{missing} comparisons lack runs" if missing else "", *map(_named, against[:3])]
+    return _verdict(claim, gains, sure, bool(against), bool(missing)), "; ".join(filter(None, texts))
+
+
+def _verdict(claim: Claim, gains: list[float], sure: int, against: bool, missing: bool) -> str:
+    if against:
+        return CONTRADICTED
+    if missing:
+        return OPEN
+    if claim["test"] == "at_least":
+        return SUPPORTED if min(gains) >= 0 else IN_LINE
+    if sure == len(gains):
+        return SUPPORTED
+    return IN_LINE if min(gains) >= 0 else MIXED
+
+
+def _named(pair: tuple[Filled, Filled]) -> str:
+    a, b = pair
+    names = [f"{c.cell.coordinates.get('optimizer')} {fixed(c.summary.mean, c.cell.metric)}" for c in pair]
+    return f"against: {' below '.join(names)} in {' '.join(a.cell.task) or b.cell.row_label}"
+
+
+def _ratio(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
+    """Compare a field of the runs, on one device at a time: medians over seeds."""
+    ready, missing = _pairs(claim, cells)
+    ratios = [ratio for a, b in ready for ratio in _field_ratios(a, b, claim["field"])]
+    if not ratios:
+        return OPEN, f"no two cells with {claim['field']} taken on one device"
+    text = f"ratio {min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} comparisons"
+    return _within(claim, ratios, bool(missing)), text + (f"; {missing} comparisons lack runs" if missing else "")
+
+
+def _field_ratios(a: Filled, b: Filled, field: str) -> Iterable[float]:
+    values = [_by_device(cell, field) for cell in (a, b)]
+    for machine in sorted(values[0].keys() & values[1].keys()):
+        yield median(values[0][machine]) / median(values[1][machine])
+
+
+def _by_device(cell: Filled, field: str) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for row in cell.runs:
+        if row.get(field):
+            found.setdefault(device(row), []).append(float(row[field]))
+    return found
+
+
+def _within(claim: Claim, ratios: list[float], missing: bool) -> str:
+    low, high = claim["between"]
+    inside = sum(low <= ratio <= high for ratio in ratios)
+    if inside == len(ratios):
+        return OPEN if missing else SUPPORTED
+    return MIXED if inside else CONTRADICTED
+
+
+def _best_value(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
+    best: list[float] = []
+    for name in claim["order"]:
+        mine = [cell for cell in cells if cell.cell.coordinates.get("optimizer") == name]
+        done = [cell for cell in mine if cell.complete and isfinite(cell.summary.mean)]
+        if not mine or len(done) < len(mine):
+            return OPEN, f"{name}: {len(done)} of {len(mine)} values of {claim['key']} have runs"
+        top = max(done, key=lambda cell: better(cell.cell.metric) * cell.summary.mean)
+        best.append(float(top.cell.coordinates[claim["key"]]))
+    values = ", ".join(f"{name} {value:g}" for name, value in zip(claim["order"], best, strict=True))
+    return _within(claim, [best[0] / best[1]], False), f"best {claim['key']}: {values}; ratio {best[0] / best[1]:.3g}"
+
+
+TESTS: dict[str, Callable[[Claim, list[Filled]], tuple[str, str]]] = {
+    "above": _order, "best": _order, "at_least": _order, "ratio": _ratio, "best_value": _best_value,
+}  # fmt: skip
+ON_PRINTED = ("above", "best", "at_least")

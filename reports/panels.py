@@ -1,0 +1,152 @@
+"""One panel a task: curves over epochs or seconds, and bars. What all figures of a table share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from papers.table import METRICS
+from record import read_lines
+from reports import style
+from reports.cells import Filled, Result
+from reports.runs import Row, device, diverged
+
+Curve = dict[str, np.ndarray]  # column -> values by epoch
+Draw = Callable[[Any, list[Filled]], bool]
+SIDE = 4  # panels side by side
+
+
+def label_of(result: Result) -> str:
+    """Return what every figure says about a result that is no rerun of the paper; empty where it is one."""
+    labels = ["" if result.scale == "paper" else f"scale {result.scale}", "made-up data" if result.made_up else ""]
+    return ", ".join(filter(None, labels))
+
+
+def name_of(cell: Filled) -> str:
+    """Return the optimizer's name with the values that tell it from others of its name."""
+    place = cell.cell.coordinates
+    more = [str(value) for key, value in place.items() if key.startswith("optimizer.")]
+    return " ".join([str(place.get("optimizer", "")), *more]).strip()
+
+
+def plain(text: str) -> str:
+    """Keep matplotlib from reading a name as a formula."""
+    return text.replace("$", r"\$")
+
+
+def has_axis(result: Result, *keys: str) -> bool:
+    """Tell whether the cells that have runs differ in every one of these coordinates."""
+    return all(len({str(c.cell.coordinates.get(key)) for c in result.cells if c.runs}) > 1 for key in keys)
+
+
+def tasks(result: Result) -> dict[str, list[Filled]]:
+    """Group the cells that have runs by data set and net; of several metrics of the same runs the first."""
+    groups: dict[str, list[Filled]] = {}
+    seen: set[Any] = set()
+    for cell in result.cells:
+        if cell.runs and cell.cell.overrides not in seen:
+            seen.add(cell.cell.overrides)
+            place = cell.cell.coordinates
+            apart = [f"{k.split('.')[-1]} {v}" for k, v in place.items() if k.startswith("budget.")]
+            text = " ".join([*(str(place[k]) for k in ("data", "model") if k in place), *apart])
+            groups.setdefault(text or result.table.title, []).append(cell)
+    return groups
+
+
+def panels(result: Result, path: Path, groups: dict[str, list[Filled]], draw: Draw, legend: bool = True) -> list[Path]:
+    """Draw one panel for each group of cells; returns nothing when no panel has anything to show."""
+    if not groups:
+        return []
+    columns = min(SIDE, len(groups))
+    with style.figure(columns, -(-len(groups) // columns)) as (made, axes):
+        shown = [draw(axis, cells) for axis, cells in zip(axes.flat, groups.values(), strict=False)]
+        if not any(shown):
+            return []
+        for axis, title, drawn in zip(axes.flat, groups, shown, strict=False):
+            axis.set_title(plain(title))
+            axis.set_visible(drawn)
+        for axis in axes.flat[len(groups) :]:
+            axis.set_visible(False)
+        keys = [zip(*axis.get_legend_handles_labels(), strict=True) for axis in axes.flat]
+        found = {label: line for key in keys for line, label in key}
+        if legend and found:
+            made.legend(found.values(), found.keys(), loc="outside lower center", ncols=min(5, len(found)))
+        warn(made, label_of(result))
+        return style.save(made, path)
+
+
+def warn(made: Any, text: str) -> None:
+    """Write a label above a figure, in red; nothing for an empty one."""
+    if text:
+        made.suptitle(text, fontsize=7, color=style.HUES["red"])
+
+
+def curve(row: Row) -> Curve:
+    """Read a run's epoch rows as columns; of a repeated epoch the last line counts, a torn line is left out."""
+    lines, _ = read_lines(Path(row["folder"]) / "metrics.jsonl")
+    epochs = {line["epoch"]: line for line in lines if line.get("kind") == "epoch" and "epoch" in line}
+    ordered = [epochs[epoch] for epoch in sorted(epochs)]
+    names = {name for line in ordered for name, value in line.items() if isinstance(value, int | float)}
+    return {name: np.array([_number(line.get(name)) for line in ordered]) for name in names}
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else np.nan
+
+
+def band(found: list[Curve], column: str, against: str = "epoch") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return abscissa, mean and standard deviation over seeds of a column, up to the shortest curve."""
+    have = [c for c in found if column in c and against in c]
+    if not have:
+        return np.empty(0), np.empty(0), np.empty(0)
+    length = min(len(c[column]) for c in have)
+    stacked = np.stack([c[column][:length] for c in have])
+    x = np.stack([c[against][:length] for c in have]).mean(0)
+    return x, stacked.mean(0), stacked.std(0, ddof=1) if len(have) > 1 else np.zeros(length)
+
+
+def curves(column: str, against: str, xlabel: str) -> Callable[[Result, Path], list[Path]]:
+    """Return a figure of a column of the epochs: mean and one standard deviation over seeds (RMSGD, Figures 7-14)."""
+
+    def draw(axis: Any, cells: list[Filled]) -> bool:
+        drawn = False
+        for cell in cells:
+            x, mean, std = band([curve(row) for row in cell.runs if not diverged(row)], column, against)
+            seen = np.isfinite(mean)  # a net may be evaluated every few epochs only
+            if seen.any():
+                x, mean, std, looks = x[seen], mean[seen], std[seen], style.look(name_of(cell))
+                axis.plot(x, mean, label=plain(name_of(cell)), markevery=max(1, len(x) // 6), **looks)
+                axis.fill_between(x, mean - std, mean + std, color=looks["color"], alpha=0.15, linewidth=0)
+                drawn = True
+        axis.set(xlabel=xlabel, ylabel=METRICS.get(column, {}).get("short", column))
+        return drawn
+
+    # With a learning rate on every line, the colours of optimizers would all be one; sensitivity.py draws these.
+    return lambda result, path: [] if has_axis(result, "optimizer.lr") else panels(result, path, tasks(result), draw)
+
+
+def bars(field: str, label: str, unit: float) -> Callable[[Result, Path], list[Path]]:
+    """Return a figure of bars of a field of the runs: median and range over seeds, on the device with most runs."""
+
+    def draw(axis: Any, cells: list[Filled]) -> bool:
+        machines = [device(row) for cell in cells for row in cell.runs if row.get(field)]
+        if not machines:
+            return False
+        machine = max(sorted(set(machines)), key=machines.count)
+        values: dict[str, list[float]] = {}
+        for cell in cells:
+            found = [row[field] / unit for row in cell.runs if row.get(field) and device(row) == machine]
+            values |= {name_of(cell): found} if found else {}
+        middles = np.array([np.median(value) for value in values.values()])
+        ends = np.array([[min(value), max(value)] for value in values.values()]).T
+        colours = [style.look(name)["color"] for name in values]
+        axis.bar(range(len(values)), middles, color=colours, yerr=np.abs(ends - middles), error_kw={"linewidth": 0.8})
+        axis.set_xticks(range(len(values)), list(map(plain, values)), rotation=60, ha="right")
+        axis.set(ylabel=label, xlabel=machine)
+        return True
+
+    def figure(result: Result, path: Path) -> list[Path]:
+        return [] if has_axis(result, "optimizer.lr") else panels(result, path, tasks(result), draw, legend=False)
+
+    return figure
