@@ -140,7 +140,19 @@ def _local(arguments: argparse.Namespace) -> Backend:
     return Local(arguments.jobs or len(gpus) or 1, gpus, 60 * arguments.timeout or float("inf"))
 
 
-BACKENDS = {"local": _local}
+def _slurm(arguments: argparse.Namespace) -> Backend:
+    from sweep.slurm import Slurm
+
+    return Slurm(Path(arguments.store).resolve() / ".sweep" / "slurm", arguments.jobs, arguments.slurm)
+
+
+def _ray(arguments: argparse.Namespace) -> Backend:
+    from sweep.ray import Ray
+
+    return Ray(arguments.jobs, arguments.cpus, arguments.gpus_per_run, arguments.address)
+
+
+BACKENDS = {"local": _local, "slurm": _slurm, "ray": _ray}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -167,6 +179,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--jobs", type=int, default=0, help="runs at once (default: one, or one a GPU)")
     run.add_argument("--gpus", default="", help="e.g. 0,1: the slots' CUDA_VISIBLE_DEVICES in turn")
     run.add_argument("--backend", default="local", choices=list(BACKENDS))
+    run.add_argument("--slurm", action="append", default=[], metavar="KEY=VALUE", help="a parameter of submitit")
+    run.add_argument("--cpus", type=float, default=1, help="cores a run (ray)")
+    run.add_argument("--gpus-per-run", type=float, default=0, help="GPUs a run (ray)")
+    run.add_argument("--address", default="", help="of a ray cluster; `auto` for the one on this machine")
     run.add_argument("--limit", type=int, default=0, help="at most so many runs")
     run.add_argument("--retry", choices=["failed"], help="also run again what failed before")
     run.add_argument("--retries", type=int, default=2, help="how often a run whose process died is repeated")

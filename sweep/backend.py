@@ -1,8 +1,12 @@
 """What a back end is: a place where the processes that make runs are started, watched and stopped."""
 
 import os
+import signal
+import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,3 +62,46 @@ def command(words: Sequence[str], store: Path) -> tuple[str, ...]:
 def job(run: Planned, store: Path) -> Job:
     """Return the process that makes a run in a store."""
     return Job(run, command(run.words, store), store.resolve() / ".sweep" / f"{run.id}.log")
+
+
+GRACE = 60.0  # seconds that a run gets to write its checkpoint before it is killed
+
+
+class Child:
+    """A run's process, the leader of its own session: no signal reaches it but from here."""
+
+    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "ab") as file:
+            self.popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                cwd=ROOT,
+                env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,
+            )
+
+    def stop(self, *, hard: bool = False) -> None:
+        """Ask for a checkpoint and an end; `hard` kills the process and those that it started."""
+        with suppress(ProcessLookupError):
+            if hard:
+                os.killpg(self.popen.pid, signal.SIGKILL)
+            else:
+                self.popen.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Return the exit code. Looks instead of blocking, so that signal handlers may call `end` meanwhile."""
+        while (code := self.popen.poll()) is None:
+            time.sleep(0.05)
+        return code
+
+    def end(self, grace: float = GRACE) -> int:
+        """Stop, by force if it must be."""
+        self.stop()
+        limit = time.monotonic() + grace
+        while self.popen.poll() is None and time.monotonic() < limit:
+            time.sleep(0.05)
+        self.stop(hard=True)
+        return self.wait()
