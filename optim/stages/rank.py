@@ -73,14 +73,15 @@ class rank_rates(Stage):
     ) -> None:
         super().__init__(beta=beta, zeta=zeta, step_size=step_size, gamma=gamma)
         check("variant", variant, tuple(VARIANTS))
-        check("p", str(p), ("1", "2"))
+        if p not in (1, 2):
+            raise ValueError(f"p={p!r} is not allowed: choose 1 or 2")
         check("evbmf_scale", evbmf_scale, SCALES)
         self.variant, self.p, self.linear, self.evbmf_scale = VARIANTS[variant], p, linear, evbmf_scale
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         """`rate`: eta / lr_0 as applied; `eta`: the recursion's own, in the same unit; `s`: the last stable rank."""
         values = {"rate": 1.0, "eta": self.variant.start, "s": 0.0, "ready": 0.0, "epoch": 0.0}
-        return {key: torch.tensor(value, dtype=torch.float64, device=param.device) for key, value in values.items()}
+        return {key: torch.tensor(value, dtype=param.dtype, device=param.device) for key, value in values.items()}
 
     def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
         return {}

@@ -24,7 +24,7 @@ class line_search(Evaluation):
     A step eta is accepted if f(w - eta g) <= f(w) - c eta ||g||^2 (Armijo); else eta <- beta_b eta, up to 100 times,
     then 1e-6. "goldstein" also asks f(w - eta g) >= f(w) - (1 - c) eta ||g||^2; else eta <- min(beta_f eta, eta_max).
     It begins at the last step found, by `reset` "increase" times gamma^(1 / n_batches_per_epoch), by "keep" as it is,
-    by "initial" at lr. Where ||g|| < 1e-8 nothing moves; a loss or gradient that is not finite is not searched along.
+    by "initial" at lr. Where ||g|| < 1e-8 nothing moves; a loss or gradient that is not finite is followed unsearched.
 
     The step is held in units of lr, so that a schedule scales it: `scale` is what the search goes on from, `applied`
     what is taken now. f is the closure's loss without backward, averaged over ranks, as DDP averages g.
@@ -86,7 +86,7 @@ class line_search(Evaluation):
         lr, last = float(group["lr"]), float(group["scale"])
         if math.sqrt(squares) < 1e-8:
             return last, 0.0
-        if not (math.isfinite(start) and math.isfinite(squares)):
+        if lr == 0 or not (math.isfinite(start) and math.isfinite(squares)):
             return last, last
         grown = last * float(group["gamma"]) ** (1 / float(group["n_batches_per_epoch"]))
         eta = lr * {"increase": grown, "keep": last, "initial": 1.0}[self.reset]

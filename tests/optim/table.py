@@ -6,6 +6,7 @@ from typing import Any
 
 import optim
 from tests.optim import reference
+from tests.optim import reference_sphere as sphere
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,61 @@ ROWS: dict[str, Row] = {
         optim.LookAhead, AHEAD, reference.lookahead, errors={**RATES, "base": "sdg", "k": 0, "alpha": 1.5}
     ),
     "lookahead adam": Row(optim.LookAhead, AHEAD | {"base": "adam"}, reference.lookahead),
+}
+
+MOVES = {"no_rate_no_move": "the weights are put on the sphere at every step"}
+CHANNEL, LAYER = {"invariance": "channel"}, {"invariance": "layer"}
+ADAM_S = {"lr": 0.02, "eps": 1e-8, **BETAS}
+MRT = {"lr": 0.02, "momentum": 0.9, "dampening": 0.1}
+GRASSMANN = {"lr": 0.02, "omega": 0.1, "grad_clip": 0.5, "lr_ratio": 3.0}
+SGDG, ADAMG = GRASSMANN | {"momentum": 0.9}, GRASSMANN | {"eps": 1e-8, "rest": "sgd", **BETAS}
+GRASSMANN_ERRORS = {**RATES, "omega": -1.0, "grad_clip": -0.1, "lr_ratio": -1.0}
+RANK = {"lr": 0.03, "momentum": 0.9}
+SEARCH_ERRORS = {"c": 1.0, "beta_b": 1.0, "gamma": 0.5, "n_batches_per_epoch": 0, "reset": "never", "rule": "wolfe"}
+
+ROWS |= {
+    "adams": Row(optim.AdamS, ADAM_S, sphere.adam_s, CHANNEL, errors=ADAM),
+    "adams layer": Row(optim.AdamS, ADAM_S, sphere.adam_s, LAYER),
+    "adams none": Row(optim.AdamS, ADAM_S, sphere.adam_s, {"invariance": "none"}),
+    "adamsrt": Row(optim.AdamSRT, ADAM_S, sphere.adam_srt, CHANNEL, errors=ADAM),
+    "adamsrt layer": Row(optim.AdamSRT, ADAM_S, sphere.adam_srt, LAYER),
+    "adamsrt none": Row(optim.AdamSRT, ADAM_S, sphere.adam_srt, {"invariance": "none"}),
+    "sgdmrt": Row(optim.SGDMRT, MRT, sphere.sgd_mrt, CHANNEL, {**RATES, "momentum": 1.0, "dampening": -1.0}),
+    "sgdmrt layer": Row(optim.SGDMRT, MRT, sphere.sgd_mrt, LAYER),
+    "sgdmrt none": Row(optim.SGDMRT, MRT, sphere.sgd_mrt, {"invariance": "none"}),
+    "sgdg": Row(optim.SGDG, SGDG, sphere.sgdg, CHANNEL, {**GRASSMANN_ERRORS, "momentum": 1.0}, MOVES),
+    "sgdg layer": Row(optim.SGDG, SGDG | {"grad_clip": 0.0, "lr": 0.005}, sphere.sgdg, LAYER),
+    "adamg": Row(
+        optim.AdamG, ADAMG, sphere.adamg, CHANNEL, {**ADAM, **GRASSMANN_ERRORS, "rest": "sdg"}, MOVES
+    ),
+    "adamg layer": Row(optim.AdamG, ADAMG | {"rest": "adam"}, sphere.adamg, LAYER),
+    "adamg_repo": Row(optim.AdamGRepo, ADAM_S, sphere.adamg_repo, CHANNEL, ADAM, MOVES),
+    "adamg_repo layer": Row(optim.AdamGRepo, ADAM_S, sphere.adamg_repo, LAYER),
+    "adamg_star": Row(optim.AdamGStar, {"lr": 0.02}, sphere.adamg_star, CHANNEL, RATES, MOVES),
+    "adamg_star layer": Row(optim.AdamGStar, {"lr": 0.02}, sphere.adamg_star, LAYER),
+    "rmsgd": Row(
+        optim.RMSGD,
+        RANK,
+        errors={
+            **RATES,
+            "lr": 0.0,
+            "momentum": 1.0,
+            "beta": 1.5,
+            "zeta": -1.0,
+            "gamma": 0.0,
+            "step_size": -1,
+            "variant": "pakage",
+            "evbmf_scale": "none",
+            "p": 3,
+        },
+    ),
+    "sam": Row(
+        optim.SAM,
+        {"lr": 0.05},
+        errors={**RATES, "momentum": 1.0, "rho": -1.0, "ascent": "lokal", "batch_norm_statistics": "none"},
+    ),
+    "asam": Row(optim.SAM, {"lr": 0.05, "adaptive": True, "rho": 2.0}),
+    "sls": Row(optim.SLS, {"lr": 0.5}, errors={**RATES, **SEARCH_ERRORS, "lr": 0.0, "beta_f": 1.0, "eta_max": 0.0}),
 }
 
 NAMES = [name for name in ROWS if " " not in name]  # one row an optimizer, for the properties that all variants share
