@@ -1,0 +1,67 @@
+"""Two steps of the papers' protocols on made-up data in the real formats, by the code path of full scale."""
+
+from math import isfinite
+
+import pytest
+
+import train
+from conf import groups
+from conf.compose import compose
+from record import Run, read_result, run_folder
+from training.distribution import World
+from training.precision import pick_device
+
+PROTOCOLS = {  # one net of each protocol's own, the quickest, for every run of the tests
+    "rmsgd_cifar_cutout": ("rmsgd", "cifar100", "shufflenetv2"),
+    "rmsgd_cifar_wallclock": ("rmsgd", "cifar10", "resnet20"),
+    "rmsgd_imagenet": ("rmsgd", "imagenet", "mobilenetv2_imagenet"),
+    "rmsgd_mhist": ("rmsgd", "mhist", "mobilenetv2_imagenet"),
+    "rmsgd_adp": ("rmsgd", "adp", "mobilenetv2_imagenet"),
+    "adamsrt": ("adamsrt", "svhn", "resnet20"),
+    "adamp_cutmix": ("adamp", "imagenet", "mobilenetv2_imagenet"),
+    "sing_cifar100": ("sing", "cifar100", "resnet20"),
+    "sing_imagenet": ("sing", "imagenet", "resnet18_imagenet"),
+}
+CIFAR_NETS = [n for n in groups.options("model") if groups.raw("model", n).get("input") == "cifar"]
+IMAGENET_NETS = [n for n in groups.options("model") if groups.raw("model", n).get("input") == "imagenet"]
+PAIRS = [
+    *((protocol, net) for protocol in ("rmsgd_cifar", "rmsgd_cifar_cutout", "adamsrt") for net in CIFAR_NETS),
+    *((f"{paper}_imagenet", net) for paper in ("rmsgd", "adamsrt", "adamp", "sing") for net in IMAGENET_NETS),
+    *((protocol, net) for protocol in ("rmsgd_mhist", "rmsgd_adp", "adamp_cutmix") for net in IMAGENET_NETS),
+    *(("sing_cifar100", net) for net in CIFAR_NETS),
+]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def two_steps(words, store, cache):
+    where = (f"paths.store={store}", f"paths.cache={cache}", "progress=false", "workers=0", "scale=smoke")
+    config = compose([*words, *where]) | {"world_size": 1}
+    with Run(config["paths"]["store"], config, facts={"device": "cpu"}) as run:
+        run.finish(*train.Trainer(config, World(), pick_device("cpu")).fit(run, False))
+    result = read_result(run_folder(store, config))
+    assert result is not None
+    return result
+
+
+def check(result):
+    assert result["steps"] == 2
+    assert isfinite(result["metrics"]["train_loss"])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_kind_of_protocol_runs(protocol, tmp_path, cache):
+    paper, data, model = PROTOCOLS[protocol]
+    words = (f"protocol={protocol}", f"tuned={paper}", f"data={data}", f"model={model}", "optimizer=sgd")
+    check(two_steps(words, tmp_path, cache))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
+def test_every_protocol_runs_with_every_net(pair, tmp_path, cache):
+    protocol, model = pair
+    words = (f"protocol={protocol}", f"model={model}", "optimizer=sgd", "optimizer.lr=0.01")
+    check(two_steps(words, tmp_path, cache))
