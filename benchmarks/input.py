@@ -4,6 +4,7 @@ python -m benchmarks.input [--rounds 5] [--only cifar|imagenet]
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -58,8 +59,9 @@ def compare(pipelines: dict[str, Pipeline], rounds: int, seconds: float) -> None
 
 
 def _speed(batches: Iterator[int], seconds: float) -> float:
-    """Return images per second, from the first batch on, so that starting workers is not counted."""
-    next(batches)
+    """Return images per second once the workers have started and what they made ahead is used up."""
+    for _ in range(2 * WORKERS + 1):
+        next(batches)
     start, images = time.perf_counter(), 0
     for size in batches:
         images += size
@@ -122,14 +124,15 @@ def _torchvision(images: NDArray[np.uint8], targets: Tensor) -> Pipeline:
     return lambda: (len(batch) for batch, _ in loader)
 
 
-def _imagenet(folder: Path, size: int = 512) -> dict[str, Pipeline]:
+def _imagenet(folder: Path, size: int = 8192) -> dict[str, Pipeline]:
     from PIL import Image
 
     (folder / "class").mkdir()
     paths = [str(folder / "class" / f"{index}.JPEG") for index in range(size)]
     for index, pixels in enumerate(stand_ins.of_class(stand_ins.classes(64, 10), 10, 500, key=0)):
-        for path in paths[index::64]:
-            Image.fromarray(pixels[:375]).save(path, quality=90)
+        Image.fromarray(pixels[:375]).save(paths[index], quality=90)
+        for path in paths[index + 64 :: 64]:
+            os.link(paths[index], path)
     split = StreamSplit(
         paths,
         torch.zeros(size, dtype=torch.int64),
