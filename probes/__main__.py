@@ -1,4 +1,4 @@
-"""python -m probes NAME... [--out FOLDER] [--scale cpu|paper]: the papers' analyses, as figures with their data beside."""
+"""python -m probes NAME... [--out FOLDER] [--scale cpu|paper]: the papers' analyses, as figures with their data."""
 
 from __future__ import annotations
 

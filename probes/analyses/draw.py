@@ -49,7 +49,7 @@ class Check:
 
 
 def save(figure: Figure, out: Path, name: str, data: pd.DataFrame, note: str = "") -> None:
-    """Write <out>/<name>.png, .pdf and .csv; `note`, what the paper left out and was chosen here, goes on the figure."""
+    """Write <out>/<name>.png, .pdf and .csv; `note`: what the paper leaves out, and was chosen here."""
     out.mkdir(parents=True, exist_ok=True)
     if note:
         figure.supxlabel(note, fontsize=7, color="0.35", wrap=True)

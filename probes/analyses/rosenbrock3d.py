@@ -16,9 +16,10 @@ from probes.analyses.toys import ADAM, ADAMW, SGD, Method, angles, descend, rose
 STEPS, SCALE = 300, 1000.0
 SEARCHED = [10 ** (-3 + k / 4) for k in range(9)]  # the paper's range, 0.001 to 0.1
 NOTE = (
-    f"Calibrated, not in the paper: the loss is divided by {SCALE:.0f} (undivided it explodes at every rate of the paper's "
-    f"range), {STEPS} steps, the rates of the first three panels and the decay {{decay}}, from the radii 3.2, 2.53 and "
-    "1.12. All other rates: the best of 9 in [0.001, 0.1], as the paper says it searched. Rates fall linearly to 0."
+    f"Calibrated, not in the paper: the loss is divided by {SCALE:.0f} (undivided it explodes at every rate of the "
+    f"paper's range), {STEPS} steps, the rates of the first three panels and the decay {{decay}}, from the radii "
+    "3.2, 2.53 and 1.12. All other rates: the best of 9 in [0.001, 0.1], as the paper says it searched. Rates fall "
+    "linearly to 0."
 )
 DECAY = 0.175
 HEAVY = {"momentum": 0.9}

@@ -28,7 +28,7 @@ def test_norms():
         old, new = before[name], after.detach()
         assert layer(row, name, "norm") == pytest.approx(new.norm().item(), rel=1e-12)
         assert layer(row, name, "growth") == pytest.approx((new.norm() ** 2 - old.norm() ** 2).item(), abs=1e-12)
-        assert layer(row, name, "step") == pytest.approx((new - old).norm().item(), rel=1e-12)
+        assert layer(row, name, "step_length") == pytest.approx((new - old).norm().item(), rel=1e-12)
         if old.norm() > 0:
             chord = (new / new.norm() - old / old.norm()).norm().item()
             assert layer(row, name, "effective_step") == pytest.approx(chord, rel=1e-7, abs=1e-12)
