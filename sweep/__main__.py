@@ -21,7 +21,7 @@ from sweep.backend import Backend
 from sweep.cost import Speeds
 from sweep.plan import Planned, plan
 from sweep.runner import Options, Sweep
-from sweep.wanted import SCALES, wanted
+from sweep.wanted import SCALES, Wanted, wanted
 
 COMPLETE, MISSING, FAILED, STOPPED = 0, 3, 4, 75
 
@@ -34,12 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise Mistake(str(error)) from error
 
 
-def planned(arguments: argparse.Namespace) -> list[Planned]:
-    """Plan a table with the overrides of this command line put in place of its own."""
-    asked = wanted(arguments.table, arguments.scale)
+def asked(arguments: argparse.Namespace) -> Wanted:
+    """Read a table, with the overrides of this command line in place of its own."""
+    table = wanted(arguments.table, arguments.scale)
     keys = tuple(f"{word.partition('=')[0]}=" for word in arguments.overrides)
-    kept = (tuple(word for word in words if not word.startswith(keys)) if keys else words for words in asked.words)
-    return plan(replace(asked, words=tuple((*words, *arguments.overrides) for words in kept)))
+    kept = (tuple(word for word in words if not word.startswith(keys)) if keys else words for words in table.words)
+    return replace(table, words=tuple((*words, *arguments.overrides) for words in kept))
+
+
+def planned(arguments: argparse.Namespace) -> list[Planned]:
+    return plan(asked(arguments))
 
 
 def states(store: Path, runs: Sequence[Planned]) -> dict[str, Status]:
@@ -59,9 +63,12 @@ def plan_command(arguments: argparse.Namespace) -> int:
 
 
 def run_command(arguments: argparse.Namespace) -> int:
+    return execute(planned(arguments), arguments)
+
+
+def execute(runs: Sequence[Planned], arguments: argparse.Namespace) -> int:
+    """Run what is missing of a plan on the chosen back end; returns the exit code."""
     store = Path(arguments.store)
-    backend = BACKENDS[arguments.backend](arguments)
-    runs = planned(arguments)
     options = Options(
         retries=arguments.retries,
         limit=arguments.limit,
@@ -71,13 +78,25 @@ def run_command(arguments: argparse.Namespace) -> int:
         detach=arguments.detach,
     )
     display = show.Display(store, len(runs))
-    sweep = Sweep(runs, store, backend, options, display.report)
+    sweep = Sweep(runs, store, BACKENDS[arguments.backend](arguments), options, display.report)
     print(f"{arguments.table}: {show.counts_line(sweep.progress.counts)}, {len(sweep.pending)} to run", flush=True)
     with display.open():
         sweep.finish(display.show)
     found = states(store, runs)
     print(show.counts_line(Counter(state.state for state in found.values())))
     return STOPPED if sweep.progress.stopping else _code(found.values())
+
+
+def tune_command(arguments: argparse.Namespace) -> int:
+    from sweep import tune
+
+    only = arguments.only.split(",") if arguments.only else []
+    tried = tune.trials(asked(arguments), arguments.grids, arguments.validation, arguments.seeds, only)
+    runs = plan(tried.wanted)
+    code = execute(runs, arguments)
+    if code == COMPLETE:
+        print(*tune.write(Path(arguments.out), runs, tried.settings, Path(arguments.store), arguments.metric), sep="\n")
+    return code
 
 
 def status_command(arguments: argparse.Namespace) -> int:
@@ -155,27 +174,7 @@ def _ray(arguments: argparse.Namespace) -> Backend:
 BACKENDS = {"local": _local, "slurm": _slurm, "ray": _ray}
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sweep", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    commands = parser.add_subparsers(required=True, metavar="command")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--store", default=os.environ.get("STEPBENCH_STORE", "runs"))
-    table = argparse.ArgumentParser(add_help=False, parents=[common])
-    table.add_argument("table", help="a name in papers/tables, or a sweep file")
-    table.add_argument("overrides", nargs="*", help="put in place of the table's own, e.g. budget.epochs=1")
-    table.add_argument("--scale", default="paper", choices=SCALES)
-
-    def add(name: str, function: object, parent: argparse.ArgumentParser, words: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, parents=[parent], help=words, description=words)
-        command.set_defaults(command=function)
-        return command
-
-    add("plan", plan_command, table, "what a table needs, what is there, what the rest will cost").add_argument(
-        "--list", action="store_true", help="one line a run"
-    )
-    run = add("run", run_command, table, "run what is missing")
+def _add_running(run: argparse.ArgumentParser) -> None:
     run.add_argument("--jobs", type=int, default=0, help="runs at once (default: one, or one a GPU)")
     run.add_argument("--gpus", default="", help="e.g. 0,1: the slots' CUDA_VISIBLE_DEVICES in turn")
     run.add_argument("--backend", default="local", choices=list(BACKENDS))
@@ -190,6 +189,39 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--max-failures", type=int, default=0, help="stop all at so many failures")
     run.add_argument("--timeout", type=float, default=0, help="minutes a run may take")
     run.add_argument("--detach", action="store_true", help="leave once all are submitted (slurm)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sweep", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--store", default=os.environ.get("STEPBENCH_STORE", "runs"))
+    table = argparse.ArgumentParser(add_help=False, parents=[common])
+    table.add_argument("table", help="a name in papers/tables, or a sweep file")
+    table.add_argument("overrides", nargs="*", help="put in place of the table's own, e.g. budget.epochs=1")
+    table.add_argument("--scale", default="paper", choices=SCALES)
+
+    running = argparse.ArgumentParser(add_help=False, parents=[table])
+    _add_running(running)
+
+    def add(name: str, function: object, parent: argparse.ArgumentParser, words: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, parents=[parent], help=words, description=words)
+        command.set_defaults(command=function)
+        return command
+
+    add("plan", plan_command, table, "what a table needs, what is there, what the rest will cost").add_argument(
+        "--list", action="store_true", help="one line a run"
+    )
+    add("run", run_command, running, "run what is missing")
+    search = add("tune", tune_command, running, "run a grid on validation images and write the winners to a file")
+    search.add_argument("--grids", required=True, help="a file with `grids`, or a paper of papers/tuned")
+    search.add_argument("--out", required=True, help="the file to write, for `tuned=FILE`")
+    search.add_argument("--validation", type=float, default=0.1, help="share of the training images held out")
+    search.add_argument("--seeds", type=int, nargs="+", default=[0])
+    search.add_argument("--metric", default="validation_top1")
+    search.add_argument("--only", default="", help="optimizers of the table, e.g. sgd,sing")
     look = add("status", status_command, table, "how far a table is; exit code 0 complete, 3 missing, 4 failed")
     look.add_argument("--watch", action="store_true")
     look.add_argument("--every", type=float, default=5.0, help="seconds between looks")

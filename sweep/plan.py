@@ -1,32 +1,23 @@
 """From command lines to runs with ids, fast: composed once for each combination of what is not a number."""
 
 import copy
-import hashlib
-import json
-import os
 import re
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from conf import groups
 from conf.check import check_tree
-from conf.compose import compose
 from conf.errors import Mistake
+from papers.composed import composed
 from record import group_id, run_folder, run_id, semantic
 from sweep.wanted import Wanted
 
 Words = tuple[str, ...]
 Config = dict[str, Any]
 ROOT = Path(__file__).parent.parent
-CACHE = ROOT / "build" / "plans"
-POOL_FROM = 12  # combinations from which on starting a second process pays (composing takes 0.08 s, starting 0.6 s)
 _NUMBER = re.compile(r"(seed|optimizer\.[a-z_]+)=([+-]?(?:\d+|(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?))")
-
-_TUNED_FILE = re.compile(r"tuned=.*[./]")  # a file of the user's own, whose changes the cache would not see
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +48,10 @@ def plan(wanted: Wanted) -> list[Planned]:
 
     Raises Mistake for what compose refuses, and for one configuration under two command lines of a sweep file.
     """
-    composed = _composed({_split(words)[0] for words in wanted.words})
+    configs = _composed({_split(words)[0] for words in wanted.words})
     runs: dict[str, Planned] = {}
     for words in wanted.words:
-        run = _planned(words, composed)
+        run = _planned(words, configs)
         if wanted.distinct and run.id in runs:
             raise Mistake(f"{wanted.name}: the same run twice: {' '.join(runs[run.id].words)} and {' '.join(words)}")
         runs.setdefault(run.id, run)
@@ -68,9 +59,9 @@ def plan(wanted: Wanted) -> list[Planned]:
     return [*yardsticks.values(), *(run for run in runs.values() if run.id not in yardsticks)]
 
 
-def _planned(words: Words, composed: dict[Words, Config], reference: bool = False) -> Planned:
+def _planned(words: Words, configs: dict[Words, Config], reference: bool = False) -> Planned:
     rest, numbers = _split(words)
-    config = _with_numbers(composed[rest], numbers)
+    config = _with_numbers(configs[rest], numbers)
     kept = semantic(config)
     names = tuple(str(config[group]["name"]) for group in ("data", "model", "optimizer"))
     return Planned(
@@ -89,8 +80,8 @@ def _planned(words: Words, composed: dict[Words, Config], reference: bool = Fals
 def _references(runs: Iterable[Planned]) -> dict[str, Planned]:
     """Plan the runs whose training time is the budget of others: the reference optimizer for the same epochs."""
     lines = dict.fromkeys(reference_words(run) for run in runs if run.budget["name"] == "wallclock_of")
-    composed = _composed({_split(words)[0] for words in lines})
-    planned = [_planned(words, composed, reference=True) for words in lines]
+    configs = _composed({_split(words)[0] for words in lines})
+    planned = [_planned(words, configs, reference=True) for words in lines]
     return {run.id: run for run in planned}
 
 
@@ -138,47 +129,7 @@ def _with_numbers(config: Config, numbers: dict[str, float | int]) -> Config:
 
 
 def _composed(combinations: set[Words]) -> dict[Words, Config]:
-    """Compose each combination, from the cache where conf/ and papers/tuned have not changed since."""
-    cache = CACHE / f"{_fingerprint()}.jsonl"
-    known = _read_cache(cache)
-    missing = sorted(combinations - known.keys())
-    fresh = dict(zip(missing, _compose_all(missing), strict=True))
-    lasting = {words: config for words, config in fresh.items() if not any(map(_TUNED_FILE.match, words))}
-    if lasting:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        with open(cache, "a") as file:
-            file.writelines(json.dumps([words, config]) + "\n" for words, config in lasting.items())
-    return {words: known.get(words) or fresh[words] for words in combinations}
-
-
-def _compose_all(combinations: Sequence[Words]) -> list[Config]:
-    workers = min(os.cpu_count() or 1, 8)
-    if len(combinations) < POOL_FROM or workers == 1:
-        return [_compose(words) for words in combinations]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(_compose, combinations, chunksize=4))
-
-
-def _compose(words: Words) -> Config:
-    return compose(list(words))
-
-
-def _read_cache(path: Path) -> dict[Words, Config]:
-    known = {}
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            words, config = json.loads(line)
-        except ValueError:
-            continue  # torn: composed again
-        known[tuple(words)] = config
+    known, reasons = composed(combinations)
+    if reasons:
+        raise Mistake(reasons[min(reasons)])
     return known
-
-
-def _fingerprint() -> str:
-    """Hash all that a composition reads: conf/ whole, papers/tuned, and the variables that paths come from."""
-    total = hashlib.sha256(json.dumps(sorted(groups.plugins().items())).encode())
-    for folder in (ROOT / "conf", ROOT / "papers" / "tuned"):
-        for path in sorted(folder.rglob("*")):
-            if path.suffix in (".yaml", ".py"):
-                total.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
-    return total.hexdigest()[:16]

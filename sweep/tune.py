@@ -1,0 +1,140 @@
+"""Tuning on validation images: a declared grid, as many trials for every optimizer, and the winner in a file.
+
+    grids:
+      sgd: {optimizer.lr: [0.05, 0.1, 0.2]}
+      sing: {optimizer.lr: [1.0e-3, 5.0e-3, 1.0e-2]}
+      adamw: {search: {kind: sobol, n: 3, space: {optimizer.lr: {log: [1.0e-4, 1.0e-2]}}}}
+    unequal: why the numbers of trials differ     # without this line they may not
+
+The files of papers/tuned hold the papers' grids in this form. What is written is read by `tuned=FILE`.
+"""
+
+import itertools
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from conf.errors import Mistake, unknown
+from conf.tuned import ROOT
+from papers.table import word
+from record import read_result
+from sweep.plan import Planned, Words
+from sweep.search import draws
+from sweep.wanted import Wanted
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The runs of a tuning. settings: what each command line tries."""
+
+    wanted: Wanted
+    settings: dict[Words, Settings]
+
+
+def trials(asked: Wanted, grids: str, validation: float, seeds: Sequence[int], only: Sequence[str] = ()) -> Trials:
+    """Replace a table's optimizer values by those of the grids, and hold a share of the training data out.
+
+    grids: a paper or a file. Raises Mistake for an optimizer without a grid, and for unequal numbers of trials that
+    the file gives no reason for.
+    """
+    content = _read(grids)
+    cells = dict.fromkeys(tuple(w for w in words if not w.startswith("seed=")) for words in asked.words)
+    chosen = [cell for cell in cells if not only or _optimizer(cell) in only]
+    points = {name: _points(content["grids"], name) for name in map(_optimizer, chosen)}
+    counts = {name: len(tried) for name, tried in points.items()}
+    if len(set(counts.values())) > 1 and not content.get("unequal"):
+        raise Mistake(f"grids: {_listed(counts)} trials; make them equal, or say why not in `unequal:`")
+    settings: dict[Words, Settings] = {}
+    for cell in chosen:
+        for point, seed in itertools.product(points[_optimizer(cell)], seeds):
+            kept = [w for w in cell if w.partition("=")[0] not in point and not w.startswith("data.validation=")]
+            held_out = [word("data.validation", validation), f"seed={seed}"]
+            settings[(*kept, *(word(key, value) for key, value in point.items()), *held_out)] = point
+    if not settings:
+        raise Mistake(f"tune: no cell of {asked.name} has one of {', '.join(only)}")
+    return Trials(Wanted(asked.name, tuple(settings), distinct=False), settings)
+
+
+def write(path: Path, runs: Iterable[Planned], settings: dict[Words, Settings], store: Path, metric: str) -> list[str]:
+    """Write the winners of finished trials to a file for `tuned=FILE`; returns one line each."""
+    scores: dict[tuple[str, str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    points: dict[str, Settings] = {}
+    for run in runs:
+        if run.words in settings:
+            key = " ".join(word(name, value) for name, value in settings[run.words].items())
+            points[key] = settings[run.words]
+            scores[run.names][key].append(_score(read_result(store / run.folder) or {}, metric))
+    entries = [_entry(names, tried, points, metric) for names, tried in scores.items()]
+    number = Counter({names[2]: len(tried) for names, tried in scores.items()})
+    head = "# Written by `python -m sweep tune`; every trial is in the store.\n"
+    path.write_text(head + yaml.safe_dump({"trials": dict(number), "entries": entries}, sort_keys=False, width=120))
+    return [
+        f"{' '.join(names)}: {entry['set']} ({entry['from']})" for names, entry in zip(scores, entries, strict=True)
+    ]
+
+
+def _entry(names: tuple[str, str, str], tried: dict[str, list[float]], points: dict[str, Settings], metric: str) -> Any:
+    """Choose the best mean over seeds; of equals the first of the grid, so that the choice repeats."""
+    means = {key: statistics.fmean(values) for key, values in tried.items()}
+    best = max(means, key=lambda key: means[key])
+    if means[best] == -math.inf:
+        raise Mistake(f"tune: every trial of {' '.join(names)} diverged")
+    shown = abs(means[best])
+    words = (
+        f"best mean {metric} {shown:.5g} of {len(tried)} trials on validation images, {len(tried[best])} seed(s) each"
+    )
+    edge = _edges(points[best], [points[key] for key in tried])
+    words += f"; at the edge of its grid: {', '.join(edge)}" if edge else ""
+    data, model, optimizer = names
+    return {"optimizer": optimizer, "data": data, "model": model, "set": points[best], "from": words}
+
+
+def _score(result: dict[str, Any], metric: str) -> float:
+    """Return a number of which more is better; a diverged trial is worse than any other."""
+    if result.get("state") == "diverged":
+        return -math.inf
+    metrics = result.get("metrics", {})
+    if metric not in metrics:
+        raise unknown("--metric", metric, metrics)
+    return -metrics[metric] if metric.endswith("loss") else metrics[metric]
+
+
+def _edges(best: Settings, tried: Sequence[Settings]) -> list[str]:
+    """Name the numbers that could be better outside the grid."""
+    numbers = {key: sorted({point[key] for point in tried}) for key, value in best.items() if isinstance(value, float)}
+    return [key for key, values in numbers.items() if len(values) > 1 and best[key] in (values[0], values[-1])]
+
+
+def _points(grids: dict[str, Any], optimizer: str) -> list[Settings]:
+    axes = grids if all("." in key for key in grids) else grids.get(optimizer)
+    if axes is None:
+        raise unknown("grids", optimizer, grids)
+    if "search" in axes:
+        return draws(axes["search"])
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def _read(grids: str) -> dict[str, Any]:
+    path = Path(grids) if grids.endswith((".yaml", ".yml")) else ROOT / f"{grids}.yaml"
+    if not path.is_file():
+        raise unknown("--grids", grids, [file.stem for file in ROOT.glob("*.yaml")])
+    content = yaml.safe_load(path.read_text())
+    if not isinstance(content, dict) or not isinstance(content.get("grids"), dict):
+        raise Mistake(f"--grids: {path} has no mapping `grids`")
+    return content
+
+
+def _optimizer(cell: Words) -> str:
+    return next((word.partition("=")[2] for word in cell if word.startswith("optimizer=")), "sgd")
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
