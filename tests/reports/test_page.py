@@ -1,0 +1,199 @@
+"""Figures, claims and the HTML page, on made-up runs."""
+
+import random
+import re
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from papers import table as tables
+from papers.table import Table
+from reports import claims, figures, page, panels, render, sensitivity, standings, style
+from reports.cells import Result, fill
+from reports.runs import Runs
+from tests.reports import made_up
+
+MODELS = [f"net{i}" for i in range(6)]
+
+
+def drawn(means: dict[str, float], seeds: int = 5, spread: float = 0.1, **changes: Any) -> Result:
+    """Return a filled table of six nets whose runs are drawn about these means; nothing is on disk."""
+    spec = {"title": "Drawn", "rows": {"data": "cifar10", "model": MODELS}, "columns": {"optimizer": list(means)}}
+    spec |= {"metric": "test_top1", "seeds": list(range(seeds))} | changes
+    table = Table("drawn", tables.DEFAULTS | spec)
+    draw = random.Random(0)
+    rows = []
+    for cell in table.cells():
+        for seed in cell.seeds:
+            score = draw.gauss(means[str(cell.coordinates["optimizer"])], spread)
+            content = made_up.result(cell.overrides, seed, draw)
+            content["metrics"]["test_top1"] = score
+            rows.append(flat(content) | {"seed": seed, "folder": "nowhere"})
+    return fill(table, Runs(rows), made_up.identify)
+
+
+def flat(content: dict[str, Any]) -> dict[str, Any]:
+    from record.read import flat as flatten
+
+    return {key: content["config"][key]["name"] for key in ("data", "model", "optimizer")} | flatten(content)
+
+
+def judged(result: Result, **claim: Any) -> claims.Judged:
+    full = {"id": "x", "paper": "p", "says": "s", "where_said": "w", "table": result.table.name} | claim
+    return claims._judged(full, result)
+
+
+def test_a_claim_is_supported_only_by_significant_differences_throughout() -> None:
+    result = drawn({"rmsgd": 95.0, "sgd": 94.0, "adam": 93.0})
+    assert judged(result, test="above", order=["rmsgd", "sgd", "adam"]).verdict == "supported"
+    assert judged(result, test="best", order=["rmsgd"]).verdict == "supported"
+    turned = judged(result, test="above", order=["adam", "sgd"])
+    assert turned.verdict == "contradicted"
+    assert "against: adam 9" in turned.evidence
+
+
+def test_equal_optimizers_neither_support_nor_contradict() -> None:
+    result = drawn({"rmsgd": 95.0, "sgd": 95.0}, spread=1.0)
+    assert judged(result, test="above", order=["rmsgd", "sgd"]).verdict in ("mixed", "in line")
+    assert judged(result, test="at_least", order=["rmsgd", "sgd"]).verdict in ("supported", "in line")
+
+
+def test_a_claim_without_runs_stays_open_and_says_what_is_missing() -> None:
+    empty = fill(tables.load("adamsrt_2"), Runs([]), lambda cells: ({}, {}))
+    one = claims._judged(next(claim for claim in claims.claims() if claim["id"] == "adamsrt-order"), empty)
+    assert (one.verdict, one.evidence) == ("open", "none of 16 comparisons can be made")
+    assert one.printed.startswith("16 of 16 comparisons as claimed")
+
+
+def test_ratios_of_times_stay_on_one_device() -> None:
+    result = drawn({"sam": 95.0, "sgd": 94.0}, seeds=2)
+    double = {"test": "ratio", "order": ["sam", "sgd"], "field": "time.epoch_seconds.median", "between": [1.7, 2.3]}
+    assert judged(result, **double).verdict == "contradicted"
+    for cell in result.cells:
+        for row in cell.runs:
+            row["time.epoch_seconds.median"] = 4.0 if row["optimizer"] == "sam" else 2.0
+    assert judged(result, **double).verdict == "supported"
+    for cell in result.cells:
+        for row in cell.runs:
+            row["machine.cpu"] = row["optimizer"]
+    assert judged(result, **double).verdict == "open"
+
+
+def test_every_shipped_claim_names_cells_that_exist() -> None:
+    for claim in claims.claims():
+        assert claim["test"] in claims.TESTS
+        cells = tables.load(claim["table"]).cells()
+        kept = [c for c in cells if claims._counts(_bare(c), claim.get("where", {}))]
+        assert {str(c.coordinates.get("optimizer")) for c in kept} >= set(claim["order"]), claim["id"]
+    assert max(Counter(claim["id"] for claim in claims.claims()).values()) == 1
+
+
+def _bare(cell: Any) -> Any:
+    from reports.cells import Filled
+    from reports.statistics import summary
+
+    return Filled(cell, [], [], None, summary([]))
+
+
+def test_standings_leave_incomplete_tasks_out_and_say_so() -> None:
+    result = drawn({"rmsgd": 95.0, "sgd": 94.0, "adam": 93.0})
+    result.cells[0].values.pop()
+    names, scores, left = standings.standings(result, standings.mean_score)
+    assert (names, scores.shape, len(left)) == (["rmsgd", "sgd", "adam"], (5, 3), 1)
+    assert "net0" in left[0]
+
+
+def test_rank_diagram_and_profile_are_drawn_and_refused_when_tasks_are_few(tmp_path: Path) -> None:
+    result = drawn({"rmsgd": 95.0, "sgd": 94.0, "adam": 93.0}, seeds=2)
+    assert [p.suffix for p in standings.rank_diagram(result, tmp_path / "a.b-ranks")] == [".svg", ".png"]
+    assert len(standings.profile(result, tmp_path / "profile")) == 2
+    few = drawn({"rmsgd": 95.0, "sgd": 94.0}, seeds=2)
+    assert standings.rank_diagram(few, tmp_path / "few") == []
+
+
+def test_sensitivity_figures_need_their_axes(tmp_path: Path) -> None:
+    axes = {"optimizer.lr": [0.1, 0.2], "optimizer.weight_decay": [0.0, 0.1]}
+    grid = drawn({"sgd": 94.0}, seeds=2, rows={"data": "cifar10", "model": "net"}, columns={"optimizer": "sgd"} | axes)
+    assert len(sensitivity.heat_map(grid, tmp_path / "heat")) == 2
+    assert sensitivity.rates(grid, tmp_path / "rates") == []
+    lines = {"optimizer": ["sgd", "adam"], "optimizer.lr": [0.1, 0.2]}
+    line = drawn({"sgd": 94.0, "adam": 93.0}, 2, rows={"data": "cifar10", "model": "net"}, columns=lines)
+    assert len(sensitivity.rates(line, tmp_path / "rates")) == 2
+    assert sensitivity.heat_map(line, tmp_path / "heat2") == []
+
+
+def test_curves_are_cut_to_the_shortest_and_the_last_row_of_an_epoch_counts(tmp_path: Path) -> None:
+    lines = '{"kind": "epoch", "epoch": 1, "a": 1}\n{"probe": "x", "epoch": 1}\n{"kind": "epoch", "epoch": 1, "a": 3}\n'
+    (tmp_path / "metrics.jsonl").write_text(lines + '{"kind": "epoch", "epoch": 2, "a": null}\n{"kind": "ep')
+    found = panels.curve({"folder": str(tmp_path)})
+    assert found["a"][0] == 3.0
+    assert np.isnan(found["a"][1])
+    x, mean, std = panels.band([found, {"epoch": np.array([1.0]), "a": np.array([5.0])}], "a")
+    assert (x.tolist(), mean.tolist(), std.tolist()) == ([1.0], [4.0], [2.0**0.5])
+    assert len(panels.band([], "a")[0]) == 0
+
+
+def test_a_figure_has_the_same_bytes_twice(tmp_path: Path) -> None:
+    result = fill(made_up.table(), made_up.runs(), made_up.identify)
+    draw = figures.FIGURES["epoch_time"]
+    one, two = draw(result, tmp_path / "x" / "f"), draw(result, tmp_path / "y" / "f")
+    assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
+    assert len(one) == 2
+
+
+def test_every_optimizer_of_the_suite_has_its_own_look() -> None:
+    from conf import groups
+
+    named = [name for name in groups.options("optimizer") if name != "custom"]
+    assert not [name for name in named if name not in style.LOOKS]
+    looks = Counter(tuple(style.look(name).values()) for name in style.LOOKS)
+    assert max(looks.values()) == 1
+    assert style.look("sing denominator=eps") == style.look("sing")
+    assert style.look("somebody's own") == style.look("somebody's own")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a page of the made-up store, with hostile names, and with one figure only: all of them take a minute."""
+    runs = made_up.runs()
+    runs.complaints.append("<script>alert(2)</script>")
+    spec = made_up.table().spec | {"title": "<script>alert(1)</script>"}
+    result = fill(Table("made_up", spec), runs, made_up.identify)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "FIGURES", {"test_top1": figures.FIGURES["test_top1"]})
+        return page.write([result], runs, tmp_path_factory.mktemp("page"))
+
+
+def test_the_page_is_self_contained_and_escapes_every_name(written: Path) -> None:
+    text = written.read_text()
+    assert "<script>alert" not in text
+    assert text.count("<script>") == 1
+    assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", text)
+    assert "http" not in text.replace("http-equiv", "")
+    assert "data:image/svg+xml;base64," in text
+    assert "4 runs left out" in text or "5 runs left out" in text
+
+
+def test_the_page_shows_tables_claims_and_coverage_and_writes_them_beside_it(written: Path) -> None:
+    text = written.read_text()
+    for words in ("7 of 8 cells have runs", 'id="claims"', 'id="coverage"', "not covered: image retrieval", "s0 "):
+        assert words in text
+    assert (written.parent / "coverage.csv").read_text().count("\n") == 606
+    assert (written.parent / "tables" / "made_up.tex").read_text().startswith("% \\usepackage")
+    assert render.COLOURS["best"] in text
+
+
+@pytest.mark.extras
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
+def test_the_page_runs_in_a_browser_without_an_error(written: Path) -> None:
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=2000"]
+    shown = subprocess.run(
+        ["chromium", *flags, "--dump-dom", written.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert shown.stdout.count('<button type="button">') > 10  # every column head of a sortable table
+    assert "CONSOLE" not in shown.stderr
