@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from optim.stages.base import Bucket, Ranges, Stage
-from optim.stages.sphere import INVARIANCE, inner
+from optim.stages.sphere import INVARIANCE, inner, settled
 
 
 class by_invariance(Stage):
@@ -132,10 +132,8 @@ class sphere_momentum(riemannian):
         for p, b, mu, step in zip(bucket.params, buffers, bucket.scalar(self, "momentum"), steps, strict=True):
             y, d = unit(p, kind), b * mu - step
             theta = norm(d, kind)
-            # Stacked, because two results that read both buffers they go to break inductor's CPU fusion (torch 2.15).
-            new, carried = torch.stack((exponential(y, d, theta), d * theta.cos() - y * (theta * theta.sin())))
-            b.copy_(carried)
-            moved.append(new)
+            b.copy_(settled(d * theta.cos() - y * (theta * theta.sin())))
+            moved.append(exponential(y, d, theta))
         return moved
 
 
