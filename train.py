@@ -9,6 +9,7 @@ process: run the same command again.
 
 import sys
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import hydra
@@ -17,7 +18,7 @@ from omegaconf import DictConfig
 
 from conf import cli
 from conf.compose import compose
-from conf.errors import Mistake
+from conf.groups import raw
 from record.announce import already_there
 from record.supervise import AGAIN, DONE, supervise
 
@@ -35,6 +36,7 @@ import optim
 import probes
 from record import Claimed, Run, loggers
 from record.follower import Follower
+from record.reference import ReferenceTime
 from training import assemble, norms, timing
 from training.budget import Clock
 from training.distribution import World
@@ -47,6 +49,7 @@ from training.selection import Selection
 from training.state import load_state, state_of
 from training.stop import Diverged, Stopped, StopRequest
 from training.streams import Streams
+from training.wallclock import fix_budget
 
 CHECK_EVERY = 16  # steps between looks that wait for a GPU or for other processes: finite loss, request to stop
 
@@ -74,8 +77,8 @@ class Trainer:
             config["optimizer"], self.model, compile=config["compile_optimizer"]
         )
         self.schedule, self.budget = assemble.schedule(config["schedule"]), assemble.budget(config["budget"])
-        self.objective = assemble.objective(config)
         self.data = data.load(config["data"], device=device, **assemble.place(config))
+        self.objective, self.mix = assemble.objective(config, self.data.train), assemble.mix(config)
         self.steps_per_epoch = -(-len(self.data.train) // self.batch_size)
         self.step, self.ended_at, self.clock, self.loss = 0, 0, Clock(), torch.zeros(())
         self.epoch_seconds: list[float] = []
@@ -102,7 +105,7 @@ class Trainer:
         self.saved_at = timing.now()
         shown = self.world.leads and self.config["progress"]
         self.show = progress(shown, self.total_steps, self.step, self.batch_size)
-        self.mirrors = loggers.Mirrors(self.config["logger"] if self.world.leads else {}, run)
+        self.log = loggers.Log(self.config["logger"] if self.world.leads else {}, run)
         try:
             while True:
                 if self.owes_end():
@@ -114,7 +117,7 @@ class Trainer:
             return outcome(self, "diverged")
         finally:
             self.show.close()
-            self.mirrors.close()
+            self.log.close()
 
     @property
     def total_steps(self) -> int | None:
@@ -122,8 +125,7 @@ class Trainer:
         return self.budget.total_steps(self.steps_per_epoch, next(iter(self.epoch_seconds), None))
 
     def over(self) -> bool:
-        amid = self.budget.timed and self.step % self.steps_per_epoch != 0  # a timed budget ends between epochs
-        return not amid and self.budget.over(self.step, self.total_steps, self.clock.seconds)
+        return self.budget.over(self.step, self.steps_per_epoch, self.clock.seconds)
 
     def owes_end(self) -> bool:
         """Tell whether an epoch's last step is taken and its end is not; a checkpoint may lie between the two."""
@@ -149,6 +151,7 @@ class Trainer:
     def train_step(self, inputs: Tensor, targets: Tensor, weight: float) -> None:
         """Take one step of the optimizer, whatever number of evaluations it asks for."""
         began, calls = timing.now(), 0
+        inputs, targets = self.mix(inputs, targets, self.streams.generator("mix", self.step, self.world.rank))
         horizon = Horizon(self.steps_per_epoch, self.total_steps or 10**9)
         rate = self.schedule.apply(self.optimizer, self.step, horizon)
         moving_statistics = getattr(self.optimizer, "batch_norm_statistics", "first") == "all"
@@ -172,7 +175,7 @@ class Trainer:
         with self.clock.standing() if self.compiles and not self.step_seconds else nullcontext():
             self.loss = self.optimizer.step(closure)
         with self.clock.standing():
-            self.log_all(self.observer.end(rate))
+            self.log.rows(self.observer.end(rate))
         self.step_seconds.append(timing.now() - began)
 
     def batch_loss(self, inputs: Tensor, targets: Tensor, weight: float, counted: bool) -> Tensor:
@@ -185,7 +188,7 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         pieces = self.config["accumulation"]
         for number, (x, y) in enumerate(zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True), start=1):
-            with assemble.synchronised(self.forward, number * len(x) >= len(inputs)):
+            with assemble.synchronised(self.forward, self.optimizer, last=number == pieces):
                 outputs = self.outputs(x)
                 loss = self.objective.loss(outputs, y) * (weight * len(x) / len(inputs))
                 if torch.is_grad_enabled():
@@ -225,28 +228,24 @@ class Trainer:
         row |= {"lr": float(self.optimizer.param_groups[0]["lr"])} | summed("train", self.meter, self.world)
         if self.over() or epoch % self.config["evaluate"]["every_epochs"] == 0:
             row |= self.scores()
-        counts = not self.budget.timed or self.clock.seconds <= self.budget.seconds
-        self.selection.offer(row, counts, self.model)
+        self.selection.offer(row, self.budget.counts(self.clock.seconds), self.model)
         self.reached = self.reached or crossing(self.config["target"], row)
-        self.log_all([{"kind": "epoch", **row}, *self.observer.epoch_end(epoch)])
+        self.log.rows([{"kind": "epoch", **row}, *self.observer.epoch_end(epoch)])
         self.show.row(row)
         self.meter = self.objective.meter()
         self.save_when_due()
 
     def scores(self) -> dict[str, float]:
         """Evaluate the current weights on the validation split, if there is one, and on the test split."""
-        splits = {"validation": self.data.validation, "test": self.data.test}
-        size = self.config["evaluate"]["batch_size"]
+        splits, size = (
+            {"validation": self.data.validation, "test": self.data.test},
+            self.config["evaluate"]["batch_size"],
+        )
         return evaluate(self.model, self.outputs, splits, self.objective, size, self.world)
 
     def outputs(self, inputs: Tensor) -> Tensor:
         with autocast(self.precision, self.device):
             return self.forward(inputs).float()
-
-    def log_all(self, rows: list[dict[str, Any]]) -> None:
-        for row in rows:
-            self.run.metrics.append(row)
-            self.mirrors.log(row)
 
     def save_when_due(self) -> None:
         steps, minutes = (self.config["checkpoint"][key] for key in ("every_steps", "every_minutes"))
@@ -266,20 +265,17 @@ def run(config: dict[str, Any], overrides: list[str]) -> int:
     if already_there(config):
         return DONE
     world = World.from_environment()
-    try:
+    with cli.one_line(unless=config["traceback"]):
         device = pick_device(config["device"], world.local_rank)
         set_kernels(config["precision"], device, config["threads"])
         trainer = Trainer(config, world, device)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        if config["traceback"]:
-            raise
-        raise Mistake(str(error)) from error
     facts = {"device": device.type, "gpu": timing.gpu_name(device), "threads": torch.get_num_threads()}
-    stop = StopRequest()
+    store, stop = config["paths"]["store"], StopRequest()
     try:
-        keeper = Run(config["paths"]["store"], config, overrides=overrides, facts=facts) if world.leads else Follower()
-        with keeper:
-            return supervise(keeper, lambda: trainer.fit(keeper, stop), (Stopped, KeyboardInterrupt))
+        with Run(store, config, overrides=overrides, facts=facts) if world.leads else Follower() as trainer.run:
+            times, reference = ReferenceTime(store, config, facts), partial(raw, "optimizer")
+            fix = partial(fix_budget, trainer, times, reference, Follower(), stop)
+            return supervise(trainer.run, lambda: fix() or trainer.fit(trainer.run, stop), (Stopped, KeyboardInterrupt))
     except Claimed as error:
         print(error)
         return AGAIN

@@ -1,7 +1,8 @@
 """The command line of train.py, up to the point where torch is needed."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -56,6 +57,17 @@ def refuse(error: Exception, show: bool = False) -> Any:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     print(f"stepbench: {lines[0]}", file=sys.stderr)
     raise SystemExit(1)
+
+
+@contextmanager
+def one_line(*, unless: bool) -> Iterator[None]:
+    """Turn what building a run's parts raises into a Mistake, `unless` the user asked for the traceback."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        if unless:
+            raise
+        raise Mistake(str(error)) from error
 
 
 def check_sweep(words: list[str]) -> None:

@@ -3,7 +3,7 @@
 A mirror that fails is dropped with one line: it never fails a run.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,19 +65,22 @@ class Wandb:
 MIRRORS: dict[str, Callable[..., Mirror]] = {"tensorboard": TensorBoard, "wandb": Wandb}
 
 
-class Mirrors:
-    """All chosen mirrors behind one `log`."""
+class Log:
+    """A run's metrics.jsonl, and its mirrors, behind one `rows`."""
 
     def __init__(self, options: dict[str, Row], run: Any) -> None:
-        self._notice: Callable[[str], None] = run.log
+        self._run = run
         self._open: dict[str, Mirror] = {}
         for name, keywords in options.items():
             about = {"id": run.id, "group_id": group_id(run.semantic), "config": run.semantic}
             self._guard(name, lambda: self._open.update({name: MIRRORS[name](run.folder, about, **keywords)}))  # noqa: B023
 
-    def log(self, row: Row) -> None:
-        for name, mirror in list(self._open.items()):
-            self._guard(name, lambda mirror=mirror: mirror.log(row))  # type: ignore[misc]
+    def rows(self, rows: Iterable[Row]) -> None:
+        """Append rows to the record, then mirror them."""
+        for row in rows:
+            self._run.metrics.append(row)
+            for name, mirror in list(self._open.items()):
+                self._guard(name, lambda: mirror.log(row))  # noqa: B023
 
     def close(self) -> None:
         for name, mirror in list(self._open.items()):
@@ -88,7 +91,7 @@ class Mirrors:
             call()
         except Exception as error:  # whatever a logger's service throws
             self._open.pop(name, None)
-            self._notice(f"logger={name} failed and is off from here: {type(error).__name__}: {error}")
+            self._run.log(f"logger={name} failed and is off from here: {type(error).__name__}: {error}")
 
 
 def check(options: dict[str, Row]) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from training.budget import Budget
-from training.objective import OBJECTIVES
+from training.mix import Mix, cutmix, unmixed
+from training.objective import OBJECTIVES, inverse_frequency
 from training.schedule import Schedule
 
 _LABELS = ("name", "target", "version")
@@ -31,11 +33,20 @@ def _built(options: dict[str, Any]) -> Any:
     return getattr(import_module(module), name)(**keywords)
 
 
-def objective(config: dict[str, Any]) -> Any:
-    """Build the objective of the data set's task; only the options that the task knows are set (conf/rules.py)."""
-    task = config["data"]["task"]
-    keywords = {"label_smoothing": config["label_smoothing"]} if config["label_smoothing"] else {}
-    return OBJECTIVES[task](num_classes=config["data"]["num_classes"], **keywords)
+def objective(config: dict[str, Any], train: Any) -> Any:
+    """Build the objective of the data set's task; conf/rules.py has seen to it that the task knows the options set.
+
+    train: the training split; class weights are taken from its targets.
+    """
+    keywords: dict[str, Any] = {"label_smoothing": config["label_smoothing"]} if config["label_smoothing"] else {}
+    if config["class_weights"]:
+        keywords["class_weights"] = inverse_frequency(train.targets)
+    return OBJECTIVES[config["data"]["task"]](num_classes=config["data"]["num_classes"], **keywords)
+
+
+def mix(config: dict[str, Any]) -> Mix:
+    """Return what mixes the images of a batch, or leaves them alone."""
+    return {"none": unmixed, "cutmix": cutmix(config["data"]["num_classes"])}[config["mix"]]
 
 
 def place(config: dict[str, Any]) -> dict[str, Any]:
@@ -49,6 +60,9 @@ def place(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def synchronised(model: nn.Module, last: bool) -> AbstractContextManager[Any]:
-    """Under DDP let only the last backward pass of an accumulation average the gradients."""
-    return nullcontext() if last or not hasattr(model, "no_sync") else model.no_sync()
+def synchronised(model: nn.Module, optimizer: Optimizer, last: bool) -> AbstractContextManager[Any]:
+    """Average gradients over the processes in the last backward pass of an accumulation alone, and not at all while
+    the optimizer wants this process's own (SAM with ascent=local).
+    """
+    wanted = last and getattr(optimizer, "sync_gradients", True)
+    return nullcontext() if wanted or not hasattr(model, "no_sync") else model.no_sync()

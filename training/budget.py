@@ -34,32 +34,37 @@ class Clock:
 
 
 class Budget:
-    """Says how many steps a run has, and whether a finished epoch still counts."""
+    """Says how many steps a run has, when it is over, and whether a finished epoch still counts."""
 
     timed = False
 
-    def total_steps(self, steps_per_epoch: int, seconds_per_epoch: float | None) -> int | None:
+    def total_steps(self, steps_per_epoch: int, first_epoch_seconds: float | None) -> int | None:
         """Return the run's length in steps; None while it cannot be told yet (no epoch has been timed)."""
         raise NotImplementedError
 
-    def over(self, step: int, total_steps: int | None, seconds: float) -> bool:
+    def over(self, step: int, steps_per_epoch: int, seconds: float) -> bool:
         """Tell whether training ends after `step` steps and `seconds` on the clock."""
-        return total_steps is not None and step >= total_steps
+        total = self.total_steps(steps_per_epoch, None)
+        return total is not None and step >= total
+
+    def counts(self, seconds: float) -> bool:
+        """Tell whether an epoch that ended at `seconds` on the clock is part of the run."""
+        return True
 
 
 @dataclass(frozen=True)
 class Epochs(Budget):
-    epochs: int
+    epochs: int = 30
 
-    def total_steps(self, steps_per_epoch: int, seconds_per_epoch: float | None) -> int:
+    def total_steps(self, steps_per_epoch: int, first_epoch_seconds: float | None) -> int:
         return self.epochs * steps_per_epoch
 
 
 @dataclass(frozen=True)
 class Steps(Budget):
-    steps: int
+    steps: int = 1000
 
-    def total_steps(self, steps_per_epoch: int, seconds_per_epoch: float | None) -> int:
+    def total_steps(self, steps_per_epoch: int, first_epoch_seconds: float | None) -> int:
         return self.steps
 
 
@@ -67,25 +72,31 @@ class Steps(Budget):
 class Seconds(Budget):
     """Whole epochs until the clock passes `seconds`; the last epoch that ends within the budget counts."""
 
-    seconds: float
+    seconds: float = 60.0
     timed = True
 
-    def total_steps(self, steps_per_epoch: int, seconds_per_epoch: float | None) -> int | None:
-        if seconds_per_epoch is None:
+    def total_steps(self, steps_per_epoch: int, first_epoch_seconds: float | None) -> int | None:
+        if first_epoch_seconds is None:
             return None
-        return max(1, int(self.seconds / seconds_per_epoch)) * steps_per_epoch
+        return max(1, int(self.seconds / first_epoch_seconds)) * steps_per_epoch
 
-    def over(self, step: int, total_steps: int | None, seconds: float) -> bool:
-        return seconds >= self.seconds
+    def over(self, step: int, steps_per_epoch: int, seconds: float) -> bool:
+        return step % steps_per_epoch == 0 and seconds >= self.seconds
+
+    def counts(self, seconds: float) -> bool:
+        return seconds <= self.seconds
 
 
 @dataclass(frozen=True)
 class WallclockOf(Seconds):
-    """RMSGD's rule (Section 4): the training time of `epochs` epochs of the optimizer `reference`.
+    """RMSGD's rule (Section 5.1): the training time of `epochs` epochs of the optimizer `reference`.
 
-    `seconds` is measured before the first step, once (train.py), and written in the run's folder.
+    `seconds` is not given but measured, once, before the first step (train.py).
     """
 
     seconds: float = float("nan")
     reference: str = "sgd"
     epochs: int = 250
+
+    def total_steps(self, steps_per_epoch: int, first_epoch_seconds: float | None) -> int:
+        return super().total_steps(steps_per_epoch, first_epoch_seconds) or self.epochs * steps_per_epoch

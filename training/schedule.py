@@ -99,7 +99,7 @@ class Step(Schedule):
 class MultiStep(Schedule):
     """Times `gamma` at each milestone, in epochs (torch's MultiStepLR)."""
 
-    milestones: tuple[int, ...] = ()
+    milestones: tuple[int, ...] = (60, 120, 160)
     gamma: float = 0.1
 
     def main(self, step: int, warmup: int, horizon: Horizon) -> float:

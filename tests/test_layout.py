@@ -1,0 +1,85 @@
+"""The house's rules: which room may import which, how long a function may be, what may not be written anywhere."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("conf", "optim", "models", "data", "training", "probes", "record", "papers", "sweep", "reports", "benchmarks")
+# What each room may import of the others; train.py may import all that trains.
+MAY = {
+    "conf": {"papers"},  # tuned values are data of papers/
+    "papers": {"conf"},
+    "optim": set(),
+    "models": set(),
+    "data": set(),
+    "training": set(),
+    "probes": {"optim"},  # RMSGD's metrics are written once, in optim/evbmf.py
+    "record": set(),
+    "sweep": {"conf", "papers", "record"},
+    "reports": {"conf", "papers", "record"},
+}
+LONGEST = 60
+
+
+def sources(room: str = "") -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "*.py"], cwd=ROOT, capture_output=True, text=True
+    )
+    return [ROOT / name for name in listed.stdout.split() if name.startswith(room) and (ROOT / name).exists()]
+
+
+def imported_rooms(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+        yield from (name.split(".")[0] for name in names)
+
+
+@pytest.mark.parametrize("room", MAY)
+def test_imports_point_one_way(room: str) -> None:
+    for path in sources(f"{room}/"):
+        foreign = {name for name in imported_rooms(path) if name in (*ROOMS, "train")} - {room}
+        allowed = MAY[room] | ({"models", "data", "training", "record", "conf"} if "analyses" in path.parts else set())
+        assert foreign <= allowed, f"{path.relative_to(ROOT)} imports {sorted(foreign - allowed)}"
+
+
+@pytest.mark.parametrize("room", ["conf", "papers", "sweep", "reports"])
+def test_rooms_that_import_without_torch(room: str) -> None:
+    for path in sources(f"{room}/"):
+        top = ast.parse(path.read_text()).body
+        names = [a.name for node in top if isinstance(node, ast.Import) for a in node.names]
+        names += [node.module or "" for node in top if isinstance(node, ast.ImportFrom)]
+        assert not [name for name in names if name.split(".")[0] == "torch"], path.relative_to(ROOT)
+
+
+def test_no_function_is_long() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > LONGEST
+    ]
+    assert not long
+
+
+def test_train_py_is_readable_in_one_sitting() -> None:
+    assert len((ROOT / "train.py").read_text().splitlines()) <= 300
+
+
+def test_nothing_of_one_machine_is_written_down() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    stray = re.compile(r"/work/(main|shared)|/opt/pypi|index-url|/root/")
+    for name in listed:
+        path = ROOT / name
+        if (
+            path != Path(__file__)
+            and path.is_file()
+            and path.suffix in (".py", ".md", ".yaml", ".toml", ".lock", ".json", ".csv")
+        ):
+            found = stray.search(path.read_text(errors="ignore"))
+            assert found is None, f"{name}: {found[0]}"
