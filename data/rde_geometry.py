@@ -54,7 +54,7 @@ def pixels(index: NDArray[np.uint8], sizes: NDArray[np.int16], most: int) -> NDA
 
 def connected(index: NDArray[np.uint8], most: int) -> Flags:
     """Tell in which maps everything seen of any rectangle is one 4-connected piece: floods each from one cell."""
-    flat = index.reshape(len(index), -1)
+    flat = index.reshape(len(index), index.shape[1] * index.shape[2])
     reached = np.zeros_like(flat, bool)
     for number in range(1, most + 1):
         reached[np.arange(len(flat)), (flat == number).argmax(1)] = True

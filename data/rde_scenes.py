@@ -125,7 +125,7 @@ def _judged(rules: Rules, edges: Edges) -> tuple[Flags, Levels]:
 
 
 def _looked_at(rules: Rules, edges: Edges) -> tuple[Flags, Levels]:
-    starts = edges.reshape(len(edges), 2, -1) % rules.side  # an edge on the image's border starts no cell
+    starts = edges.reshape(len(edges), 2, 2 * rules.most) % rules.side  # an edge on the image's border starts no cell
     starts = np.sort(np.pad(starts, ((0, 0), (0, 0), (1, 0))), -1)
     index = geometry.painted(edges, starts[:, 0], starts[:, 1])
     pixels = geometry.pixels(index, np.diff(starts, append=np.int16(rules.side)), rules.most)

@@ -79,7 +79,7 @@ def _inside(index: Map, most: int) -> Relation:
     seen = index[:, None] == np.arange(most + 1, dtype=np.uint8)[:, None, None]
     rows, columns = _span(seen.any(3)), _span(seen.any(2))
     boxes = rows[..., :, None] & columns[..., None, :]
-    flat = (len(index), most + 1, -1)
+    flat = (len(index), most + 1, index.shape[1] * index.shape[2])
     return np.matmul(seen.reshape(flat).astype(np.float32), boxes.reshape(flat).astype(np.float32).swapaxes(1, 2)) > 0
 
 
