@@ -54,10 +54,12 @@ def make(settings: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[..
                 try:
                     result, weights = trainer.fit(run, StopAfter(looks))
                     run.finish(result, weights)
+                    break
                 except Stopped:
                     run.stop()
         result = read_result(folder(config))
         assert result is not None
+        assert (result["attempts"] > 1) is bool(stops)
         return result | {"rows": rows(config)}
 
     return made

@@ -14,7 +14,7 @@ from record import read_result, run_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 # A net without batch norm, whose gradient is the same however a batch is shared out.
-NET = ("model=timm", "model.name=test_vit", "data=fashion_mnist", "data.stand_in=50", "data.augment.crop_padding=2")
+NET = ("model=timm", "model.name=test_vit", "data=cifar10", "data.stand_in=50")
 WORDS = ("batch_size=16", "budget=steps", "budget.steps=6", "progress=false", "threads=1")
 
 

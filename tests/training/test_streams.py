@@ -1,0 +1,70 @@
+"""Random streams, shares of a batch, frozen statistics."""
+
+import pytest
+import torch
+from torch import nn
+
+from training.distribution import World
+from training.mix import cutmix, unmixed
+from training.norms import freeze, frozen_statistics
+from training.streams import Streams
+
+
+def test_a_stream_depends_on_seed_name_and_counters_alone() -> None:
+    keys = [
+        Streams(seed).key(name, *counters) for seed in (0, 1) for name in ("a", "b") for counters in ((), (0,), (1, 0))
+    ]
+    assert len(set(keys)) == len(keys)
+    assert Streams(0).key("a", 1) == Streams(0).key("a", 1) < 2**63
+    assert Streams(0).key("order", 3) == 8_483_304_753_239_185_838  # written down: a change orphans every result
+
+
+def test_a_fork_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    with Streams(0).fork("dropout", 1):
+        inside = torch.rand(3)
+    assert torch.equal(torch.rand(2), expected)
+    with Streams(0).fork("dropout", 1):
+        assert torch.equal(torch.rand(3), inside)
+
+
+@pytest.mark.parametrize(("size", "samples"), [(1, 7), (2, 7), (3, 7), (4, 3)])
+def test_weighted_shares_make_the_global_mean(size: int, samples: int) -> None:
+    losses = torch.randn(samples, dtype=torch.float64)
+    parts = [World(rank, size).share(torch.arange(samples)) for rank in range(size)]
+    means = [weight * losses[share].mean() for share, weight in parts]
+    torch.testing.assert_close(sum(means) / size, losses.mean())
+    assert all(len(share) for share, _ in parts)
+
+
+def test_frozen_statistics_normalise_by_the_batch_and_stand_still() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    x = torch.randn(8, 3, 5, 5)
+    expected = net(x)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with frozen_statistics(net):
+        assert torch.equal(net(x), expected)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    net(x)
+    assert not torch.equal(net[1].running_mean, before["1.running_mean"])
+
+
+def test_freezing_norms_or_patterns() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Linear(4, 2))
+    assert freeze(net, "norm_affine") == ["1.weight", "1.bias"]
+    assert [name for name, p in net.named_parameters() if not p.requires_grad] == ["1.weight", "1.bias"]
+    assert freeze(net, ["2.*"]) == ["2.weight", "2.bias"]
+    with pytest.raises(ValueError, match="matches no parameter"):
+        freeze(net, ["3.*"])
+
+
+def test_cutmix_shares_labels_as_it_shares_pixels() -> None:
+    images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 1, 16, 16)
+    labels = torch.arange(6)
+    for seed in range(20):
+        mixed, shares = cutmix(6)(images, labels, torch.Generator().manual_seed(seed))
+        counted = torch.stack([(mixed[i] == c).float().mean() for i in range(6) for c in range(6)]).view(6, 6)
+        torch.testing.assert_close(counted, shares)
+    assert unmixed(images, labels, torch.Generator())[1] is labels
