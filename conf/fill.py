@@ -1,5 +1,6 @@
 """What a composed configuration still lacks: a scale's smaller choices, `source`, `tuned`, consistency."""
 
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -17,7 +18,8 @@ def tuned(config: DictConfig, choices: Choices) -> tuple[dict[str, Any], dict[st
         return {}, {}
     from conf.tuned import lookup
 
-    found = lookup(config.tuned, choices["data"], choices["model"], choices["optimizer"], config.source)
+    names = (choices["data"], choices["model"], choices["optimizer"])
+    found = lookup(config.tuned, *names, config.source, given=partial(OmegaConf.select, config))
     return found.values, {key: note for key, note in found.notes.items() if note}
 
 
