@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from optim.stages.base import Bucket, Ranges, Stage
+from optim.stages.lists import add_scalar_, norms
 
 
 class centralize(Stage):
@@ -42,8 +43,9 @@ class normalize(Stage):
         super().__init__(norm_eps=eps)
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
-        norms = torch._foreach_norm(updates)
-        return list(torch._foreach_div(updates, torch._foreach_add(norms, bucket.scalar(self, "norm_eps"))))
+        lengths = norms(updates)
+        add_scalar_(lengths, bucket.scalar(self, "norm_eps"))
+        return list(torch._foreach_div(updates, lengths))
 
 
 class decay_matrices(Stage):

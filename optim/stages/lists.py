@@ -37,6 +37,15 @@ def add_product_(xs: list[Tensor], ys: list[Tensor], zs: list[Tensor], scalars: 
             x.add_(y * z * scalar)
 
 
+def blend_(xs: list[Tensor], ys: list[Tensor], scalars: Sequence[Scalar]) -> None:
+    """x += scalar * (y - x), in place, tensor by tensor."""
+    if _floats(scalars):
+        torch._foreach_lerp_(xs, ys, scalars)
+    else:  # traced: a foreach_lerp with tensors would not fuse with its neighbours
+        for x, y, scalar in zip(xs, ys, scalars, strict=True):
+            x.add_((y - x) * scalar)
+
+
 def multiply_(xs: list[Tensor], scalars: Sequence[Scalar]) -> None:
     """x *= scalar, in place, tensor by tensor; nothing is done where all scalars are the float one."""
     if not _floats(scalars):
@@ -44,6 +53,13 @@ def multiply_(xs: list[Tensor], scalars: Sequence[Scalar]) -> None:
             x.mul_(scalar)
     elif any(scalar != 1.0 for scalar in scalars):
         torch._foreach_mul_(xs, scalars)
+
+
+def norms(xs: list[Tensor]) -> list[Tensor]:
+    """The 2-norm of each whole tensor, 0-d."""
+    if torch.compiler.is_compiling():  # a foreach_norm would not fuse with its neighbours
+        return [torch.linalg.vector_norm(x) for x in xs]
+    return list(torch._foreach_norm(xs))
 
 
 def _floats(scalars: Sequence[Scalar]) -> TypeGuard[Sequence[float]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from optim.stages.base import Bucket, Ranges, Stage, check
-from optim.stages.lists import add_, add_product_, add_scalar_
+from optim.stages.lists import add_, add_product_, add_scalar_, blend_
 
 SHARPNESS = 50.0  # SING's softplus, in its authors' code
 
@@ -95,10 +95,11 @@ class adam(Stage):
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         m, v = bucket.buffers(self, "exp_avg", "exp_avg_sq")
-        torch._foreach_lerp_(m, updates, bucket.scalar(self, "new1"))
+        blend_(m, updates, bucket.scalar(self, "new1"))
         self.second(bucket, m, v, updates)
         if bucket.options["nesterov"]:
-            m = list(torch._foreach_lerp(m, updates, bucket.scalar(self, "new1")))
+            m = [x.clone() for x in m]
+            blend_(m, updates, bucket.scalar(self, "new1"))
         return self.divide(bucket, m, v)
 
     def second(self, bucket: Bucket, m: list[Tensor], v: list[Tensor], g: list[Tensor]) -> None:
@@ -115,11 +116,18 @@ class adam(Stage):
         roots = list(torch._foreach_sqrt(v))
         torch._foreach_mul_(roots, bucket.scalar(self, "slope"))
         if self.denominator == "softplus":
-            roots = [softplus(root, SHARPNESS) for root in roots]
+            roots = [positive_softplus(root) for root in roots]
             torch._foreach_mul_(roots, bucket.scalar(self, "after"))
         else:
             add_scalar_(roots, bucket.scalar(self, "shift"))
         return roots
+
+
+def positive_softplus(x: Tensor) -> Tensor:
+    """softplus of sharpness 50 for x >= 0, where log(1 + exp) needs no log1p: 1 + exp is at least 2."""
+    if not torch.compiler.is_compiling():
+        return softplus(x, SHARPNESS)
+    return torch.where(x > 20 / SHARPNESS, x, (x * SHARPNESS).exp().add(1).log() / SHARPNESS)
 
 
 class adabelief(adam):
