@@ -32,20 +32,22 @@ plt.rcParams |= {
 
 @dataclass(frozen=True)
 class Check:
-    """A number that a paper prints (or a theorem gives) beside ours."""
+    """A number that a paper prints (or a theorem gives) beside ours; at_least: a lower bound."""
 
     what: str
     paper: float
     ours: float
     tolerance: float = 0.01
+    at_least: bool = False
 
     @property
     def met(self) -> bool:
-        return abs(self.ours - self.paper) <= self.tolerance * abs(self.paper)
+        return (self.at_least and self.ours >= self.paper) or abs(self.ours - self.paper) <= self.tolerance * self.paper
 
     def __str__(self) -> str:
         verdict = "agrees" if self.met else "DIFFERS"
-        return f"{self.what}: {self.ours:.4g}, expected {self.paper:.4g} (within {self.tolerance:.0%}: {verdict})"
+        wanted = f"{'at least ' if self.at_least else ''}{self.paper:.4g}"
+        return f"{self.what}: {self.ours:.6g}, expected {wanted} (within {self.tolerance:.2g}: {verdict})"
 
 
 def save(figure: Figure, out: Path, name: str, data: pd.DataFrame, note: str = "") -> None:

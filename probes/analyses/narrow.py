@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -9,19 +10,22 @@ import torch
 from matplotlib import pyplot as plt
 from torch import Tensor, nn
 
+import data
 import optim
 from optim.stages import centralize, normalize
 from probes.analyses.draw import Check, save
 from probes.analyses.growth import net
 from probes.analyses.loop import dataset, fit
 
+Make = Callable[..., torch.optim.Optimizer]
 DEPTHS, RADIUS, WIDTH = (1, 2, 4, 8, 16, 32, 64, 128, 256), 0.1, 16
 CURVATURES = {"GD, curvature 0.1": 0.1, "GD, curvature 1": 1.0}
 CLIPS = (None, 1.0, 0.1, 0.01)
+TRAINED = [("SING", optim.SING, 1e-2), ("SGD", torch.optim.SGD, 0.1), ("AdamW", torch.optim.AdamW, 1e-2)]
 NOTE = (
-    f"Left: a basin k ||x||^2 / 2 of radius r = {RADIUS}, D blocks of {WIDTH} entries; the smallest rate that leaves it in "
-    "one step from its rim (bisection on real steps), where the theorem's bounds are met with equality. Right: largest "
-    "relative change of a weight after 50 steps on digits when each tensor's gradient is clipped."
+    f"Left: a basin k ||x||^2 / 2 of radius r = {RADIUS}, D blocks of {WIDTH} entries; the smallest rate that leaves "
+    "it in one step from its rim (bisection on real steps), where the theorem's bounds are met with equality. Right: "
+    "largest relative change of a weight after 50 steps on digits when each tensor's gradient is clipped."
 )
 
 
@@ -34,9 +38,9 @@ def run(out: Path, scale: str) -> list[Check]:
         left.plot(rows.depth, rows.rate / RADIUS, marker=".", label=method)
         left.plot(rows.depth, rows.bound / RADIUS, color="0.6", linestyle=":")
     left.set(xscale="log", yscale="log", xlabel="blocks D", ylabel="rate needed / r", title="leaving a narrow minimum")
-    left.legend(title="dotted: Theorem 3.1")
+    left.legend(title="dotted: Theorem 3.1", loc="lower left", fontsize=6)
     for method, rows in changes.groupby("method"):
-        right.plot(rows.clip, rows.change.clip(lower=1e-17), marker="o", label=method)
+        right.plot(rows.clipped_at, rows.change.clip(lower=1e-17), marker="o", label=method)
     right.set(xscale="log", yscale="log", xlabel="clipped at norm", ylabel="change of weights", title="clipping")
     right.legend()
     save(figure, out, "narrow", pd.concat([rates, changes]), NOTE)
@@ -69,7 +73,7 @@ def normalised(params: list[nn.Parameter], lr: float) -> optim.Chain:
     return optim.Chain(params, (centralize(), normalize(0.0)), lr=lr)
 
 
-def leaves(blocks: Tensor, curvature: float, make: object, rate: float) -> bool:
+def leaves(blocks: Tensor, curvature: float, make: Make, rate: float) -> bool:
     """Whether one real step from `blocks` ends outside the basin."""
     params = [nn.Parameter(block.clone()) for block in blocks]
     for p in params:
@@ -78,29 +82,35 @@ def leaves(blocks: Tensor, curvature: float, make: object, rate: float) -> bool:
     return torch.cat([p.detach() for p in params]).norm().item() > RADIUS
 
 
-def smallest(escaped: object, low: float = 0.0, high: float = 100.0) -> float:
+def smallest(escaped: Callable[[float], bool], low: float = 0.0, high: float = 100.0) -> float:
     for _ in range(40):
         middle = (low + high) / 2
         low, high = (low, middle) if escaped(middle) else (middle, high)
     return high
 
 
-def clipping(images: object) -> pd.DataFrame:
-    """Return rows of (method, clip, change): trained weights against those without clipping."""
+def clipping(images: data.Dataset) -> pd.DataFrame:
+    """Return rows of (method, clipped_at, change): trained weights against those without clipping."""
     rows = []
-    for method, target, lr in (
-        ("SING", optim.SING, 1e-2),
-        ("SGD", torch.optim.SGD, 0.1),
-        ("AdamW", torch.optim.AdamW, 1e-2),
-    ):
-        finals = []
-        for clip in CLIPS:
-            model = net(images.in_channels * images.image_size**2, images.num_classes)
-            if clip:
-                for p in model.parameters():
-                    p.register_post_accumulate_grad_hook(lambda p, clip=clip: nn.utils.clip_grad_norm_(p, clip))
-            fit(model, target(model.parameters(), lr=lr), images, 50, {})
-            finals.append(nn.utils.parameters_to_vector(model.parameters()).detach())
+    for method, target, lr in TRAINED:
+        finals = [trained(images, target, lr, clip) for clip in CLIPS]
         changes = [((final - finals[0]).abs().max() / finals[0].abs().max()).item() for final in finals[1:]]
-        rows += [{"method": method, "clip": clip, "change": c} for clip, c in zip(CLIPS[1:], changes, strict=True)]
+        rows += [
+            {"method": method, "clipped_at": clip, "change": c} for clip, c in zip(CLIPS[1:], changes, strict=True)
+        ]
     return pd.DataFrame(rows)
+
+
+def trained(
+    images: data.Dataset, target: Callable[..., torch.optim.Optimizer], lr: float, clip: float | None
+) -> Tensor:
+    """Return the weights after 50 steps, each tensor's gradient clipped to norm `clip`."""
+    model = net(images.in_channels * images.image_size**2, images.num_classes)
+
+    def shorten(p: Tensor) -> None:
+        nn.utils.clip_grad_norm_(p, clip or torch.inf)
+
+    for p in model.parameters():
+        p.register_post_accumulate_grad_hook(shorten)
+    fit(model, target(model.parameters(), lr=lr), images, 50, {})
+    return nn.utils.parameters_to_vector(model.parameters()).detach()

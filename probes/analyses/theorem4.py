@@ -1,4 +1,4 @@
-"""AdamSRT, Theorem 4: SGD with L2 on a scale-invariant weight and AdamG* on the sphere take one path, to second order."""
+"""AdamSRT, Theorem 4: on a scale-invariant weight SGD with L2 follows AdamG* on the sphere, to second order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from probes.analyses.draw import Check, save
 from probes.analyses.rosenbrock3d import SCALE, height, surface
 from probes.analyses.toys import SGD, Method, descend, rosenbrock_start
 
-RATES, TIME, DECAY = (0.004, 0.002, 0.001, 0.0005), 1.2, 0.5
+RATES, TIME, DECAY = (0.016, 0.008, 0.004, 0.002), 6.0, 0.05
 NOTE = (
     f"Not in the paper, which draws no such figure: the 3-D Rosenbrock function of AdamP over {SCALE:.0f}, L2 {DECAY}, "
     f"rate x steps = {TIME}. Equal to second order: halving the rate cuts the angle between the two at least by 4."
@@ -35,7 +35,7 @@ def run(out: Path, scale: str) -> list[Check]:
     frames = [pd.DataFrame({"rate": rate, "step": range(len(gap)), "angle": gap}) for rate, gap in gaps.items()]
     save(figure, out, "theorem4", pd.concat(frames), NOTE)
     order = np.log2(gaps[RATES[-2]].max() / gaps[RATES[-1]].max())
-    return [Check("order in the rate of the angle between the paths, at least 2", 2, min(order, 2), 0.1)]
+    return [Check("order in the rate of the angle between the paths", 2, order, at_least=True)]
 
 
 def pair(rate: float) -> tuple[torch.Tensor, torch.Tensor]:
