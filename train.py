@@ -23,9 +23,7 @@ from record.announce import already_there
 from record.supervise import AGAIN, DONE, supervise
 
 if __name__ == "__main__":
-    CONFIG = cli.begin(sys.argv)
-    if CONFIG is not None and already_there(CONFIG):
-        sys.exit(DONE)
+    CONFIG = cli.begin(sys.argv, already_there)
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +35,7 @@ import probes
 from record import Claimed, Run, loggers
 from record.follower import Follower
 from record.reference import ReferenceTime
-from training import assemble, norms, timing
+from training import assemble, canaries, norms, timing
 from training.budget import Clock
 from training.distribution import World
 from training.evaluation import evaluate, summed
@@ -46,7 +44,7 @@ from training.precision import autocast, pick_device, set_kernels
 from training.progress import progress
 from training.schedule import Horizon
 from training.selection import Selection
-from training.state import load_state, state_of
+from training.state import resume, state_of
 from training.stop import Diverged, Stopped, StopRequest
 from training.streams import Streams
 from training.wallclock import fix_budget
@@ -60,7 +58,7 @@ class Trainer:
     def __init__(self, config: dict[str, Any], world: World, device: torch.device) -> None:
         """Build everything, the data last: they may take long to read.
 
-        Raises ValueError, TypeError, OSError or ImportError, one line, for what the user has to mend.
+        Raises ValueError, TypeError, OSError or ImportError for what the user has to mend.
         """
         self.config, self.world, self.device = config, world, device
         self.batch_size, self.precision = config["batch_size"], config["precision"]
@@ -69,7 +67,7 @@ class Trainer:
         with self.streams.fork("initialisation"):
             facts = {key: config["data"][key] for key in ("num_classes", "in_channels", "image_size")}
             self.model = models.build(config["model"], **facts)
-        self.model.to(device)
+        self.model = norms.synchronised(self.model, config["bn"], device).to(device)
         if config["channels_last"]:
             self.model.to(memory_format=torch.channels_last)
         self.frozen = norms.freeze(self.model, config["freeze"])
@@ -81,6 +79,7 @@ class Trainer:
         self.objective, self.mix = assemble.objective(config, self.data.train), assemble.mix(config)
         self.steps_per_epoch = -(-len(self.data.train) // self.batch_size)
         self.step, self.ended_at, self.clock, self.loss = 0, 0, Clock(), torch.zeros(())
+        self.shown = world.leads and config["progress"]
         self.epoch_seconds: list[float] = []
         self.step_seconds: list[float] = []  # of this process alone
         self.reached: dict[str, Any] | None = None
@@ -98,13 +97,10 @@ class Trainer:
         Returns the result and the weights that it speaks of. Raises Stopped when `stop` was raised.
         """
         self.run, self.stop = run, stop
-        state = self.world.tell(run.load_checkpoint())
-        if state is not None:
-            load_state(self, state)
-            run.log(f"resumed at step {self.step}")
+        resume(self)
         self.saved_at = timing.now()
-        shown = self.world.leads and self.config["progress"]
-        self.show = progress(shown, self.total_steps, self.step, self.batch_size)
+        self.show = progress(self.shown, self.total_steps, self.step, self.batch_size)
+        canaries.warn(self, canaries.at_start)
         self.log = loggers.Log(self.config["logger"] if self.world.leads else {}, run)
         try:
             while True:
@@ -135,9 +131,7 @@ class Trainer:
         """Train from where the epoch stands to its end, or to the end of the run."""
         epoch, position = divmod(self.step, self.steps_per_epoch)
         order = torch.randperm(len(self.data.train), generator=self.streams.generator("order", epoch))
-        batches = order.split(self.batch_size)[position:]
-        if not self.budget.timed:
-            batches = batches[: self.total_steps - self.step]
+        batches = order.split(self.batch_size)[position:][: self.budget.left(self.step, self.steps_per_epoch)]
         shares, weights = zip(*map(self.world.share, batches), strict=True)
         self.model.train()
         self.clock.start()
@@ -176,6 +170,8 @@ class Trainer:
             self.loss = self.optimizer.step(closure)
         with self.clock.standing():
             self.log.rows(self.observer.end(rate))
+        if not self.step_seconds:
+            canaries.warn(self, canaries.after_a_step)
         self.step_seconds.append(timing.now() - began)
 
     def batch_loss(self, inputs: Tensor, targets: Tensor, weight: float, counted: bool) -> Tensor:

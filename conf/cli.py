@@ -17,10 +17,11 @@ from conf.validate import HIDDEN, root_defaults
 HANDED_TO_HYDRA = ("hydra_help", "info", "shell_completion")
 
 
-def begin(argv: list[str]) -> dict[str, Any] | None:
+def begin(argv: list[str], finished: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
     """Read a command line; returns the checked configuration of a single run, None for a multirun.
 
-    Answers --help and --cfg itself. A mistake is one line on stderr and exit code 1, before torch is imported.
+    Answers --help and --cfg itself, and leaves if the run is `finished`. A mistake is one line on stderr and exit code
+    1, before torch is imported; so is a result that cannot be read.
     """
     try:
         arguments, stray = get_args_parser().parse_known_args(argv[1:])
@@ -39,8 +40,10 @@ def begin(argv: list[str]) -> dict[str, Any] | None:
         config = compose(words)
         if arguments.cfg:
             _leave(OmegaConf.to_yaml(config))
+        if finished(config):
+            raise SystemExit(0)
         return config
-    except Mistake as error:
+    except ValueError as error:  # a Mistake, or a damaged result
         refuse(error, show="traceback=true" in argv)
 
 

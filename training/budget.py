@@ -47,6 +47,11 @@ class Budget:
         total = self.total_steps(steps_per_epoch, None)
         return total is not None and step >= total
 
+    def left(self, step: int, steps_per_epoch: int) -> int | None:
+        """Return how many steps there are still to take; None for as many as come."""
+        total = None if self.timed else self.total_steps(steps_per_epoch, None)
+        return None if total is None else total - step
+
     def counts(self, seconds: float) -> bool:
         """Tell whether an epoch that ended at `seconds` on the clock is part of the run."""
         return True

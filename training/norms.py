@@ -4,6 +4,7 @@ import fnmatch
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -25,6 +26,16 @@ def frozen_statistics(model: nn.Module, frozen: bool = True) -> Iterator[None]:
     finally:
         for module in moved:
             module.track_running_stats = True
+
+
+def synchronised(model: nn.Module, bn: str, device: torch.device) -> nn.Module:
+    """Return the model with batch statistics of one process (`local`) or of all together (`sync`).
+
+    Raises ValueError for `sync` on a CPU, for which torch has no kernel.
+    """
+    if bn == "sync" and device.type != "cuda":
+        raise ValueError(f"bn: sync needs CUDA devices, this run is on {device.type}; allowed here: local")
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model) if bn == "sync" else model
 
 
 def freeze(model: nn.Module, what: str | list[str]) -> list[str]:

@@ -19,6 +19,14 @@ def state_of(trainer: Any) -> dict[str, Any]:
     }
 
 
+def resume(trainer: Any) -> None:
+    """Go back to the last checkpoint, if there is one: rank 0 reads it for all."""
+    state = trainer.world.tell(trainer.run.load_checkpoint())
+    if state is not None:
+        load_state(trainer, state)
+        trainer.run.log(f"resumed at step {trainer.step}")
+
+
 def load_state(trainer: Any, state: dict[str, Any]) -> None:
     """Put a freshly built run back into a state."""
     trainer.model.load_state_dict(state["model"])
