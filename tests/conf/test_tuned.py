@@ -77,6 +77,10 @@ entries:
   - {optimizer: sgd, data: cifar10, set: {optimizer.lr: 2.0}, from: data}
   - {optimizer: sgd, model: resnet20, set: {optimizer.lr: 3.0}, from: model}
   - {optimizer: sgd, data: cifar10, model: resnet20, set: {optimizer.lr: 4.0}, from: both}
+  - {optimizer: sgd, data: cifar10, model: [a, b], set: {optimizer.lr: 4.5}, from: of several}
+  - {optimizer: sgd, data: cifar10, set: {optimizer.dampening: 0.1}, from: data before}
+  - {optimizer: sgd, model: vgg16_bn, set: {optimizer.dampening: 0.2}, from: model}
+  - {optimizer: sgd, set: {optimizer.dampening: 0.3}, from: all}
   - {optimizer: sgd, source: code, set: {optimizer.lr: 5.0}, from: code}
   - {optimizer: sgd, where: {optimizer.nesterov: true}, set: {optimizer.lr: 6.0}, from: where}
   - {optimizer: adam, data: [svhn, mhist], set: {optimizer.eps: 7.0}, default: a guess}
@@ -91,18 +95,24 @@ def tuned(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "model", "source", "rate"),
+    ("data", "model", "source", "rate", "dampening"),
     [
-        ("svhn", "vgg16_bn", "default", 1.0),
-        ("cifar10", "vgg16_bn", "default", 2.0),
-        ("svhn", "resnet20", "text", 3.0),
-        ("cifar10", "resnet20", "default", 4.0),
-        ("cifar10", "resnet20", "code", 5.0),
+        ("svhn", "resnet18", "default", 1.0, 0.3),
+        ("svhn", "vgg16_bn", "default", 1.0, 0.2),
+        ("cifar10", "vgg16_bn", "default", 2.0, 0.1),
+        ("svhn", "resnet20", "text", 3.0, 0.3),
+        ("cifar10", "resnet20", "default", 4.0, 0.1),
+        ("cifar10", "b", "default", 4.5, 0.1),
+        ("cifar10", "resnet20", "code", 5.0, 0.1),
     ],
 )
-def test_the_most_specific_entry_wins_for_each_key(tuned, data, model, source, rate):
+def test_the_most_specific_entry_wins_for_each_key(tuned, data, model, source, rate, dampening):
     found = lookup(tuned, data, model, "sgd", source)
-    assert found.values == {"optimizer.lr": rate, "optimizer.momentum": 0.5}
+    assert found.values == {
+        "optimizer.lr": rate,
+        "optimizer.momentum": 0.5,
+        "optimizer.dampening": dampening,
+    }
     assert found.notes == {}
     assert found.printed["optimizer.momentum"] == "everywhere"
 

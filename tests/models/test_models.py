@@ -170,6 +170,7 @@ def test_shortcuts_without_parameters():
     assert padded[0, 3].eq(0).all()
     assert padded[0, 1].tolist() == [[0, 2], [8, 10]]
     assert PoolPad(2, 4, 2)(x)[0, 1].tolist() == [[2.5, 4.5], [10.5, 12.5]]
+    assert PoolPad(2, 4, 2)(x[..., :3, :3]).shape == (1, 4, 2, 2)  # as a strided convolution
 
 
 def test_shuffle_interleaves_the_halves():
