@@ -1,0 +1,109 @@
+"""Two gloo processes with different batches: RMSGD's rates, SAM's and SLS's weights are equal on both."""
+
+import os
+import socket
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from optim import RMSGD, SAM, SLS
+
+MAKE = {
+    "rmsgd": lambda net: RMSGD(net.parameters(), linear=True),
+    "sam": lambda net: SAM(net.parameters(), rho=0.2),
+    "sam local": lambda net: SAM(net.parameters(), rho=0.2, ascent="local"),
+    "sls": lambda net: SLS(net.parameters(), lr=4.0),
+}
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(2, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 4))
+    return net.double()
+
+
+def batch(rank: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(10 * step + rank)
+    x = torch.randn(6, 2, 6, 6, generator=draw, dtype=torch.float64)
+    return x, torch.randint(4, (6,), generator=draw)
+
+
+def loss_of(net: nn.Module, batches: list) -> torch.Tensor:
+    return torch.stack([nn.functional.cross_entropy(net(x), y) for x, y in batches]).mean()
+
+
+def train(net: nn.Module, optimizer, ranks: list[int], on_loss=None) -> None:
+    for step in range(6):
+        batches = [batch(rank, step) for rank in ranks]
+
+        def closure(batches=batches) -> torch.Tensor:
+            if not torch.is_grad_enabled():
+                return loss_of(net, batches)
+            optimizer.zero_grad()
+            if isinstance(net, DistributedDataParallel) and not optimizer.sync_gradients:
+                with net.no_sync():
+                    loss = loss_of(net, batches)
+                    loss.backward()
+            else:
+                loss = loss_of(net, batches)
+                loss.backward()
+            return loss.detach()
+
+        optimizer.step(closure)
+        if step % 2:
+            optimizer.epoch_end()
+
+
+def worker(rank: int, port: int, folder: str) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", rank=rank, world_size=2)
+    try:
+        for name, make in MAKE.items():
+            if name == "rmsgd" and rank == 1:  # a rank that would see another rank than 0 does
+                from optim.evbmf import Spectrum
+                from optim.stages import rank as rank_module
+
+                rank_module.analyse = lambda *_: Spectrum(0.0, 0.9, 0.0, 0.0)
+            net = DistributedDataParallel(network())
+            optimizer = make(net)
+            train(net, optimizer, [rank])
+            torch.save(
+                {"weights": list(net.module.parameters()), "groups": optimizer.state_dict()["param_groups"]},
+                f"{folder}/{name}-{rank}.pt",
+            )
+    finally:
+        distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranks")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    mp.spawn(worker, (port, str(folder)), nprocs=2)
+    return {(n, r): torch.load(folder / f"{n}-{r}.pt", weights_only=False) for n in MAKE for r in (0, 1)}
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_ranks_agree_bit_by_bit(results, name):
+    one, other = results[name, 0], results[name, 1]
+    assert all(torch.equal(p, q) for p, q in zip(one["weights"], other["weights"], strict=True))
+    assert one["groups"] == other["groups"]
+
+
+@pytest.mark.parametrize("name", ["rmsgd", "sam", "sls"])
+def test_two_ranks_are_one_process_with_both_batches(results, name):
+    net = network()
+    train(net, MAKE[name](net), [0, 1])
+    for p, q in zip(net.parameters(), results[name, 0]["weights"], strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-9, atol=1e-11)
+
+
+def test_the_local_ascent_is_another(results):
+    one, other = results["sam", 0]["weights"], results["sam local", 0]["weights"]
+    assert not any(torch.equal(p, q) for p, q in zip(one, other, strict=True))
