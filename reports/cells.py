@@ -184,7 +184,7 @@ def _verdict(cell: Filled, p: float, result: Result) -> str:
 
 def power_note(result: Result) -> str:
     """Say what this number of seeds cannot show; empty for a table without runs."""
-    sizes = [len(cell.values) for cell in result.cells if len(cell.values) > 1]
+    sizes = [len(cell.values) for cell in result.cells if cell.complete and cell.planned > 1]
     if not sizes:
         return ""
     n = min(sizes)

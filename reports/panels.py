@@ -110,6 +110,8 @@ def curves(column: str, against: str, xlabel: str) -> Callable[[Result, Path], l
     """Return a figure of a column of the epochs: mean and one standard deviation over seeds (RMSGD, Figures 7-14)."""
 
     def draw(axis: Any, cells: list[Filled]) -> bool:
+        from matplotlib.ticker import MaxNLocator
+
         drawn = False
         for cell in cells:
             x, mean, std = band([curve(row) for row in cell.runs if not diverged(row)], column, against)
@@ -119,6 +121,7 @@ def curves(column: str, against: str, xlabel: str) -> Callable[[Result, Path], l
                 axis.plot(x, mean, label=plain(name_of(cell)), markevery=max(1, len(x) // 6), **looks)
                 axis.fill_between(x, mean - std, mean + std, color=looks["color"], alpha=0.15, linewidth=0)
                 drawn = True
+        axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axis.set(xlabel=xlabel, ylabel=METRICS.get(column, {}).get("short", column))
         return drawn
 

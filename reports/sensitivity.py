@@ -50,7 +50,7 @@ def _heat(axis: Any, cells: list[Filled]) -> bool:
         row, column = levels[0].index(decay), levels[1].index(lr)
         grid[row, column] = cell.summary.mean
         text = fixed(cell.summary.mean, cell.cell.metric)
-        axis.text(column, row, text, ha="center", va="center", fontsize=5)
+        axis.text(column, row, text, ha="center", va="center", fontsize=6)
     axis.imshow(grid, cmap="cividis" if better(cells[0].cell.metric) > 0 else "cividis_r", aspect="auto", alpha=0.6)
     axis.set_yticks(range(len(levels[0])), [f"{level:g}" for level in levels[0]])
     axis.set_xticks(range(len(levels[1])), [f"{level:g}" for level in levels[1]], rotation=60)

@@ -1,6 +1,7 @@
 """Rivals over many tasks: mean ranks with a test, and performance profiles of the time to a target."""
 
 from collections.abc import Callable
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +58,21 @@ def rank_diagram(result: Result, path: Path) -> list[Path]:
             members = mean_ranks[list(bar)]
             axis.plot([members.min() - 0.05, members.max() + 0.05], [-0.5 * number] * 2, color="black", linewidth=2)
         text = f"mean rank over {len(table)} tasks (1 is best; Friedman p {p:.2g}); bars: no difference found"
-        axis.set(yticks=[], xlim=(0.8, len(names) + 1.5), xlabel=text)
-        axis.invert_yaxis()
+        limits = {"xlim": (0.8, len(names) + 1.5), "ylim": (len(names) - 0.5, -0.5 * len(bars) - 0.5)}
+        axis.set(yticks=[], xlabel=text + _too_few(len(table), len(names)), **limits)
         dropped = f"{len(left)} tasks left out: not every optimizer is complete" if left else ""
         warn(made, ", ".join(filter(None, [label_of(result), dropped])))
         return style.save(made, path)
+
+
+def _too_few(tasks: int, rivals: int) -> str:
+    """Say when no pair can differ, whatever the scores: the smallest p of Wilcoxon's test, times the pairs."""
+    least = 2 / 2**tasks * comb(rivals, 2)
+    return (
+        ""
+        if least < ALPHA
+        else f"\nno pair can differ: {tasks} tasks allow no p below {min(1.0, least):.2g} after Holm"
+    )
 
 
 def profile(result: Result, path: Path) -> list[Path]:
@@ -70,6 +81,7 @@ def profile(result: Result, path: Path) -> list[Path]:
     if len(times) < 2 or not np.isfinite(times).any():
         return []
     taus, shares = performance_profile(times)
+    taus, shares = np.append(taus, 1.05 * taus[-1]), np.concatenate([shares, shares[-1:]])  # so that the end is seen
     with style.figure() as (made, axes):
         for index, name in enumerate(names):
             look = style.look(name) | {"marker": ""}

@@ -1,7 +1,7 @@
 """One look for all figures: a fixed colour and marker for each optimizer, print sizes, colour-blind safe.
 
-Colours are Okabe and Ito's; where two optimizers share a hue, line style and marker tell them apart, so that a figure
-can be read in grey. Import-light: matplotlib is imported when a figure is made.
+Colours are Okabe and Ito's, and two more; where two optimizers share a hue, line style and marker tell them apart, so
+that a figure can be read in grey. Import-light: matplotlib is imported when a figure is made.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from zlib import crc32
 
 HUES = {
     "black": "#000000", "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73", "yellow": "#C9B400",
-    "blue": "#0072B2", "red": "#D55E00", "pink": "#CC79A7", "grey": "#7F7F7F",
+    "blue": "#0072B2", "red": "#D55E00", "pink": "#CC79A7", "grey": "#7F7F7F", "purple": "#6A3D9A",
 }  # fmt: skip
 MARKERS = "osD^v<>PX*hp"
 LINES = ("-", "--", "-.", ":")
@@ -21,7 +21,7 @@ _TEXT = """
     sgd black o -; gc_sgd black s :; sgdp green s --; adamp green ^ -; adam blue o -; adamw blue s --;
     gc_adamw blue D :; nadam sky ^ -; radam sky v --; adagrad sky P -.; adafactor sky X :; lamb yellow h -;
     yogi yellow v --; adabelief pink D -; adabound pink < --; sam grey P -; asam grey X --; sls grey * :;
-    lookahead yellow p :; rmsgd red D -; sing red * -; sing_lookahead red p -.; sing_sgd red o --;
+    lookahead yellow p :; rmsgd purple D -; sing red * -; sing_lookahead red p -.; sing_sgd red o --;
     sing_adabelief red v :; sing_adafactor red X --; adams orange s --; adamsrt orange ^ -; sgdmrt orange v -.;
     adamg orange P :; adamg_repo orange X :; adamg_star orange * :; sgdg orange h -.;
 """
