@@ -49,8 +49,8 @@ class Observer:
 
     def __init__(self, probes: Mapping[str, Probe], model: nn.Module, optimizer: Optimizer, key: int) -> None:
         groups = {p: group for group in optimizer.param_groups for p in group["params"]}
-        tensors = [Watched(name, p, groups[p]) for name, p in model.named_parameters() if p in groups]
-        self._probes, self._optimizer, self._key = dict(probes), optimizer, key
+        tensors = [Watched(name, p, groups[p], optimizer) for name, p in model.named_parameters() if p in groups]
+        self._probes, self._key = dict(probes), key
         self._watched = {name: probe.watches(tensors) for name, probe in self._probes.items()}
         self._tensors = list({w.name: w for watched in self._watched.values() for w in watched}.values())
         self._place = {watched.name: place for place, watched in enumerate(self._tensors)}
@@ -63,7 +63,7 @@ class Observer:
         self._due = {name: probe for name, probe in self._probes.items() if probe.due(step)}
         if not self._due:
             return
-        self._step = Step(step, epoch, self._tensors, self._optimizer, self._key)
+        self._step = Step(step, epoch, self._tensors, self._key)
         if self._need("before"):
             self._step.before = [watched.parameter.detach().clone() for watched in self._tensors]
 
@@ -92,7 +92,7 @@ class Observer:
     def _part(self, whole: Step, watched: Sequence[Watched], lr: float) -> Step:
         """Return what one probe may see of a step."""
         places = [self._place[w.name] for w in watched]
-        part = Step(whole.step, whole.epoch, watched, self._optimizer, self._key, lr)
+        part = Step(whole.step, whole.epoch, watched, self._key, lr)
         part.before = [whole.before[i] for i in places] if whole.before else []
         part.gradients = [whole.gradients[i] for i in places] if whole.gradients else []
         return part

@@ -30,16 +30,22 @@ Values = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Watched:
-    """One trainable tensor: its name, itself, and the param group that steps it."""
+    """One trainable tensor: its name, itself, the param group that steps it, and that group's optimizer."""
 
     name: str
     parameter: nn.Parameter
     group: Mapping[str, Any]
+    optimizer: Optimizer
 
     @property
     def invariance(self) -> str:
         """What its optimizer was told of it: "channel", "layer" or "none"."""
         return str(self.group.get("invariance", "none"))
+
+    def buffer(self, name: str) -> Any:
+        """What its optimizer keeps of it under `name` or `<stage>.<name>`; None if nothing."""
+        state = self.optimizer.state.get(self.parameter, {})
+        return next((value for key, value in state.items() if key.rpartition(".")[2] == name), None)
 
 
 @dataclass
@@ -52,7 +58,6 @@ class Step:
     step: int
     epoch: int
     tensors: Sequence[Watched]
-    optimizer: Optimizer
     key: int
     lr: float = 0.0
     before: list[Tensor] = field(default_factory=list)

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from probes.probe import Watched
 from probes.sphere import Sphere, filters
 
 
-def division(optimizer: Optimizer, watched: Watched, kind: str) -> Tensor | None:
+def division(watched: Watched, kind: str) -> Tensor | None:
     """Return d^-1/2 ||b|| of each filter after a step (Eq. 5 and 9), [O] or []; None where the state tells no b.
 
     SGD, with momentum or without: 1. Adam and its relatives, known by a buffer called `exp_avg_sq`, v:
     b = (1 - beta1^t) / (1 - beta1) * (sqrt(v / (1 - beta2^t)) + eps), so that b divides the plain sum
     a_k = sum_i beta1^(k-i) g_i.
     """
-    state = optimizer.state.get(watched.parameter, {})
-    second = _buffer(state, "exp_avg_sq")
+    second = watched.buffer("exp_avg_sq")
     if second is None:
-        only_momentum = all(key.rpartition(".")[2] in ("step", "buffer", "momentum_buffer") for key in state)
-        return watched.parameter.new_ones(()) if only_momentum else None
+        kept = {key.rpartition(".")[2] for key in watched.optimizer.state.get(watched.parameter, {})}
+        return watched.parameter.new_ones(()) if kept <= {"step", "buffer", "momentum_buffer"} else None
     beta1, beta2 = watched.group["betas"]
-    t = float(state["step"])
+    t = float(watched.buffer("step"))
     b = (second / (1 - beta2**t)).sqrt() + watched.group.get("eps", 0.0)
     rows = filters(b.expand_as(watched.parameter), kind) * (1 - beta1**t) / (1 - beta1)
     return rows.norm(dim=1) / rows.shape[1] ** 0.5
-
-
-def _buffer(state: Mapping[str, Any], name: str) -> Tensor | None:
-    return next((value for key, value in state.items() if key.rpartition(".")[2] == name), None)
 
 
 def table_rate(step: Sphere, lr: float, division: Tensor | None) -> Tensor:

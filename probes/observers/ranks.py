@@ -14,7 +14,8 @@ from probes.probe import Probe, Values, Watched
 class Ranks(Probe):
     """EVBMF rank, stable rank s, condition, quality q of each kernel, and Q of the net (RMSGD, Eq. 1 to 5).
 
-    As `optim.evbmf.analyse` gives them; a kernel's are the means over its two unfoldings. Looks at the weights at
+    As `optim.evbmf.analyse` gives them; a kernel's are the means over its two unfoldings. `rate` is the rate of the
+    next step: the group's, times the tensor's own where the optimizer has one (RMSGD). Looks at the weights at
     the end of every `every_epochs`-th epoch, never during one.
     """
 
@@ -48,5 +49,10 @@ class Ranks(Probe):
         spectra = [analyse(w.parameter, self.p, self.evbmf_scale) for w in tensors]
         columns = zip(*spectra, strict=True)
         per_layer = {name: torch.tensor(c) for name, c in zip(type(spectra[0])._fields, columns, strict=True)}
+        rates = [float(w.group["lr"]) * own_rate(w) for w in tensors]
         whole = quality_of_net(s.quality for s in spectra if math.isfinite(s.quality))
-        return per_layer | {"Q": torch.tensor(whole), "mean_stable_rank": per_layer["stable_rank"].mean()}
+        return per_layer | {
+            "rate": torch.tensor(rates),
+            "Q": torch.tensor(whole),
+            "mean_stable_rank": per_layer["stable_rank"].mean(),
+        }

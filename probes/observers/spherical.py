@@ -48,7 +48,7 @@ class Spherical(Probe):
             moved.size.amax(),
             moved.angle.mean(),
             effective_rate(moved, gradients).mean(),
-            table_rate(moved, lr, division(step.optimizer, watched, kind)).mean(),
+            table_rate(moved, lr, division(watched, kind)).mean(),
             (lr * gradients.norm(dim=1)).square().amax(),
         ]
         return torch.where(self.counts(watched, weight, gradient, declared), torch.stack(values), torch.nan)
