@@ -101,7 +101,7 @@ def test_softplus_makes_large_tensors_step_like_normalised_sgd():
     p = Parameter(torch.zeros(1024, 1024))
     p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(0))
     SING([p], lr=1.0, betas=(0.9, 0.999)).step()
-    assert math.isclose(float(p.detach().norm()), 50 / math.log(2), rel_tol=0.05)
+    assert math.isclose(float(p.detach().norm()), 50 / math.log(2), rel_tol=0.08)
 
 
 def test_tensors_of_one_entry_a_slice_still_train():
