@@ -8,15 +8,16 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 from probes.analyses.draw import Check, save
-from probes.analyses.runs import SCALES, run as trained
+from probes.analyses.runs import SCALES
+from probes.analyses.runs import run as trained
 
 SGD, ADAM = ["optimizer.lr=0.1", "optimizer.momentum=0.9"], ["optimizer.lr=1e-3"]
 # Decay in each optimizer's own convention. cpu: decays so strong that they act within a few epochs.
 PAIRS = {"sgd": (SGD, 1), "sgdp": (SGD, 0.1), "adamw": (ADAM, 1000), "adamp": (ADAM, 1000)}
 DECAYS = {"cpu": (0.0, 1e-3), "paper": (0.0, 1e-6, 1e-5, 1e-4)}
 NOTE = (
-    "{net}, {words}. Mean over the convolutions of ||w|| and of the step on the sphere (Eq. 5), every {every}th step. "
-    "Paper: ResNet18 on ImageNet, 100 epochs. Decay d is d for SGD, d (1 - momentum) for SGDP, 1000 d for AdamW and AdamP."
+    "{net}, {words}. Means over the scale-invariant weights: ||w||, and the step on the sphere (Eq. 5). Paper: ResNet18"
+    " on ImageNet, 100 epochs. Decay d is d for SGD, d (1 - momentum) for SGDP, 1000 d for AdamW and AdamP."
 )
 
 
@@ -34,7 +35,7 @@ def run(out: Path, scale: str) -> list[Check]:
         axes[1, column].set(yscale="log", xlabel="step")
         axes[0, column].legend(fontsize=6)
     axes[0, 0].set_ylabel("norm"), axes[1, 0].set_ylabel("effective step")
-    save(figure, out, "norms", table, NOTE.format(net=net, words=" ".join(words), every=4))
+    save(figure, out, "norms", table, NOTE.format(net=net, words=" ".join(words)))
     ends = table[table.decay == 0].groupby("optimizer").norm.agg(lambda rows: rows.iloc[-1] - rows.iloc[0])
     return [
         Check("norm growth of SGD over SGDP, no decay", 1, ends["sgd"] / ends["sgdp"], at_least=True),
@@ -43,11 +44,12 @@ def run(out: Path, scale: str) -> list[Check]:
 
 
 def one(net: str, words: list[str], name: str, decay: float) -> pd.DataFrame:
-    """Return norm and effective step of one training, means over the convolutions."""
+    """Return norm and effective step of one training, means over the scale-invariant weights."""
     options, factor = PAIRS[name]
-    probe = ["probe=norms", "probe.norms.every=4"]
-    result = trained([*words, f"model={net}", f"optimizer={name}", *options, f"optimizer.weight_decay={decay * factor:g}", *probe])
+    probes = ["probe=norms,spherical", "probe.norms.every=4", "probe.spherical.every=4"]
+    chosen = [f"model={net}", f"optimizer={name}", *options, f"optimizer.weight_decay={decay * factor:g}"]
+    result = trained([*words, *chosen, *probes])
+    invariant = result.layers("spherical").dropna(subset="radius").layer.unique()
     layers = result.layers("norms")
-    kernels = layers[layers.layer.str.endswith("weight") & (layers.effective_step.notna())]
-    means = kernels.groupby("step")[["norm", "effective_step"]].mean().reset_index()
+    means = layers[layers.layer.isin(invariant)].groupby("step")[["norm", "effective_step"]].mean().reset_index()
     return means.assign(optimizer=name, decay=decay, top1=result.metrics["test_top1"])

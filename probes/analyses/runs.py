@@ -16,7 +16,7 @@ from probes.analyses.loop import long
 
 # What an analysis of whole trainings runs on: small and real, or the paper's.
 SCALES = {
-    "cpu": {"nets": ["resnet20"], "words": ["data=digits", "budget.epochs=6", "schedule=cosine"]},
+    "cpu": {"nets": ["resnet20", "shufflenetv2"], "words": ["data=digits", "budget.epochs=6", "schedule=cosine"]},
     "paper": {"nets": ["resnet18", "resnet34", "resnet50"], "words": ["data=cifar10", "protocol=rmsgd_cifar"]},
 }
 
@@ -33,13 +33,13 @@ class Run:
         return long(self.probes[probe])
 
     def scalars(self, probe: str) -> pd.DataFrame:
-        rows = self.probes[probe]
-        numbers = [{k: v for k, v in row["values"].items() if not isinstance(v, list)} for row in rows]
-        return pd.DataFrame([{"step": row.get("step"), "epoch": row["epoch"]} | n for row, n in zip(rows, numbers, strict=True)])
+        """Return the scalars of a probe's rows, with step and epoch."""
+        kept = [{"step": row.get("step"), "epoch": row["epoch"]} | row["values"] for row in self.probes[probe]]
+        return pd.DataFrame([{k: v for k, v in row.items() if not isinstance(v, list)} for row in kept])
 
 
 def run(words: Sequence[str], store: Path = Path("runs")) -> Run:
-    """Train with the words of a command line, unless the store has it. Raises RuntimeError with train.py's last line."""
+    """Train by the words of a command line, unless the store has it. Raises RuntimeError, train.py's last line."""
     command = [sys.executable, "train.py", *words, "keep=none", "progress=false", f"paths.store={store}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

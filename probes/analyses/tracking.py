@@ -48,7 +48,7 @@ def run(out: Path, scale: str) -> list[Check]:
         for name in shown:
             axis.plot(table[table.method == name].step, table[table.method == name][column], label=name)
         axis.set(yscale="log", xlabel="step", title=title)
-        axis.legend()
+        axis.legend(fontsize=6)
     save(figure, out, "tracking", table, NOTE.format(where=SETS[scale], steps=STEPS[scale]))
     radial = table[table.method.isin(["SGD-M", "Adam"])].max_radial.max()
     return [Check("1 - max |A <c, u>| of SGD-M and Adam: positive (Figure 3)", 0, 1 - radial, at_least=True)]

@@ -51,8 +51,11 @@ class Ranks(Probe):
         per_layer = {name: torch.tensor(c) for name, c in zip(type(spectra[0])._fields, columns, strict=True)}
         rates = [float(w.group["lr"]) * own_rate(w) for w in tensors]
         whole = quality_of_net(s.quality for s in spectra if math.isfinite(s.quality))
-        return per_layer | {
-            "rate": torch.tensor(rates),
-            "Q": torch.tensor(whole),
-            "mean_stable_rank": per_layer["stable_rank"].mean(),
-        }
+        per_layer["rate"] = torch.tensor(rates)
+        return per_layer | {"Q": torch.tensor(whole), "mean_stable_rank": per_layer["stable_rank"].mean()}
+
+
+def own_rate(watched: Watched) -> float:
+    """Return the tensor's own factor of the rate, 1 for optimizers that have none."""
+    rate = watched.buffer("rate")
+    return 1.0 if rate is None else float(rate)

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+import optim
 import probes
 from tests.probes.nets import net, train
 
@@ -127,3 +128,14 @@ def test_ranks_of_a_planted_structure():
     assert row["values"]["rank"][1] >= 3 / 32
     q = row["values"]["quality"]
     assert row["values"]["Q"] == pytest.approx(math.hypot(*q) / math.sqrt(2))
+
+
+def test_ranks_give_rmsgds_own_rates_zero_included():
+    model = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3))
+    optimizer = optim.RMSGD(model.parameters(), lr=0.5)
+    model(torch.ones(1, 2, 4, 4)).sum().backward()
+    optimizer.step()
+    observer = probes.build({"ranks": {}}, model, optimizer, 0)
+    for factor in (1.0, 0.0):
+        optimizer.state[model[0].weight]["rank.rate"].fill_(factor)
+        assert observer.epoch_end(1)[0]["values"]["rate"] == [0.5 * factor]
