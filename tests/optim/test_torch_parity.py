@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from optim import Chain
-from optim.stages import adam, momentum
+from optim.stages import adafactor, adam, momentum
 
 SHAPES = [(8, 3, 3, 3), (8, 4, 1, 1), (6, 1, 3, 3), (5, 7), (5,), ()]
 
@@ -38,6 +38,10 @@ PAIRS = {
     "adamw": (
         lambda ps: Chain(ps, (adam((0.8, 0.95), 1e-6),), lr=1e-2, weight_decay=0.1),
         lambda ps: torch.optim.AdamW(ps, lr=1e-2, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.1),
+    ),
+    "adafactor": (
+        lambda ps: Chain(ps, (adafactor(-0.7, 1e-7, 1e-2, 1.5),), lr=0.3, weight_decay=0.1),
+        lambda ps: torch.optim.Adafactor(ps, lr=0.3, beta2_decay=-0.7, eps=(1e-7, 1e-2), d=1.5, weight_decay=0.1),
     ),
     "adam": (
         lambda ps: Chain(ps, (adam(),), lr=1e-2, weight_decay=0.1, decay="coupled", maximize=True),

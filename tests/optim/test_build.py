@@ -1,0 +1,80 @@
+"""optim.build: any importable optimizer from its name and keywords, or one line that says what is wrong."""
+
+import re
+
+import pytest
+import torch
+from torch.nn import Parameter
+
+import optim
+from optim import Chain
+from optim.stages import adam, momentum
+
+
+def parameters() -> list[Parameter]:
+    return [Parameter(torch.ones(3, 2)), Parameter(torch.ones(3))]
+
+
+def test_builds_ours_torchs_and_anyones():
+    ours = optim.build("optim.AdamP", parameters(), lr=0.1, betas=[0.8, 0.9], decay="absolute")
+    assert type(ours) is optim.AdamP
+    assert ours.defaults["betas"] == (0.8, 0.9)
+    assert ours.param_groups[0]["decay"] == "absolute"
+    theirs = optim.build("torch.optim.RMSprop", [{"params": parameters(), "lr": 0.5}], alpha=0.9)
+    assert type(theirs) is torch.optim.RMSprop
+    assert theirs.param_groups[0]["lr"] == 0.5
+    named = optim.build("optim.SING", [("weight", Parameter(torch.ones(2)))])
+    assert named.param_groups[0]["param_names"] == ["weight"]
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "Adagrad"])
+def test_torchs_own_are_fused_where_they_can_be(name):
+    assert optim.build(f"torch.optim.{name}", parameters()).defaults["fused"]
+    assert not optim.build(f"torch.optim.{name}", parameters(), fused=False).defaults["fused"]
+    integers = [Parameter(torch.ones(2, dtype=torch.int64), requires_grad=False)]
+    assert not optim.build(f"torch.optim.{name}", integers).defaults["fused"]
+
+
+def test_torchs_others_are_plain():
+    for name in ("NAdam", "RAdam", "Adafactor"):
+        assert "fused" not in optim.build(f"torch.optim.{name}", parameters()).defaults
+
+
+@pytest.mark.parametrize(
+    ("target", "keywords", "message"),
+    [
+        ("optim.AdmP", {}, "target='optim.AdmP' does not exist (did you mean 'AdamP'?)"),
+        ("nowhere.Adam", {}, "target='nowhere.Adam': No module named 'nowhere'"),
+        ("Adam", {}, "target='Adam' does not exist"),
+        ("optim.AdamP", {"detla": 1}, "optim.AdamP takes no 'detla': it takes lr, betas"),
+        ("torch.optim.SGD", {"beta": 1}, "torch.optim.SGD takes no 'beta'"),
+        ("torch.optim.SGD", {"lr": -1}, "torch.optim.SGD: Invalid learning rate: -1"),
+        ("optim.Chain", {"lr": 1.0}, "optim.Chain needs 'stages'"),
+        ("torch.nn.ReLU", {}, "torch.nn.ReLU is not an optimizer"),
+        ("optim.SING", {"base": "adma"}, "optim.SING: base='adma' is not allowed: choose one of adam"),
+    ],
+)
+def test_mistakes_are_one_line(target, keywords, message):
+    with pytest.raises(ValueError, match=rf"^{re.escape(message)}[^\n]*$"):
+        optim.build(target, parameters(), **keywords)
+
+
+def test_stages_that_contradict_each_other_are_refused():
+    with pytest.raises(ValueError, match=r"^two stages are called 'adam': set `name` on one of them$"):
+        Chain(parameters(), (adam(), adam()), lr=0.1)
+    second = adam(eps=1e-6)
+    second.name = "second"
+    with pytest.raises(ValueError, match=r"^stages disagree on eps: 1e-08 and 1e-06$"):
+        Chain(parameters(), (adam(), second), lr=0.1)
+
+
+def test_absolute_decay_needs_a_first_rate():
+    with pytest.raises(ValueError, match=r"^decay='absolute' needs lr > 0"):
+        Chain(parameters(), (momentum(),), lr=0.0, decay="absolute")
+
+
+def test_a_group_that_is_refused_is_not_added():
+    optimizer = optim.AdamP(parameters())
+    with pytest.raises(ValueError, match=r"^betas=\(0.9,\) is not allowed: give 2 numbers"):
+        optimizer.add_param_group({"params": [Parameter(torch.ones(1))], "betas": (0.9,)})
+    assert len(optimizer.param_groups) == 1
