@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from reports import panels, sensitivity, standings
+from reports import layers, panels, sensitivity, standings
 from reports.cells import Result
 
 FIGURES: dict[str, Callable[[Result, Path], list[Path]]] = {
@@ -15,6 +15,8 @@ FIGURES: dict[str, Callable[[Result, Path], list[Path]]] = {
     "test_auc": panels.curves("test_auc", "epoch", "epoch"),
     "time": panels.curves("test_top1", "seconds", "seconds of training"),
     "rate": panels.curves("lr", "epoch", "epoch"),
+    "layer_ranks": layers.by_layer("ranks", "stable_rank", "stable rank"),
+    "layer_rates": layers.by_layer("spherical", "rate", "learning rate on the sphere"),
     "epoch_time": panels.bars("time.epoch_seconds.median", "seconds an epoch", 1.0),
     "memory": panels.bars("memory.peak_bytes", "peak memory (MiB)", 2.0**20),
     "state": panels.bars("memory.optimizer_bytes", "optimizer state (MiB)", 2.0**20),

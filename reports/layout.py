@@ -6,10 +6,16 @@ from math import isfinite
 
 from papers.table import METRICS
 from reports.cells import NOT_RUN, Filled, Result, power_note
+from reports.runs import device
 from reports.statistics import ALPHA, half_width
 from reports.tuned import used
 
 DASH = "–"
+SCALES = {
+    "cpu": "smaller data and nets than the paper's",
+    "smoke": "two steps on tiny or made-up data; the numbers say nothing of an optimizer",
+}
+NOT_COMPARED = "Published numbers are shown beside and not compared: not the same experiment."
 MARKS = {"diverged": "†", "partial": "‡", "unprinted": "°", "worse": "*"}
 
 
@@ -153,14 +159,27 @@ def remarks(result: Result) -> list[str]:
     }
     seen: Callable[[str], bool] = lambda name: any(MARKS[name] in _marks(cell) for cell in result.cells)  # noqa: E731
     texts = [
-        "" if result.scale == "paper" else f"Scale {result.scale}: smaller data and nets than the paper's.",
+        f"Scale {result.scale}: {SCALES[result.scale]}." if result.scale in SCALES else "",
         "Made-up data: some runs are on stand-ins." if result.made_up else "",
         f"Re-creation: {spec['recreation']}" if spec["recreation"] else "",
-        "" if result.comparable else "Published numbers are shown beside and not compared: not the same experiment.",
+        "" if result.comparable or not any(cell.published for cell in result.cells) else NOT_COMPARED,
         f"{missing} of {len(result.cells)} cells not run." if missing else "",
         spec["note"],
         highlight if spec["highlight"] != "none" and any(cell.highlight for cell in result.cells) else "",
         " ".join(f"{MARKS[name]} {text}." for name, text in marks.items() if seen(name)),
         power_note(result),
+        _made_with(result),
     ]
     return [text for text in texts if text]
+
+
+def _made_with(result: Result) -> str:
+    """Say where the runs were made: devices, torch versions and commits; empty where there are no runs."""
+    rows = [row for cell in result.cells for row in cell.runs]
+    if not rows:
+        return ""
+    made = {str(commit)[:10] for row in rows for commit in row.get("commits") or []}
+    torch = sorted({str(row.get("platform.torch")) for row in rows})
+    word = "commit" if len(made) == 1 else "commits"
+    devices = ", ".join(sorted({device(row) for row in rows}))
+    return f"Runs made on {devices} with torch {', '.join(torch)}, {len(made)} {word}."

@@ -16,6 +16,8 @@ CAPTIONS = {
     "train_loss": "Training loss, mean and one standard deviation over seeds",
     "time": "Test accuracy against training time (evaluation off the clock)",
     "rate": "Learning rate",
+    "layer_ranks": "Stable rank by layer, first layer darkest, first seed",
+    "layer_rates": "Learning rate on the sphere by layer, first layer darkest, first seed",
     "epoch_time": "Seconds an epoch, median and range over seeds, on one device",
     "memory": "Peak memory, on one device",
     "state": "Memory of the optimizer's state",

@@ -1,5 +1,6 @@
 """Figures, claims and the HTML page, on made-up runs."""
 
+import json
 import random
 import re
 import shutil
@@ -13,7 +14,7 @@ import pytest
 
 from papers import table as tables
 from papers.table import Table
-from reports import claims, figures, page, panels, render, sensitivity, standings, style
+from reports import claims, figures, layers, page, panels, render, sensitivity, standings, style
 from reports.cells import Result, fill
 from reports.runs import Runs
 from tests.reports import made_up
@@ -136,6 +137,24 @@ def test_curves_are_cut_to_the_shortest_and_the_last_row_of_an_epoch_counts(tmp_
     x, mean, std = panels.band([found, {"epoch": np.array([1.0]), "a": np.array([5.0])}], "a")
     assert (x.tolist(), mean.tolist(), std.tolist()) == ([1.0], [4.0], [2.0**0.5])
     assert len(panels.band([], "a")[0]) == 0
+
+
+def test_a_probes_rows_become_one_line_a_layer(tmp_path: Path) -> None:
+    rows = [
+        {"probe": "ranks", "epoch": e, "layers": ["a", "b"], "values": {"stable_rank": [e, None], "Q": 1.0}}
+        for e in (1, 2)
+    ]
+    (tmp_path / "metrics.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in [*rows, {"probe": "x", "epoch": 1}])
+    )
+    x, values, names = layers.series({"folder": str(tmp_path)}, "ranks", "stable_rank")
+    assert (x.tolist(), values[:, 0].tolist(), names) == ([1.0, 2.0], [1.0, 2.0], ["a", "b"])
+    assert np.isnan(values[:, 1]).all()
+    result = drawn({"sgd": 94.0}, seeds=1, rows={"data": "cifar10", "model": "net"})
+    draw = layers.by_layer("ranks", "stable_rank", "stable rank")
+    assert draw(result, tmp_path / "none") == []
+    result.cells[0].runs[0]["folder"] = str(tmp_path)
+    assert len(draw(result, tmp_path / "ranks")) == 2
 
 
 def test_a_figure_has_the_same_bytes_twice(tmp_path: Path) -> None:
