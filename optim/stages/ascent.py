@@ -18,7 +18,7 @@ class ascent(Evaluation):
     """SAM (Foret et al. 2021, Algorithm 1): the gradient at w + e, e = rho g / ||g||, g at w, over all tensors.
 
     `adaptive`: ASAM (Kwon et al. 2021), e = rho w^2 g / || |w| g ||, entry by entry. The weights are put back bit by
-    bit before the step, which returns the loss at w. Where two chains differ: a param group's own `rho` counts.
+    bit before the step, which returns the loss at w. A param group may have a `rho` of its own.
 
     `batch_norm_statistics`: "first" (of the calls of the closure; the authors' JAX code) or "all" (the common PyTorch
     port). `ascent`: with data-parallel ranks, "global" has g averaged over them; "local" has each rank use its own
