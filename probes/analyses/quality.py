@@ -28,7 +28,7 @@ NOTE = "{words}. Paper: ResNets on CIFAR, hundreds of epochs; its values of beta
 
 
 def run(out: Path, scale: str) -> list[Check]:
-    """Draw quality.* (layers x epochs, and beta) and generalisation.* (Figure 2a, with correlations); no printed number."""
+    """Draw quality.* (layers x epochs, and beta) and generalisation.* (Figure 2a, with correlations); no checks."""
     nets, words = SCALES[scale]["nets"], SCALES[scale]["words"]
     runs = {(net, name): one(words, net, name) for net in nets for name in OPTIMIZERS}
     betas = {beta: one(words, nets[0], "rmsgd", [f"optimizer.beta={beta}"]) for beta in BETAS}
@@ -91,4 +91,5 @@ def correlations(x: pd.Series, y: pd.Series, draws: int = 2000) -> str:
     ranks = [x.iloc[pick].rank().corr(y.iloc[pick].rank()) for pick in picks if x.iloc[pick].nunique() > 1]
     below, above = np.nanquantile(ranks, [0.025, 0.975])
     rho = stats.spearmanr(x, y).statistic
-    return f"Pearson {pearson.statistic:.2f} [{low:.2f}, {high:.2f}], rank {rho:.2f} [{below:.2f}, {above:.2f}], n {len(x)}"
+    intervals = f"[{low:.2f}, {high:.2f}]", f"[{below:.2f}, {above:.2f}]"
+    return f"Pearson {pearson.statistic:.2f} {intervals[0]}, rank {rho:.2f} {intervals[1]}, n {len(x)}"
