@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Unpack
 
 from optim.chain import Chain, Options
 from optim.stages.base import Stage, check
-from optim.stages.grassmann import by_invariance, sphere_adam, sphere_adam_repo, sphere_momentum, sphere_sgd
+from optim.stages.choice import by_invariance
+from optim.stages.grassmann import sphere_adam, sphere_adam_repo, sphere_momentum, sphere_sgd
 from optim.stages.moments import adam
 from optim.stages.moments import momentum as heavy_ball
 
