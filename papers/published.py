@@ -37,9 +37,10 @@ def numbers() -> tuple[Published, ...]:
     return tuple(_published(line, row) for line, row in _rows("results.csv"))
 
 
-def hyperparameters() -> list[dict[str, str]]:
+@lru_cache
+def hyperparameters() -> tuple[dict[str, str], ...]:
     """Return the hyper-parameters that the papers print: rows of hyperparameters.csv."""
-    return [row for _, row in _rows("hyperparameters.csv")]
+    return tuple(row for _, row in _rows("hyperparameters.csv"))
 
 
 def find(where: str, wanted: dict[str, Any]) -> Published | None:

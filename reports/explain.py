@@ -10,7 +10,7 @@ from papers.table import METRICS
 from reports.cells import Filled, Result, better
 from reports.layout import fixed
 from reports.runs import Row, device
-from reports.statistics import ALPHA, half_width, paired, summary, welch
+from reports.statistics import ALPHA, half_width, paired, seeds_needed, summary, welch
 
 FEWEST_TASKS = 6  # below that Wilcoxon's signed ranks cannot reach 5 %
 
@@ -93,12 +93,20 @@ def compare(results: list[Result], a: str, b: str) -> str:
         kind = "paired" if seeds[0] == seeds[1] else "Welch"
         sign = better(x.cell.metric)
         gains.append(sign * test.difference)
-        verdict = "no difference found" if not test.p < ALPHA else f"{a if sign * test.difference > 0 else b} better"
+        verdict = _needed(x, y) if not test.p < ALPHA else f"{a if sign * test.difference > 0 else b} better"
         lines.append(
             f"  {task}: {fixed(x.summary.mean, x.cell.metric)} against {fixed(y.summary.mean, y.cell.metric)}, "
             f"{test.difference:+.3f}, p {test.p:.3g} ({kind}, n {len(x.values)}): {verdict}"
         )
     return "\n".join([*lines, *_overall(gains, a, b)]) + "\n"
+
+
+def _needed(x: Filled, y: Filled) -> str:
+    """Say how many seeds a side would show a difference of the size seen, were it real."""
+    spread = ((x.summary.std**2 + y.summary.std**2) / 2) ** 0.5
+    effect = abs(x.summary.mean - y.summary.mean) / spread if spread > 0 else 0.0
+    n = seeds_needed(effect) if effect > 0 else None
+    return f"no difference found; one of this size would need {n or 'over 10000'} seeds a side for 80 % power"
 
 
 def _overall(gains: list[float], a: str, b: str) -> list[str]:

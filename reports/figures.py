@@ -21,6 +21,7 @@ FIGURES: dict[str, Callable[[Result, Path], list[Path]]] = {
     "memory": panels.bars("memory.peak_bytes", "peak memory (MiB)", 2.0**20),
     "state": panels.bars("memory.optimizer_bytes", "optimizer state (MiB)", 2.0**20),
     "sensitivity": sensitivity.rates,
+    "tuning": sensitivity.tuning,
     "heat": sensitivity.heat_map,
     "ranks": standings.rank_diagram,
     "profile": standings.profile,

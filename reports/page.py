@@ -22,6 +22,7 @@ CAPTIONS = {
     "memory": "Peak memory, on one device",
     "state": "Memory of the optimizer's state",
     "sensitivity": "Sensitivity to the learning rate, with one standard deviation over seeds",
+    "tuning": "Expected best of k tuning trials",
     "heat": "Sensitivity to learning rate and weight decay",
     "ranks": "Mean ranks over tasks",
     "profile": "Performance profile of the time to the target",

@@ -1,6 +1,7 @@
 """One panel a task: curves over epochs or seconds, and bars. What all figures of a table share."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,12 @@ def warn(made: Any, text: str) -> None:
 
 def curve(row: Row) -> Curve:
     """Read a run's epoch rows as columns; of a repeated epoch the last line counts, a torn line is left out."""
-    lines, _ = read_lines(Path(row["folder"]) / "metrics.jsonl")
+    return _curve(row["folder"], row.get("id"))
+
+
+@lru_cache(maxsize=4096)  # every figure of a table reads the same runs
+def _curve(folder: str, _: str | None) -> Curve:
+    lines, _ = read_lines(Path(folder) / "metrics.jsonl")
     epochs = {line["epoch"]: line for line in lines if line.get("kind") == "epoch" and "epoch" in line}
     ordered = [epochs[epoch] for epoch in sorted(epochs)]
     names = {name for line in ordered for name, value in line.items() if isinstance(value, int | float)}

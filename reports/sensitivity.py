@@ -10,6 +10,7 @@ from reports import style
 from reports.cells import Filled, Result, better
 from reports.layout import fixed
 from reports.panels import has_axis, panels, plain, tasks
+from reports.statistics import expected_best
 
 LR, DECAY = "optimizer.lr", "optimizer.weight_decay"
 
@@ -29,6 +30,25 @@ def rates(result: Result, path: Path) -> list[Path]:
         return True
 
     return panels(result, path, tasks(result), draw) if has_axis(result, LR) and not has_axis(result, DECAY) else []
+
+
+def tuning(result: Result, path: Path) -> list[Path]:
+    """What k tuning trials are worth: the expected best of k of the settings tried, for each optimizer."""
+
+    def draw(axis: Any, cells: list[Filled]) -> bool:
+        trials: dict[str, list[float]] = {}
+        for cell in cells:
+            if np.isfinite(cell.summary.mean):
+                score = better(cell.cell.metric) * cell.summary.mean
+                trials.setdefault(str(cell.cell.coordinates.get("optimizer", "")), []).append(score)
+        for name, scores in trials.items():
+            counts = range(1, len(scores) + 1)
+            best = [better(cells[0].cell.metric) * expected_best(scores, k) for k in counts]
+            axis.plot(counts, best, label=plain(name), **style.look(name))
+        axis.set(xlabel="tuning trials", ylabel=f"expected best {METRICS[cells[0].cell.metric]['short']}")
+        return bool(trials)
+
+    return panels(result, path, tasks(result), draw) if has_axis(result, LR) else []
 
 
 def heat_map(result: Result, path: Path) -> list[Path]:

@@ -156,6 +156,7 @@ def test_compare_pairs_seeds_and_names_what_a_test_needs(result: cells.Result) -
     assert "1 shared tasks" in text  # the other lacks a seed
     assert "(paired, n 3): rmsgd better" in text
     assert "needs at least 6" in text
+    assert "one of this size would need" in explain.compare([result], "rmsgd", "sam")
     with pytest.raises(Mistake, match=r"compare: unknown 'sgdd'.*nearest: sgd"):
         explain.compare([result], "rmsgd", "sgdd")
 
