@@ -48,12 +48,12 @@ class DepthMeter(Meter):
         shown = number[:, None] == numbers[:, None]  # [B, K, pixels]
         pixels = shown.sum(2)
         miss = (error[:, None] * shown).sum(2).abs() / pixels.clamp(min=1)
-        there, right = pixels > 0, miss < level / 2
+        there, right = pixels > 0, miss < level / 2  # what is not there misses by 0
         mse = error.square().mean(1)
         return {
             "loss": mse,
             "mse": mse,
-            "accuracy": 100.0 * (right | ~there).all(1),
+            "accuracy": 100.0 * right.all(1),
             "right": (right & there).sum(1),
             "rectangles": there.sum(1),
         }

@@ -122,6 +122,17 @@ def test_every_rule_against_its_words(name):
         assert 0.05 < np.mean(verdicts) < 0.99
 
 
+@pytest.mark.parametrize(("gap", "clear"), [(-3, False), (0, False), (1, False), (2, True)])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_near_means_up_to_one_pixel_between(gap, clear, turned, swapped):
+    """Two boxes whose tops are on one line."""
+    edges = np.array([[[5, 15], [5, 20]], [[10, 20], [20 + gap, 40]]], np.int16)  # [axis, box, low and high]
+    edges = edges[::-1] if turned else edges
+    edges = edges[:, ::-1] if swapped else edges
+    assert geometry.generic(edges[None]).tolist() == [clear]
+
+
 @pytest.mark.parametrize("name", ["rde_small", "rde-rank"])
 def test_a_sample_depends_on_nothing_but_its_split_and_position(name):
     whole = made(name, 500)
