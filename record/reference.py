@@ -17,8 +17,7 @@ class ReferenceTime:
     """
 
     def __init__(self, store: Path | str, config: dict[str, Any], facts: dict[str, Any]) -> None:
-        kept = {key: value for key, value in semantic(config).items() if key not in _OTHERS}
-        self._about = {"host": platform.node(), **facts, "config": kept}
+        self._about = {"host": platform.node(), **facts, "config": _kept(config)}
         self.path = Path(store, ".references", f"{run_id(self._about)}.json")
 
     def read(self) -> float | None:
@@ -34,3 +33,22 @@ class ReferenceTime:
         if self.read() is None:
             write_json(self.path, {"seconds": seconds, **self._about})
         return self.read() or seconds
+
+
+def yardstick(config: dict[str, Any]) -> str:
+    """Return the id that all runs share which one reference's time is the budget of, on whatever machine."""
+    return run_id(_kept(config))
+
+
+def measured(store: Path | str, threads: int) -> set[str]:
+    """Return the yardsticks whose time is stored for this machine and thread count."""
+    found = set()
+    for path in Path(store, ".references").glob("*.json"):
+        about = read_json(path)
+        if (about.get("host"), about.get("threads")) == (platform.node(), threads):
+            found.add(run_id(about["config"]))
+    return found
+
+
+def _kept(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in semantic(config).items() if key not in _OTHERS}

@@ -34,7 +34,7 @@ class Exit:
 class Backend(Protocol):
     """Submit, poll, cancel; everything else is the runner's."""
 
-    detached: bool  # jobs outlive the sweep: it may leave once they are submitted
+    threads: int  # of each run, where all share this machine; 0 elsewhere
 
     def room(self) -> int:
         """Return how many more jobs may be submitted now."""

@@ -24,14 +24,12 @@ class Local:
     its checkpoint and ends. A Ctrl-C reaches the sweep alone, which then stops the runs one by one.
     """
 
-    detached = False
-
     def __init__(
         self, jobs: int, gpus: Sequence[str] = (), timeout: float = float("inf"), grace: float = GRACE
     ) -> None:
         self.gpus, self.timeout, self.grace = list(gpus), timeout, grace
         self._free = list(range(jobs))
-        self._threads = max(1, (os.cpu_count() or 1) // jobs)
+        self.threads = max(1, (os.cpu_count() or 1) // jobs)
 
     def room(self) -> int:
         return len(self._free)
@@ -58,7 +56,7 @@ class Local:
 
     def _start(self, job: Job) -> Process:
         slot = self._free.pop(0)
-        environment = {"OMP_NUM_THREADS": str(self._threads)}
+        environment = {"OMP_NUM_THREADS": str(self.threads)}
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
         return Process(Child(job.command, job.log, environment), slot, time.monotonic() + self.timeout)

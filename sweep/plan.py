@@ -2,7 +2,6 @@
 
 import copy
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from conf.check import check_tree
 from conf.errors import Mistake
 from papers.composed import composed
 from record import group_id, run_folder, run_id, semantic
+from record.reference import yardstick
 from sweep.wanted import Wanted
 
 Words = tuple[str, ...]
@@ -24,8 +24,8 @@ _NUMBER = re.compile(r"(seed|optimizer\.[a-z_]+)=([+-]?(?:\d+|(?:\d+\.\d*|\.\d+|
 class Planned:
     """One run before it is run.
 
-    words: its command line. folder: relative to a store. reference: it is the yardstick of wall-clock budgets.
-    budget, names and notes are what cost and display need of its configuration.
+    words: its command line. folder: relative to a store. yardstick: what its wall-clock budget is measured by, if it
+    has one. budget, names and notes are what cost and display need of its configuration.
     """
 
     words: Words
@@ -36,7 +36,7 @@ class Planned:
     names: tuple[str, str, str]
     budget: Config
     notes: Config
-    reference: bool = False
+    yardstick: str | None
 
     @property
     def label(self) -> str:
@@ -44,7 +44,7 @@ class Planned:
 
 
 def plan(wanted: Wanted) -> list[Planned]:
-    """Return the runs of a table, references of wall-clock budgets first; each configuration once.
+    """Return the runs of a table, in its order; each configuration once.
 
     Raises Mistake for what compose refuses, and for one configuration under two command lines of a sweep file.
     """
@@ -55,11 +55,10 @@ def plan(wanted: Wanted) -> list[Planned]:
         if wanted.distinct and run.id in runs:
             raise Mistake(f"{wanted.name}: the same run twice: {' '.join(runs[run.id].words)} and {' '.join(words)}")
         runs.setdefault(run.id, run)
-    yardsticks = _references(runs.values())
-    return [*yardsticks.values(), *(run for run in runs.values() if run.id not in yardsticks)]
+    return list(runs.values())
 
 
-def _planned(words: Words, configs: dict[Words, Config], reference: bool = False) -> Planned:
+def _planned(words: Words, configs: dict[Words, Config]) -> Planned:
     rest, numbers = _split(words)
     config = _with_numbers(configs[rest], numbers)
     kept = semantic(config)
@@ -73,23 +72,8 @@ def _planned(words: Words, configs: dict[Words, Config], reference: bool = False
         names=names,  # type: ignore[arg-type]
         budget=config["budget"],
         notes=config.get("notes") or {},
-        reference=reference,
+        yardstick=yardstick(config) if config["budget"]["name"] == "wallclock_of" else None,
     )
-
-
-def _references(runs: Iterable[Planned]) -> dict[str, Planned]:
-    """Plan the runs whose training time is the budget of others: the reference optimizer for the same epochs."""
-    lines = dict.fromkeys(reference_words(run) for run in runs if run.budget["name"] == "wallclock_of")
-    configs = _composed({_split(words)[0] for words in lines})
-    planned = [_planned(words, configs, reference=True) for words in lines]
-    return {run.id: run for run in planned}
-
-
-def reference_words(run: Planned) -> Words:
-    """Return the command line of the run that fixes a wall-clock budget: same data, net and seed, budget in epochs."""
-    dropped = re.compile(r"(optimizer|budget)[.=]")
-    kept = [word for word in run.words if not dropped.match(word)]
-    return (*kept, f"optimizer={run.budget['reference']}", "budget=epochs", f"budget.epochs={run.budget['epochs']}")
 
 
 def _split(words: Words) -> tuple[Words, dict[str, float | int]]:

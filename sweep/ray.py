@@ -25,7 +25,7 @@ class Ray:
     Ray sets CUDA_VISIBLE_DEVICES. It does not retry by itself: the runner does, and knows why.
     """
 
-    detached = False
+    threads = 0
 
     def __init__(self, jobs: int = 0, cpus: float = 1, gpus: float = 0, address: str = "") -> None:
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from record import Status, mark_failed, status
+from record.reference import measured
 from sweep.backend import Backend, Exit, job
 from sweep.plan import Planned
 
@@ -55,6 +56,7 @@ class Sweep:
         self.pending: deque[Planned] = deque()
         self.handles: dict[Planned, Any] = {}
         self.tries: Counter[str] = Counter()
+        self.interrupted: set[Planned] = set()
         self.failures = 0
         self.interrupts = 0
         self.progress = Progress(total=len(runs))
@@ -62,6 +64,8 @@ class Sweep:
             self._sort_in(run, status(store / run.folder))
         if options.limit:
             self.pending = deque(list(self.pending)[: options.limit])
+        self.unmeasured = self._unmeasured()
+        self.measuring: Planned | None = None
         self._looked = time.monotonic()
 
     def finish(self, show: Callable[[Progress], None] = lambda progress: None) -> Counter[str]:
@@ -69,6 +73,7 @@ class Sweep:
         with self._interruptible():
             while self.handles or (not self.progress.stopping and (self.pending or self.progress.elsewhere)):
                 self._collect()
+                self._stop_measured()
                 self._look_elsewhere()
                 if not self.progress.stopping:
                     self._start()
@@ -107,16 +112,43 @@ class Sweep:
             self.tries[run.id] += 1
 
     def _room(self) -> int:
-        """References of wall-clock budgets come first in the plan, and run alone, so that their clocks are true."""
-        alone = any(run.reference for run in (*self.handles, *self.progress.elsewhere, *list(self.pending)[:1]))
-        free = min(1, self.backend.room()) if alone else self.backend.room()
-        return 0 if alone and (self.handles or self.progress.elsewhere) else min(free, len(self.pending))
+        """Return how many runs may start: one, alone, while a wall-clock budget is still to be measured."""
+        if not self.unmeasured and self.measuring is None:
+            return min(self.backend.room(), len(self.pending))
+        if self.handles:
+            return 0
+        self.measuring = next((run for run in self.unmeasured if run in self.pending), None)
+        if self.measuring is None:
+            self.unmeasured = []
+            return min(self.backend.room(), len(self.pending))
+        self.unmeasured = self.unmeasured[self.unmeasured.index(self.measuring) + 1 :]
+        self.pending.remove(self.measuring)
+        self.pending.appendleft(self.measuring)
+        return 1
+
+    def _unmeasured(self) -> list[Planned]:
+        """Return a run for each wall-clock budget that has no stored time on this machine."""
+        if not self.backend.threads or not any(run.yardstick for run in self.pending):
+            return []
+        known = measured(self.store, self.backend.threads)
+        first = {run.yardstick: run for run in reversed(self.pending) if run.yardstick and run.yardstick not in known}
+        return list(reversed(first.values()))
+
+    def _stop_measured(self) -> None:
+        """Interrupt the run that measured its budget, so that the next is measured alone; it goes on later."""
+        run = self.measuring
+        if run is None or run in self.interrupted or run not in self.handles or not self.pending:
+            return
+        if run.yardstick in measured(self.store, self.backend.threads):
+            self.interrupted.add(run)
+            self.backend.cancel(self.handles[run])
 
     def _collect(self) -> None:
         for run, handle in list(self.handles.items()):
             ended = self.backend.poll(handle)
             if ended is not None:
                 del self.handles[run]
+                self.measuring = None if run is self.measuring else self.measuring
                 self._judge(run, ended, time.monotonic() - self.progress.running.pop(run))
 
     def _judge(self, run: Planned, ended: Exit, seconds: float) -> None:
@@ -129,11 +161,16 @@ class Sweep:
             self.progress.elsewhere.append(run)
         elif ended.timeout:
             self._fail(run, "timeout", f"stopped after {seconds:.0f} s by --timeout", seconds)
+        elif run in self.interrupted and lost and not self.progress.stopping:
+            self.interrupted.discard(run)
+            self.tries[run.id] -= 1
+            self.report("measured", run, Status("stopped", message="goes on later"), seconds)
+            self.pending.appendleft(run)
         elif self.progress.stopping and lost:
             self._count("stopped", run, found, seconds)
         elif lost and self.tries[run.id] <= self.options.retries:
             self.report("again", run, Status("stopped", message=_ending(ended)), seconds)
-            (self.pending.appendleft if run.reference else self.pending.append)(run)
+            self.pending.append(run)
         elif ended.code == FAILURE and found.state == "failed":
             self._fail(run, found.kind, found.message, seconds)
         else:

@@ -50,7 +50,7 @@ class Display:
             yield self
 
     def report(self, event: str, run: Planned, found: Status, seconds: float) -> None:
-        self.ended += event != "again"
+        self.ended += event not in ("again", "measured")
         words = headline(self.store / run.folder) if found.finished else f"{found.kind} {found.message}".strip()
         line = f"[{self.ended:>{len(str(self.total))}}] {event:8} {run.label:40} {words}  {hours(seconds)}  {run.id}"
         if self._live:
@@ -84,10 +84,10 @@ def plan_lines(name: str, runs: Sequence[Planned], states: dict[str, Status], co
     """Describe a plan in a few lines: size, states, values that are not from the paper, cost."""
     seeds = len({run.seed for run in runs})
     groups = len({run.group_id for run in runs})
-    references = sum(run.reference for run in runs)
     lines = [f"{name}: {len(runs)} runs, {groups} configurations, up to {seeds} seeds"]
-    if references:
-        lines[0] += f"; {references} are references of wall-clock budgets and run first, alone"
+    yardsticks = {run.yardstick for run in runs} - {None}
+    if yardsticks:
+        lines[0] += f"; {len(yardsticks)} wall-clock budgets are measured first, alone on the machine"
     lines.append(counts_line(Counter(state.state for state in states.values())))
     notes: dict[tuple[str, str], set[str]] = defaultdict(set)
     for run in runs:

@@ -45,7 +45,7 @@ class Slurm:
     takes submitit's local executor, for trying things out.
     """
 
-    detached = True
+    threads = 0
 
     def __init__(self, folder: Path, jobs: int = 0, parameters: Sequence[str] = ()) -> None:
         try:

@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from conf.compose import compose
 from record import Claimed, Run, read_result, run_folder
+from record.claim import is_live
+from record.reference import ReferenceTime
 
 EPOCHS, SECONDS = 4, float(os.environ.get("STEPBENCH_FAKE_SECONDS", "0.02"))
 DEEDS = {
@@ -56,6 +58,8 @@ def train(run: Run, name: str, deed: str | None, stopped: list[int]) -> int:
     with open(Path(run.folder).parents[4] / "executed.txt", "a") as file:
         file.write(f"{run.id} {run.attempt}\n")
     run.load_checkpoint()
+    if run.config["budget"]["name"] == "wallclock_of":
+        measure(run)
     for epoch in range(1, EPOCHS + 1):
         time.sleep(SECONDS)
         if stopped:
@@ -68,6 +72,20 @@ def train(run: Run, name: str, deed: str | None, stopped: list[int]) -> int:
     result = {"state": "diverged" if deed == "nan" else "done", "metrics": {"test_top1": int(digest[:4], 16) / 700}}
     run.finish(result | {"weights_sha256": digest, "epochs": EPOCHS, "time": {"train_seconds": EPOCHS * SECONDS}})
     return 0
+
+
+def measure(run: Run) -> None:
+    """Fix a wall-clock budget as training.wallclock does, and note whether this process was alone meanwhile."""
+    facts = {"device": "cpu", "threads": int(os.environ["OMP_NUM_THREADS"])}
+    stored = ReferenceTime(run.config["paths"]["store"], run.config, facts)
+    if stored.read() is None:
+        others = []
+        for _ in range(10):
+            time.sleep(0.03)
+            others += [path for path in Path(run.folder).parents[3].rglob("claim-*.json") if is_live(path.parent)]
+        with open(Path(run.folder).parents[4] / "measured.txt", "a") as file:
+            file.write(f"{run.config['seed']} {len({path.parent for path in others})}\n")
+        stored.write(1.0)
 
 
 if __name__ == "__main__":

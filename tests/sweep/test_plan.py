@@ -4,7 +4,7 @@ from conf.compose import compose
 from conf.errors import Mistake
 from papers import composed as composing
 from record import run_id, semantic
-from sweep.plan import plan, reference_words
+from sweep.plan import plan
 from sweep.wanted import Wanted
 
 
@@ -64,15 +64,14 @@ def test_cells_of_a_table_may_share_a_run(cache):
     assert len(plan(asked(*lines, distinct=False))) == 1
 
 
-def test_references_of_wallclock_budgets_come_first(cache):
+def test_wallclock_budgets_of_rivals_share_a_yardstick(cache):
     common = "model=resnet20 budget=wallclock_of budget.reference=sgd budget.epochs=3"
-    runs = plan(asked(*(f"optimizer=adamw optimizer.lr=0.1 {common} seed={seed}" for seed in (0, 1))))
-    assert [run.reference for run in runs] == [True, True, False, False]
-    assert runs[0].names == ("digits", "resnet20", "sgd")
-    assert runs[0].budget["name"] == "epochs"
-    assert runs[0].budget["epochs"] == 3
-    assert runs[0].words == reference_words(runs[2])
-    assert [run.seed for run in runs] == [0, 1, 0, 1]
+    runs = plan(
+        asked(*(f"optimizer={name} {common} seed={seed}" for name in ("sgd", "adamw") for seed in (0, 1)), "seed=0")
+    )
+    sticks = [run.yardstick for run in runs]
+    assert sticks[0] == sticks[2] != sticks[1] == sticks[3]
+    assert sticks[4] is None
 
 
 def test_a_thousand_runs_share_their_compositions(cache, monkeypatch):

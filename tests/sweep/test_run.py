@@ -123,6 +123,17 @@ def test_ctrl_c_stops_all_and_the_same_command_goes_on(table, tmp_path, monkeypa
     assert sweep(table, store, "--limit", "4") == 3
 
 
+def test_wallclock_budgets_are_measured_first_and_alone(tmp_path, capsys):
+    path, store = tmp_path / "clock.yaml", tmp_path / "runs"
+    budget = "budget: wallclock_of, budget.reference: sgd, budget.epochs: 3"
+    path.write_text(f"seeds: [0, 1]\ngrid: [{{optimizer: [sgd, adamw, adam], {budget}}}]")
+    assert sweep(path, store) == 0
+    lines = sorted((tmp_path / "measured.txt").read_text().split("\n"))
+    assert lines == ["", "0 1", "1 1"]  # once a seed, with one live run, its own, in the store
+    assert capsys.readouterr().out.count("measured") == 2
+    assert main(["verify", str(store)]) == 0
+
+
 @pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.soak)])
 def test_kills_leave_the_store_of_an_uninterrupted_sweep(complete, table, tmp_path, rounds, monkeypatch):
     for number in range(rounds):
