@@ -20,8 +20,9 @@ SIDE = 4  # panels side by side
 
 def label_of(result: Result) -> str:
     """Return what every figure says about a result that is no rerun of the paper; empty where it is one."""
-    labels = ["" if result.scale == "paper" else f"scale {result.scale}", "made-up data" if result.made_up else ""]
-    return ", ".join(filter(None, labels))
+    scale = "" if result.scale == "paper" else f"scale {result.scale}"
+    kinds = ["made-up data" if result.made_up else "", "re-creation" if result.table.spec["recreation"] else ""]
+    return ", ".join(filter(None, [scale, *kinds]))
 
 
 def name_of(cell: Filled) -> str:

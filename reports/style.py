@@ -74,4 +74,5 @@ def save(made: Any, path: Path) -> list[Path]:
     paths = [path.with_name(path.name + ending) for ending in undated]
     for target, metadata in zip(paths, undated.values(), strict=True):
         made.savefig(target, metadata=metadata)
+        made.set_layout_engine("none")  # the first file has laid the figure out
     return paths

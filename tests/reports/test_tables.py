@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import shutil
 from math import isnan
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from papers import table as tables
 from reports import __main__ as cli
 from reports import cells, coverage, explain, render
 from reports.cells import Filled, fill
-from reports.runs import Runs
+from reports.runs import Runs, read
 from tests.reports import made_up
 
 
@@ -48,6 +49,16 @@ def test_each_bad_run_is_one_line_and_the_rest_renders(runs: Runs) -> None:
     for words in ("not a run", "cannot be read", "schema 99", "half copied"):
         assert sum(words in line for line in runs.complaints) == 1
     assert all("\n" not in line for line in runs.complaints)
+
+
+def test_a_copied_run_counts_once_and_is_one_line(tmp_path: Path) -> None:
+    content = made_up.result(("data=cifar10", "model=resnet18", "optimizer=sgd"), 0, random.Random(0))
+    folder = made_up.write_run(tmp_path, content)
+    shutil.copytree(folder, tmp_path / "cifar10" / "resnet18" / "sgd (copy)" / folder.name)
+    found = read(tmp_path)
+    assert len(found.rows) == 1
+    assert len(found.complaints) == 1
+    assert "the same run as" in found.complaints[0]
 
 
 def test_verdicts(result: cells.Result) -> None:
