@@ -11,10 +11,13 @@ from torch.optim import Optimizer
 
 from optim.compiled import Compiled
 from optim.program import Program
-from optim.stages.base import Bucket, Evaluation, Hyper, Stage, check
+from optim.stages.base import Bucket, Evaluation, Hyper, Scalar, Stage, check
 
 HALF = (torch.bfloat16, torch.float16)
 RANGES = {"lr": "[0, inf)", "weight_decay": "[0, inf)", "decay": ("decoupled", "coupled", "absolute")}
+
+
+Scalars = dict[tuple[int, int], dict[str, Scalar]]  # of a group (its id) and a step count
 
 
 class Options(TypedDict, total=False):
@@ -108,8 +111,9 @@ class Chain(Optimizer):
             raise ValueError(f"{type(self).__name__}.step needs a closure: the loss is evaluated more than once")
         loss = self.evaluation.gradients(self, closure)
         advance = self._compiled.advance if self.compile else self._program.advance
+        known: Scalars = {}
         for group, params in self._lists():
-            bucket = self._bucket(group, params)
+            bucket = self._bucket(group, params, known)
             advance(bucket)
             self._program.late(bucket)
             if params[0].dtype in HALF:
@@ -138,7 +142,7 @@ class Chain(Optimizer):
             for params in lists.values():
                 yield group, params
 
-    def _bucket(self, group: dict[str, Any], params: list[Tensor]) -> Bucket:
+    def _bucket(self, group: dict[str, Any], params: list[Tensor], known: Scalars) -> Bucket:
         weights, grads = params, [p.grad for p in params if p.grad is not None]
         if params[0].dtype in HALF:
             weights, grads = [p.float() for p in params], [g.float() for g in grads]
@@ -148,12 +152,11 @@ class Chain(Optimizer):
         if float(group["weight_decay"]) == 0:
             options["decay"] = "none"
         states = [self._state(p, weight, options) for p, weight in zip(params, weights, strict=True)]
-        known: dict[int, dict[str, Any]] = {}
-        steps = [self._count(state) for state in states]
-        for step in steps:
-            if step not in known:
-                known[step] = self._scalars(group, step)
-        return Bucket(weights, grads, states, [known[step] for step in steps], options)
+        keys = [(id(group), self._count(state)) for state in states]
+        for key in keys:
+            if key not in known:
+                known[key] = self._scalars(group, key[1])
+        return Bucket(weights, grads, states, [known[key] for key in keys], options)
 
     def _state(self, param: Tensor, weight: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[param]
@@ -169,10 +172,10 @@ class Chain(Optimizer):
         state["step"] += 1
         return int(state["step"])
 
-    def _scalars(self, group: dict[str, Any], step: int) -> dict[str, float]:
+    def _scalars(self, group: dict[str, Any], step: int) -> dict[str, Scalar]:
         lr, decay = float(group["lr"]), float(group["weight_decay"])
         rate = lr / group["lr_0"] if group["decay"] == "absolute" else lr
-        scalars = {"chain.lr": lr, "chain.l2": decay, "chain.decay": rate * decay}
+        scalars: dict[str, Scalar] = {"chain.lr": lr, "chain.l2": decay, "chain.decay": rate * decay}
         for stage in self.stages:
             scalars |= {f"{stage.name}.{key}": value for key, value in stage.scalars(group, step).items()}
         return scalars

@@ -16,7 +16,7 @@ Kernel = Callable[..., None]
 
 
 class Compiled:
-    """Runs a program through `torch.compile`, one function a tensor shape, layout, dtype, device and set of options.
+    """Runs a program through `torch.compile`, one function a shape, layout, dtype, device and set of options.
 
     All numbers enter as one vector, so that a change of the learning rate recompiles nothing.
     """
@@ -24,20 +24,24 @@ class Compiled:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.kernels: dict[Any, Kernel] = {}
+        self.last: tuple[dict[str, Scalar], Tensor] = {}, torch.empty(0)
 
     def advance(self, bucket: Bucket) -> None:
         """Step the bucket, tensor by tensor."""
         for param, grad, state, scalars in zip(bucket.params, bucket.grads, bucket.states, bucket.scalars, strict=True):
             names = [name for name in state if name != "step"]
-            kernel = self._kernel(param, names, tuple(scalars), bucket.options)
-            numbers = torch.tensor(list(scalars.values()), dtype=param.dtype).to(param.device)
-            kernel(param, grad, [state[name] for name in names], numbers)
+            buffers = [state[name] for name in names]
+            strides = tuple([x.stride() for x in (param, grad, *buffers)])
+            key = (param.shape, strides, param.dtype, param.device, tuple(bucket.options.items()))
+            if key not in self.kernels:
+                self.kernels[key] = self._compile(names, tuple(scalars), dict(bucket.options))
+            self.kernels[key](param, grad, buffers, self._vector(scalars, param))
 
-    def _kernel(self, param: Tensor, buffers: list[str], scalars: tuple[str, ...], options: Any) -> Kernel:
-        key = (param.shape, param.stride(), param.dtype, param.device, *sorted(options.items(), key=str))
-        if key not in self.kernels:
-            self.kernels[key] = self._compile(buffers, scalars, dict(options))
-        return self.kernels[key]
+    def _vector(self, scalars: dict[str, Scalar], like: Tensor) -> Tensor:
+        """The scalars as a tensor; made once for all tensors that share them."""
+        if scalars is not self.last[0] or (self.last[1].dtype, self.last[1].device) != (like.dtype, like.device):
+            self.last = scalars, torch.tensor(list(scalars.values()), dtype=like.dtype).to(like.device)
+        return self.last[1]
 
     def _compile(self, buffers: list[str], scalars: tuple[str, ...], options: dict[str, Any]) -> Kernel:
         program = self.program
@@ -51,4 +55,9 @@ class Compiled:
         # number of traces of each below its limit.
         kernel.__code__ = kernel.__code__.replace(co_name=f"step_{len(self.kernels)}")
         assert isinstance(kernel, types.FunctionType)
-        return torch.compile(kernel, fullgraph=True, dynamic=False)
+        # The key says all that a trace depends on, so its guards are dropped: they cost more than a small step.
+        return torch.compile(kernel, fullgraph=True, dynamic=False, options={"guard_filter_fn": _no_guards})
+
+
+def _no_guards(guards: Any) -> list[bool]:
+    return [False] * len(guards)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from optim.stages.base import Bucket, Ranges, Stage, check
-from optim.stages.moments import positive_softplus
+from optim.stages.moments import SHARPNESS, positive_softplus
 
 
 class adafactor(Stage):
@@ -66,7 +66,7 @@ class adafactor(Stage):
     def _one(self, u: Tensor, state: dict[str, Tensor], new: Any, eps1: Any, d: Any) -> Tensor:
         variance = self._variance(u, state, new, eps1)
         if self.denominator == "softplus":
-            out = u / positive_softplus(variance.sqrt())
+            out = u / positive_softplus(variance.sqrt() * SHARPNESS) * SHARPNESS
         else:
             out = u * variance.clamp(min=eps1 * eps1).rsqrt()
         clipped: Tensor = out / (rms(out) / d).clamp(min=1.0)

@@ -30,7 +30,17 @@ class centralize(Stage):
     def _centre(self, u: Tensor) -> Tensor:
         if u.ndim < max(self.min_ndim, 2) or u.numel() == u.shape[0]:
             return u
-        return u - u.mean(dim=tuple(range(1, u.ndim)), keepdim=True)
+        return u - _slice_means(u)
+
+
+def _slice_means(u: Tensor) -> Tensor:
+    if not torch.compiler.is_compiling():
+        return u.mean(dim=tuple(range(1, u.ndim)), keepdim=True)
+    # A product, since Inductor for CPUs (torch 2.15) fails on Adam over a fused mean: KeyError in outer loop fusion. Of
+    # two columns, since it would turn a product of one into that mean.
+    rows = u.reshape(u.shape[0], -1)
+    means = rows @ rows.new_full((rows.shape[1], 2), 1 / rows.shape[1])
+    return means[:, 0].view(-1, *[1] * (u.ndim - 1))
 
 
 class normalize(Stage):
@@ -45,7 +55,8 @@ class normalize(Stage):
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         lengths = norms(updates)
         add_scalar_(lengths, bucket.scalar(self, "norm_eps"))
-        return list(torch._foreach_div(updates, lengths))
+        torch._foreach_reciprocal_(lengths)
+        return list(torch._foreach_mul(updates, lengths))
 
 
 class decay_matrices(Stage):

@@ -43,7 +43,7 @@ def blend_(xs: list[Tensor], ys: list[Tensor], scalars: Sequence[Scalar]) -> Non
         torch._foreach_lerp_(xs, ys, scalars)
     else:  # traced: a foreach_lerp with tensors would not fuse with its neighbours
         for x, y, scalar in zip(xs, ys, scalars, strict=True):
-            x.add_((y - x) * scalar)
+            x.mul_(1 - scalar).add_(y * scalar)
 
 
 def multiply_(xs: list[Tensor], scalars: Sequence[Scalar]) -> None:

@@ -90,7 +90,7 @@ class adam(Stage):
     def denominators(self, bias1: float, bias2: float, eps: float) -> dict[str, float]:
         """What m is divided by is `after` * f(`slope` * sqrt(v) + `shift`), where f is softplus or nothing."""
         if self.denominator == "softplus":
-            return {"slope": 1 / math.sqrt(bias2), "shift": 0.0, "after": bias1}
+            return {"slope": SHARPNESS / math.sqrt(bias2), "shift": 0.0, "after": bias1 / SHARPNESS}
         return {"slope": bias1 / math.sqrt(bias2), "shift": eps * bias1, "after": 1.0}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
@@ -124,10 +124,10 @@ class adam(Stage):
 
 
 def positive_softplus(x: Tensor) -> Tensor:
-    """softplus of sharpness 50 for x >= 0, where log(1 + exp) needs no log1p: 1 + exp is at least 2."""
+    """torch's softplus for x >= 0, where log(1 + exp(x)) needs no log1p: the sum is at least 2."""
     if not torch.compiler.is_compiling():
-        return softplus(x, SHARPNESS)
-    return torch.where(x > 20 / SHARPNESS, x, (x * SHARPNESS).exp().add(1).log() / SHARPNESS)
+        return softplus(x)
+    return torch.where(x > 20, x, x.exp().add(1).log())
 
 
 class adabelief(adam):
