@@ -92,8 +92,10 @@ def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _drop_leftovers(config: DictConfig, choices: Choices, explicit: set[str]) -> None:
-    """Forget what an overlay said of a schedule or a budget that something stronger has replaced."""
+    """Forget what was said of a schedule or a budget that something stronger has replaced; a scale replaces all."""
     for group in ("schedule", "budget"):
+        if choices["scale"] != "paper" and group not in explicit:
+            explicit = {key for key in explicit if not key.startswith(f"{group}.")}
         known = groups.raw(group, choices[group])
         others = {key for option in groups.options(group) for key in groups.raw(group, option)}
         for key in [k for k in config[group] if k in others - known.keys() and f"{group}.{k}" not in explicit]:

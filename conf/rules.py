@@ -37,7 +37,7 @@ def _class_weights(config: Config) -> str | None:
 
 def _stem(config: Config) -> str | None:
     model, size = config["model"], config["data"].get("image_size", 0)
-    if model.get("input") == "imagenet" and size <= 64 and not model.get("force", False):
+    if model.get("input") == "imagenet" and size <= 32 and not model.get("force", False):
         return (
             f"model={model['name']}: its 7x7 stem is made for ImageNet, not for {size}-pixel images; "
             "take the CIFAR form, or set model.force=true"
