@@ -17,6 +17,7 @@ from papers.table import Table
 from reports import claims, figures, layers, page, panels, render, sensitivity, standings, style
 from reports.cells import Result, fill
 from reports.runs import Runs
+from reports.statistics import Comparison
 from tests.reports import made_up
 
 MODELS = [f"net{i}" for i in range(6)]
@@ -62,6 +63,13 @@ def test_equal_optimizers_neither_support_nor_contradict() -> None:
     result = drawn({"rmsgd": 95.0, "sgd": 95.0}, spread=1.0)
     assert judged(result, test="above", order=["rmsgd", "sgd"]).verdict in ("mixed", "in line")
     assert judged(result, test="at_least", order=["rmsgd", "sgd"]).verdict in ("supported", "in line")
+
+
+def test_many_comparisons_are_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = drawn({"rmsgd": 94.0, "sgd": 95.0})
+    monkeypatch.setattr(claims, "welch", lambda a, b: Comparison(-1.0, 0.3, 8.0, 0.02))
+    assert judged(result, test="above", order=["rmsgd", "sgd"]).verdict == "mixed"  # six tasks: 0.12 after Holm
+    assert judged(result, test="above", order=["rmsgd", "sgd"], where={"model": "net0"}).verdict == "contradicted"
 
 
 def test_a_claim_without_runs_stays_open_and_says_what_is_missing() -> None:
