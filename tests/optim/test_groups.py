@@ -36,7 +36,7 @@ class Net(nn.Module):
     def forward(self, x):
         x = self.norm(self.stem(x)).relu()
         x = x + self.norm1(self.depthwise(x))
-        x = F.relu(self.norm2(x + self.summed(x)))
+        x = F.relu(self.norm2(self.summed(x) + x))
         x = self.norm3(self.biased(x)).relu()
         x = self.norm4(torch.cat([x, self.grown(x)], 1)).relu()
         x = self.norm5(self.up(x))
@@ -165,10 +165,11 @@ def test_the_neutral_choice_is_one_group_in_the_models_order(net):
     assert "weight_decay" not in group
 
 
-def test_a_norm_of_two_dims_is_not_decayed():
+def test_norms_and_biases_of_two_dims_are_not_decayed():
     net = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm((3, 4)))
+    net.register_parameter("bias", nn.Parameter(torch.ones(3, 4)))
     groups = param_groups(net, no_decay="bias_and_norm")
-    assert [n for n, _ in groups[1]["params"]] == ["0.bias", "1.weight", "1.bias"]
+    assert [n for n, _ in groups[1]["params"]] == ["bias", "0.bias", "1.weight", "1.bias"]
 
 
 def test_patterns_decide_and_describe_is_json(net):
