@@ -64,6 +64,29 @@ def test_colours_tell_rectangles_apart_and_every_one_is_seen_whole(name, count):
         assert separate == used[:, number].sum()
 
 
+def read_off(image):
+    """Label what an image [H, W] of colour codes shows: the background is the colour that spans it, 0."""
+    codes, labels = np.unique(image, return_inverse=True)
+    labels = labels.reshape(image.shape).astype(np.uint8)
+    spans = [np.ptp(np.argwhere(labels == label), axis=0).max() == len(image) - 1 for label in range(len(codes))]
+    assert sum(spans) == 1
+    background = spans.index(True)
+    return np.where(labels == background, 0, np.where(labels == 0, background, labels)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("name", "count"), [("rde_small", 10_000), ("rde", 300)])
+def test_depths_can_be_told_from_the_image_alone(name, count):
+    rules, found = RULES[name], made(name, count)
+    codes = found.colours.astype(np.int64) @ [1 << 16, 1 << 8, 1]
+    flat = found.index.reshape(count, -1).astype(np.int64)
+    images = np.take_along_axis(codes, flat, 1).reshape(found.index.shape)
+    index = np.stack([read_off(image) for image in images])
+    levels, decided = rde_solver.solve(index, rules.most)
+    assert decided.all()
+    told = np.take_along_axis(levels, index.reshape(count, -1).astype(np.int64), 1)
+    np.testing.assert_array_equal(told, np.take_along_axis(found.levels, flat, 1))
+
+
 @pytest.mark.parametrize(("name", "count"), MANY[:2])
 def test_numbers_levels_and_areas_are_distributed_as_recorded(name, count):
     rules, found = RULES[name], made(name, count)
