@@ -137,8 +137,6 @@ class Table:
         seeds = [int(seed) for seed in place.get("seeds", spec["seeds"])]
         root = {key: spec[key] for key in ("protocol", "tuned") if spec[key] is not None} | spec["overrides"]
         values = root | {key: value for key, value in place.items() if key not in NOT_OVERRIDES}
-        if scale == "smoke":  # it brings a budget of its own: two steps
-            values = {key: value for key, value in values.items() if not key.startswith("budget")}
         words = [word(key, value) for key, value in values.items()]
         return Cell(
             row=_coordinates(row),

@@ -42,7 +42,9 @@ def write(results: list[Result], runs: Runs, out: Path) -> Path:
         complaints=runs.complaints,
         coverage=coverage.by_table(covered),
         claims=claims.judge(results),
-        tables=[_table(result, out) for result in results],
+        tables=sorted(
+            (_table(result, out) for result in results), key=lambda table: not (table["done"] and table["runs"])
+        ),
         colours=render.COLOURS,
     )
     path = out / "report.html"

@@ -140,13 +140,14 @@ def bars(field: str, label: str, unit: float) -> Callable[[Result, Path], list[P
     """Return a figure of bars of a field of the runs: median and range over seeds, on the device with most runs."""
 
     def draw(axis: Any, cells: list[Filled]) -> bool:
-        machines = [device(row) for cell in cells for row in cell.runs if row.get(field)]
+        machines = [device(row) for cell in cells for row in cell.runs if row.get(field) is not None]
         if not machines:
             return False
         machine = max(sorted(set(machines)), key=machines.count)
         values: dict[str, list[float]] = {}
         for cell in cells:
-            found = [row[field] / unit for row in cell.runs if row.get(field) and device(row) == machine]
+            here = [row for row in cell.runs if row.get(field) is not None and device(row) == machine]
+            found = [row[field] / unit for row in here]
             values |= {name_of(cell): found} if found else {}
         middles = np.array([np.median(value) for value in values.values()])
         ends = np.array([[min(value), max(value)] for value in values.values()]).T
