@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -154,3 +155,20 @@ def test_decay_is_reduced_where_projected_and_scaled_by_momentum():
 
 def sgdp(params) -> SGDP:
     return SGDP(params, lr=0.1, momentum=0.8, weight_decay=0.5)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.99, 1.0), (1.01, 0.0)])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_the_threshold_is_delta_over_the_root_of_the_entries(rows, share, expected):
+    """Eq. 11: |cos| of a row just off delta / sqrt(16); of two rows that do not pass, |cos| of the whole off sqrt(32)."""
+    aim = share * 0.1 / math.sqrt(16 * rows)
+    cosines = [aim] if rows == 1 else [0.5, -0.5 + 2 * aim]
+    w, g = torch.zeros(2, rows, 16, dtype=torch.float64)
+    w[:, 0] = 1.0
+    for row, cosine in zip(g, cosines, strict=True):
+        row[0], row[1] = cosine, math.sqrt(1 - cosine**2)
+    p = Parameter(w)
+    p.grad = g
+    optimizer = AdamP([p], lr=0.1, delta=0.1)
+    optimizer.step()
+    assert optimizer.metrics()["projected_fraction"] == expected
