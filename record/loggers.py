@@ -4,6 +4,7 @@ A mirror that fails is dropped with one line: it never fails a run.
 """
 
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,17 +24,17 @@ class TensorBoard:
 
     def __init__(self, folder: Path, run: Row, flush_seconds: int = 30) -> None:
         try:
-            from torch.utils.tensorboard import SummaryWriter
+            writer: Any = import_module("torch.utils.tensorboard").SummaryWriter
         except ImportError as error:
             raise ImportError("logger=tensorboard needs: pip install 'stepbench[tensorboard]'") from error
-        self._writer = SummaryWriter(str(folder / "tensorboard"), flush_secs=flush_seconds)  # type: ignore[no-untyped-call]
+        self._writer = writer(str(folder / "tensorboard"), flush_secs=flush_seconds)
 
     def log(self, row: Row) -> None:
         for name, value in _numbers(row).items():
-            self._writer.add_scalar(name, value, row["step"])  # type: ignore[no-untyped-call]
+            self._writer.add_scalar(name, value, row["step"])
 
     def close(self) -> None:
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
 
 
 class Wandb:
