@@ -26,7 +26,7 @@ class Depth:
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the batch's mean squared error."""
-        return F.mse_loss(outputs[:, 0].float(), targets[:, 1])
+        return F.mse_loss(outputs.squeeze(1).float(), targets[:, 1])
 
     def meter(self) -> Meter:
         """Return a meter of this objective's metrics."""
