@@ -16,6 +16,7 @@ from sweep.plan import Planned
 
 TICK = 0.05  # seconds between looks at the processes
 LOOK_ELSEWHERE = 1.0  # seconds between looks at runs that other processes have
+HOPELESS = 10  # when the first so many runs all fail, something is wrong with all of them, and the rest is not tried
 AGAIN, FAILURE, MISTAKE = 75, 70, 1  # exit codes of train.py
 
 
@@ -57,7 +58,7 @@ class Sweep:
         self.handles: dict[Planned, Any] = {}
         self.tries: Counter[str] = Counter()
         self.interrupted: set[Planned] = set()
-        self.failures = 0
+        self.failures = self.succeeded = 0
         self.interrupts = 0
         self.progress = Progress(total=len(runs))
         for run in runs:
@@ -156,6 +157,7 @@ class Sweep:
         found = status(folder)
         lost = ended.code < 0 or ended.code == AGAIN
         if found.finished:
+            self.succeeded += 1
             self._count(found.state, run, found, seconds)
         elif found.state == "running" and ended.code == AGAIN:
             self.progress.elsewhere.append(run)
@@ -181,7 +183,8 @@ class Sweep:
         self.failures += 1
         self._count("failed", run, Status("failed", kind, message), seconds)
         allowed = 1 if self.options.fail_fast else self.options.max_failures
-        if allowed and self.failures >= allowed:
+        hopeless = self.failures == HOPELESS and not self.succeeded and not self.options.max_failures
+        if hopeless or (allowed and self.failures >= allowed):
             self._stop()
 
     def _count(self, event: str, run: Planned, found: Status, seconds: float = 0.0) -> None:

@@ -19,7 +19,7 @@ REDRAW = 0.5  # seconds
 
 def counts_line(counts: Counter[str]) -> str:
     """Write counts by state in a fixed order, e.g. `3 done, 1 failed, 20 missing`."""
-    return ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state]) or "no runs"
+    return ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state]) or "nothing there yet"
 
 
 def headline(folder: Path) -> str:
