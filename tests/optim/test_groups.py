@@ -169,7 +169,7 @@ def test_norms_and_biases_of_two_dims_are_not_decayed():
     net = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm((3, 4)))
     net.register_parameter("bias", nn.Parameter(torch.ones(3, 4)))
     groups = param_groups(net, no_decay="bias_and_norm")
-    assert [n for n, _ in groups[1]["params"]] == ["bias", "0.bias", "1.weight", "1.bias"]
+    assert [n for n, _ in groups[0]["params"]] == ["bias", "0.bias", "1.weight", "1.bias"]
 
 
 def test_patterns_decide_and_describe_is_json(net):

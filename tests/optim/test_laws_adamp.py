@@ -158,12 +158,12 @@ def sgdp(params) -> SGDP:
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.99, 1.0), (1.01, 0.0)])
-@pytest.mark.parametrize("rows", [1, 2])
-def test_the_threshold_is_delta_over_the_root_of_the_entries(rows, share, expected):
-    """Eq. 11: |cos| of a row just off delta / sqrt(16); of two rows that do not pass, |cos| of the whole off sqrt(32)."""
-    aim = share * 0.1 / math.sqrt(16 * rows)
-    cosines = [aim] if rows == 1 else [0.5, -0.5 + 2 * aim]
-    w, g = torch.zeros(2, rows, 16, dtype=torch.float64)
+@pytest.mark.parametrize("by_row", [True, False])
+def test_the_threshold_is_delta_over_the_root_of_the_entries(by_row, share, expected):
+    """Eq. 11: |cos| of both rows just off delta / sqrt(16), or that of the whole, whose rows fail, off delta / sqrt(32)."""
+    aim = share * 0.1 / math.sqrt(16 if by_row else 32)
+    cosines = [aim, aim] if by_row else [0.5, -0.5 + 2 * aim]
+    w, g = torch.zeros(2, 2, 16, dtype=torch.float64)
     w[:, 0] = 1.0
     for row, cosine in zip(g, cosines, strict=True):
         row[0], row[1] = cosine, math.sqrt(1 - cosine**2)
