@@ -50,16 +50,18 @@ def layers(out: Path, runs: dict[str, Run], betas: dict[float, Run], note: str) 
         for column, (name, table) in enumerate(tables.items()):
             order = list(dict.fromkeys(table.layer))
             image = table.pivot(index="layer", columns="epoch", values=value).loc[order]
-            shown = axes[row, column].imshow(image, aspect="auto", cmap="cividis", vmin=0, vmax=top)
+            extent = (0.5, image.shape[1] + 0.5, len(order) + 0.5, 0.5)
+            shown = axes[row, column].imshow(image, aspect="auto", cmap="cividis", vmin=0, vmax=top, extent=extent)
             axes[row, column].set(title=f"{title}, {name}", xlabel="epoch", ylabel="layer")
             figure.colorbar(shown, ax=axes[row, column])
-        for name, run in runs.items():
-            means = run.layers("ranks").groupby("epoch")[value].mean()
-            axes[row, -1].plot(means, label=name)
+        for name, table in tables.items():
+            if value != "rate":
+                axes[row, -1].plot(table.groupby("epoch")[value].mean(), label=name)
         axes[row, -1].set(title=f"mean {title}", xlabel="epoch")
     for beta, run in betas.items():
-        axes[-1, -1].plot(run.epochs.epoch, run.epochs.test_top1 / 100, label=f"accuracy, beta {beta}", linestyle="--")
-    axes[0, -1].legend(), axes[-1, -1].legend(fontsize=6)
+        axes[-1, -1].plot(run.epochs.epoch, run.epochs.test_top1, label=f"beta {beta}")
+    axes[-1, -1].set(title="test accuracy of RMSGD (%)")
+    axes[0, -1].legend(), axes[-1, -1].legend()
     save(figure, out, "quality", pd.concat([t.assign(optimizer=n) for n, t in tables.items()]), note)
 
 
@@ -71,7 +73,7 @@ def generalisation(out: Path, runs: dict[tuple[str, str], Run], note: str) -> No
         for net, rows in table.groupby("net"):
             axis.scatter(rows.Q, rows[value], label=net)
         for row in table.itertuples():
-            axis.annotate(row.optimizer, (row.Q, getattr(row, value)), fontsize=6)
+            axis.annotate(row.optimizer, (row.Q, getattr(row, value)), (4, -2), textcoords="offset points", fontsize=6)
         axis.set(xlabel="Q", ylabel=value.replace("_", " ") + " (%)", title=correlations(table.Q, table[value]))
     axes[0].legend()
     save(figure, out, "generalisation", table, note)
@@ -92,4 +94,4 @@ def correlations(x: pd.Series, y: pd.Series, draws: int = 2000) -> str:
     below, above = np.nanquantile(ranks, [0.025, 0.975])
     rho = stats.spearmanr(x, y).statistic
     intervals = f"[{low:.2f}, {high:.2f}]", f"[{below:.2f}, {above:.2f}]"
-    return f"Pearson {pearson.statistic:.2f} {intervals[0]}, rank {rho:.2f} {intervals[1]}, n {len(x)}"
+    return f"Pearson {pearson.statistic:.2f} {intervals[0]}\nrank {rho:.2f} {intervals[1]}, n {len(x)}"

@@ -1,0 +1,45 @@
+"""The sheet: one row a run, the score of what is drawn, one line for a run that is not there."""
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import data
+from conf.groups import raw
+from probes.analyses import rde_sheet
+
+
+def test_predictions_are_drawn_and_scored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = raw("data", "rde_small")
+    few = data.load(options | {"train": 1, "validation": 1, "test": 10}, root=tmp_path, cache=tmp_path)
+    _, targets = next(few.test.batches([torch.arange(10)]))
+
+    class Knowing(nn.Module):
+        def forward(self, images):
+            return targets[:, 1:].clone()
+
+    folder = tmp_path / "rde_small" / "vit_tiny_rde" / "sing" / "s0-abc"
+    folder.mkdir(parents=True)
+    torch.save(Knowing().state_dict(), folder / "weights.pt")
+    result = {"config": {"data": options, "model": {"target": "anything"}}}
+    monkeypatch.setattr(rde_sheet, "read_result", lambda path: result if path == folder else None)
+    monkeypatch.setattr(rde_sheet.models, "build", lambda *_, **__: Knowing())
+    assert rde_sheet.main([str(folder), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "rde_sheet.png").stat().st_size > 10_000
+    scores = pd.read_csv(tmp_path / "out" / "rde_sheet.csv")
+    assert set(scores.run) == {"sing s0"}
+    assert scores.rectangle_accuracy.tolist() == [100] * 10
+    assert scores.mse.tolist() == [0] * 10
+
+
+def test_a_run_that_is_not_there_is_one_line(tmp_path, capsys):
+    assert rde_sheet.main([str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err.strip().endswith("no finished run with its weights")
+
+
+@pytest.mark.parametrize("words", [["--data", "digits"]])
+def test_other_data_sets_are_refused(words):
+    with pytest.raises(SystemExit):
+        rde_sheet.main(words)
