@@ -160,7 +160,7 @@ def sgdp(params) -> SGDP:
 @pytest.mark.parametrize(("share", "expected"), [(0.99, 1.0), (1.01, 0.0)])
 @pytest.mark.parametrize("by_row", [True, False])
 def test_the_threshold_is_delta_over_the_root_of_the_entries(by_row, share, expected):
-    """Eq. 11: |cos| of both rows just off delta / sqrt(16), or that of the whole, whose rows fail, off delta / sqrt(32)."""
+    """Eq. 11: |cos| of both rows just off delta / sqrt(16); or the rows fail, and the whole is off delta / sqrt(32)."""
     aim = share * 0.1 / math.sqrt(16 if by_row else 32)
     cosines = [aim, aim] if by_row else [0.5, -0.5 + 2 * aim]
     w, g = torch.zeros(2, 2, 16, dtype=torch.float64)
