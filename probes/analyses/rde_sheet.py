@@ -47,7 +47,7 @@ def sheet(out: Path, options: dict[str, Any], runs: Sequence[Path]) -> None:
     for line, (name, pictures) in zip(axes, rows.items(), strict=True):
         line[0].set_ylabel(name)
         for number, (panel, picture) in enumerate(zip(line, pictures, strict=True)):
-            panel.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            panel.imshow(picture.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             panel.set(xticks=[], yticks=[])
             if name not in ("image", "target"):
                 scores.append({"run": name, "sample": number} | _score(samples.num_classes, picture, targets[number]))
