@@ -1,4 +1,4 @@
-"""What probes saw layer by layer: stable rank over epochs, learning rate on the sphere over steps (RMSGD, Figure 5)."""
+"""What probes saw layer by layer: stable rank and learning rate over epochs (RMSGD, Figure 5), rates on the sphere."""
 
 from collections.abc import Callable
 from pathlib import Path

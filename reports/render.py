@@ -132,7 +132,7 @@ def latex(result: Result) -> str:
             body.append(" & ".join([r"\quad\textcolor{gray}{paper}", *papers]) + r" \\")
     return "\n".join([
         r"% \usepackage{booktabs} \usepackage[table]{xcolor}", r"\begin{table}", r"\centering\small",
-        rf"\caption{{{tex(shown.title)}. {tex(' '.join(shown.remarks))}}}", rf"\label{{tab:{tex(shown.name)}}}",
+        rf"\caption{{{tex(shown.title)}. {tex(' '.join(shown.remarks))}}}", rf"\label{{tab:{re.sub('[^a-zA-Z0-9]', '-', shown.name)}}}",
         rf"\begin{{tabular}}{{l{'r' * len(shown.columns)}}}", r"\toprule", head + r" \\", r"\midrule", *body,
         r"\bottomrule", r"\end{tabular}", r"\end{table}", "",
     ])  # fmt: skip
@@ -143,7 +143,8 @@ def _latex_cell(entry: Entry | None) -> str:
         return ""
     spread = rf"$_{{{entry.spread}}}$" if entry.spread else ""
     colour = rf"\cellcolor[HTML]{{{COLOURS[entry.highlight]}}}" if entry.highlight else ""
-    mean = rf"\textbf{{{entry.mean}}}" if entry.highlight == "best" else tex(entry.mean)
+    style = {"best": r"\textbf{%s}", "near": r"\textit{%s}"}.get(entry.highlight, "%s")
+    mean = style % tex(entry.mean)
     return f"{colour}{mean}{spread}{tex(entry.marks)}"
 
 

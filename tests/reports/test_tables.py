@@ -5,6 +5,7 @@ import io
 import json
 import random
 import shutil
+import subprocess
 from math import isnan
 from pathlib import Path
 
@@ -134,6 +135,18 @@ def test_names_are_escaped_in_every_format() -> None:
     assert r"a\_b \& \textbackslash{}input\{x\} | `c`" in render.latex(result)
     row = next(line for line in render.markdown(result).splitlines() if "input" in line)
     assert row.count("|") - row.count(r"\|") == 6
+
+
+@pytest.mark.extras
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(result: cells.Result, tmp_path: Path) -> None:
+    head = r"\documentclass{article}\usepackage[utf8]{inputenc}\usepackage{booktabs}\usepackage[table]{xcolor}"
+    source = tmp_path / "all.tex"
+    source.write_text(head + "\\begin{document}\n" + render.latex(result) + "\\end{document}\n")
+    for _ in range(2):  # the second run reads the labels of the first
+        subprocess.run(
+            ["pdflatex", "-halt-on-error", source.name], cwd=tmp_path, check=True, capture_output=True, timeout=60
+        )
 
 
 def test_every_output_is_the_same_whatever_the_order_of_runs(runs: Runs) -> None:
