@@ -130,9 +130,10 @@ def latex(result: Result) -> str:
         if any(entry and entry.paper for entry in entries):
             papers = [rf"\textcolor{{gray}}{{{tex(e.paper)}}}" if e and e.paper else "" for e in entries]
             body.append(" & ".join([r"\quad\textcolor{gray}{paper}", *papers]) + r" \\")
+    label = re.sub("[^a-zA-Z0-9]", "-", shown.name)
     return "\n".join([
         r"% \usepackage{booktabs} \usepackage[table]{xcolor}", r"\begin{table}", r"\centering\small",
-        rf"\caption{{{tex(shown.title)}. {tex(' '.join(shown.remarks))}}}", rf"\label{{tab:{re.sub('[^a-zA-Z0-9]', '-', shown.name)}}}",
+        rf"\caption{{{tex(shown.title)}. {tex(' '.join(shown.remarks))}}}", rf"\label{{tab:{label}}}",
         rf"\begin{{tabular}}{{l{'r' * len(shown.columns)}}}", r"\toprule", head + r" \\", r"\midrule", *body,
         r"\bottomrule", r"\end{tabular}", r"\end{table}", "",
     ])  # fmt: skip
