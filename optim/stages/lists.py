@@ -55,6 +55,13 @@ def multiply_(xs: list[Tensor], scalars: Sequence[Scalar]) -> None:
         torch._foreach_mul_(xs, scalars)
 
 
+def quotients(xs: list[Tensor], ys: list[Tensor]) -> list[Tensor]:
+    """x / y, tensor by tensor; a list of one is written over y where it fits, which saves fresh memory."""
+    if len(xs) == 1 and xs[0].shape == ys[0].shape and not torch.compiler.is_compiling():
+        return [torch.div(xs[0], ys[0], out=ys[0])]
+    return list(torch._foreach_div(xs, ys))
+
+
 def norms(xs: list[Tensor]) -> list[Tensor]:
     """The 2-norm of each whole tensor, 0-d."""
     if torch.compiler.is_compiling():  # a foreach_norm would not fuse with its neighbours

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from optim.stages.base import Bucket, Ranges, Stage, check
-from optim.stages.lists import add_, add_product_, add_scalar_, blend_
+from optim.stages.lists import add_, add_product_, add_scalar_, blend_, quotients
 
 SHARPNESS = 50.0  # SING's softplus, in its authors' code
 
@@ -109,7 +109,7 @@ class adam(Stage):
 
     def divide(self, bucket: Bucket, m: list[Tensor], v: list[Tensor]) -> list[Tensor]:
         """mhat / D; the bias correction of m is folded into the numbers of D."""
-        return list(torch._foreach_div(m, self.roots(bucket, v)))
+        return quotients(m, self.roots(bucket, v))
 
     def roots(self, bucket: Bucket, v: list[Tensor]) -> list[Tensor]:
         """The denominators of m, one new tensor each."""

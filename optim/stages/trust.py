@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optim.stages.base import Bucket, Stage, check
+from optim.stages.base import Bucket, Scalar, Stage, check
 
 
 class trust_ratio(Stage):
@@ -30,7 +30,7 @@ class trust_ratio(Stage):
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         decays = zip(bucket.scalar(self, "decay"), bucket.decay_scale, strict=True)
-        out = [u + p * (d * s) for u, p, (d, s) in zip(updates, bucket.params, decays, strict=True)]
+        out = [_sum(u, p, d * s) for u, p, (d, s) in zip(updates, bucket.params, decays, strict=True)]
         ratios = [self._ratio(p, u) for p, u in zip(bucket.params, out, strict=True)]
         bucket.decay_scale = [0.0] * len(out)
         bucket.rate_scale = [r * ratio for r, ratio in zip(bucket.rate_scale, ratios, strict=True)]
@@ -39,3 +39,9 @@ class trust_ratio(Stage):
     def _ratio(self, weight: Tensor, update: Tensor) -> Tensor:
         w, u = torch.linalg.vector_norm(weight), torch.linalg.vector_norm(update)
         return torch.where((w > 0) & (u > 0), w.clamp(max=self.max_norm) / u, torch.ones_like(w))
+
+
+def _sum(u: Tensor, w: Tensor, decay: Scalar) -> Tensor:
+    if isinstance(decay, Tensor):
+        return u + w * decay
+    return u.add(w, alpha=decay) if decay else u
