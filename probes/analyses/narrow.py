@@ -37,8 +37,14 @@ def run(out: Path, scale: str) -> list[Check]:
     for method, rows in rates.groupby("method"):
         left.plot(rows.depth, rows.rate / RADIUS, marker=".", label=method)
         left.plot(rows.depth, rows.bound / RADIUS, color="0.6", linestyle=":")
-    left.set(xscale="log", yscale="log", xlabel="blocks D", ylabel="rate needed / r", title="leaving a narrow minimum")
-    left.legend(title="dotted: Theorem 3.1", loc="lower left", fontsize=6)
+    left.set(
+        xscale="log",
+        yscale="log",
+        xlabel="blocks D",
+        ylabel="rate needed / r",
+        title="leaving a narrow minimum (dotted: Theorem 3.1)",
+    )
+    left.legend(loc="lower left", fontsize=6)
     for method, rows in changes.groupby("method"):
         right.plot(rows.clipped_at, rows.change.clip(lower=1e-17), marker="o", label=method)
     right.set(xscale="log", yscale="log", xlabel="clipped at norm", ylabel="change of weights", title="clipping")

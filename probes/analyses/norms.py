@@ -14,7 +14,7 @@ from probes.analyses.runs import run as trained
 SGD, ADAM = ["optimizer.lr=0.1", "optimizer.momentum=0.9"], ["optimizer.lr=1e-3"]
 # Decay in each optimizer's own convention. cpu: decays so strong that they act within a few epochs.
 PAIRS = {"sgd": (SGD, 1), "sgdp": (SGD, 1), "adamw": (ADAM, 1000), "adamp": (ADAM, 1000)}
-DECAYS = {"cpu": (0.0, 1e-3), "paper": (0.0, 1e-6, 1e-5, 1e-4)}
+DECAYS = {"cpu": (0.0, 1e-4, 1e-3, 1e-2), "paper": (0.0, 1e-6, 1e-5, 1e-4)}
 NOTE = (
     "{net}, {words}. Means over the scale-invariant weights: ||w||, and the step on the sphere (Eq. 5). Paper: ResNet18"
     " on ImageNet, 100 epochs. Decay d is d for SGD and SGDP, 1000 d for AdamW and AdamP: lr 1e-3."

@@ -14,9 +14,9 @@ from probes.probe import Probe, Values, Watched
 class Ranks(Probe):
     """EVBMF rank, stable rank s, condition, quality q of each kernel, and Q of the net (RMSGD, Eq. 1 to 5).
 
-    As `optim.evbmf.analyse` gives them; a kernel's are the means over its two unfoldings. `rate` is the
-    group's latest, times the tensor's own where the optimizer has one (RMSGD: the next epoch's). Looks at the weights at
-    the end of every `every_epochs`-th epoch, never during one.
+    As `optim.evbmf.analyse` gives them; a kernel's are the means over its two unfoldings. `rate` is the group's latest,
+    times the tensor's own where the optimizer has one (RMSGD: the next epoch's). Looks at the weights at the end of
+    every `every_epochs`-th epoch, never during one.
     """
 
     needs: ClassVar = frozenset[str]()
