@@ -54,7 +54,7 @@ class Display:
         words = headline(self.store / run.folder) if found.finished else f"{found.kind} {found.message}".strip()
         line = f"[{self.ended:>{len(str(self.total))}}] {event:8} {run.label:40} {words}  {hours(seconds)}  {run.id}"
         if self._live:
-            self._live.console.print(line, highlight=False, markup=False)
+            self._live.console.print(line, highlight=False, markup=False, soft_wrap=True)
         else:
             print(line, flush=True)
 

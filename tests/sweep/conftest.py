@@ -43,5 +43,5 @@ def facts(store):
 
     rows, complaints = read_store(store)
     assert complaints == []
-    kept = ("id", "state", "metrics.test_top1", "weights_sha256", "metrics_sha256", "epochs")
+    kept = ("optimizer", "seed", "id", "state", "metrics.test_top1", "weights_sha256", "metrics_sha256", "epochs")
     return [tuple(row[key] for key in kept) for row in rows]
