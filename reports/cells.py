@@ -14,7 +14,7 @@ from reports.tuned import used
 
 NOTHING = Comparison(nan, nan, nan, nan)
 AGREES, DIFFERS, FEW, NOT_RUN, DIVERGED = "agrees", "differs", "too few seeds", "not run", "diverged"
-UNPUBLISHED, OTHER_SCALE, RECREATION = "no published number", "other scale", "re-creation"
+NO_VALUE, UNPUBLISHED, OTHER_SCALE, RECREATION = "no such metric", "no published number", "other scale", "re-creation"
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,7 @@ def _verdict(cell: Filled, p: float, result: Result) -> str:
     holds = (
         (NOT_RUN, not cell.runs),
         (DIVERGED, cell.diverged > 0),
+        (NO_VALUE, not all(map(isfinite, cell.values))),
         (FEW, len(cell.values) < cell.planned),
         (OTHER_SCALE, result.scale != "paper" or result.made_up),
         (RECREATION, bool(result.table.spec["recreation"])),

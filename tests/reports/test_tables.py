@@ -101,6 +101,12 @@ def test_another_scale_is_labelled_and_never_compared(runs: Runs) -> None:
     assert all(row["scale"] == "smoke" for row in csv.DictReader(io.StringIO(render.raw_csv(result))))
 
 
+def test_runs_without_the_metric_are_not_taken_for_too_few(runs: Runs) -> None:
+    spec = made_up.table().spec | {"metric": "test_auc"}
+    result = fill(tables.Table("x", spec), runs, made_up.identify)
+    assert cell(result, "resnet18", "sgd").verdict == "no such metric"
+
+
 def test_made_up_data_and_recreations_are_not_compared(runs: Runs) -> None:
     stand_ins = Runs([row | {"config.data.stand_in": 64} for row in runs.rows])
     result = fill(made_up.table(), stand_ins, made_up.identify)
