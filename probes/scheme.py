@@ -14,7 +14,8 @@ def division(watched: Watched, kind: str) -> Tensor | None:
 
     SGD, with momentum or without: 1. Adam and its relatives, known by a buffer called `exp_avg_sq`, v:
     b = (1 - beta1^t) / (1 - beta1) * (sqrt(v / (1 - beta2^t)) + eps), so that b divides the plain sum
-    a_k = sum_i beta1^(k-i) g_i.
+    a_k = sum_i beta1^(k-i) g_i. Approximate where the step divides by something else than this v: SING's softplus,
+    AMSGrad's maximum, Adam-SRT's v, which is read after its transport.
     """
     second = watched.buffer("exp_avg_sq")
     if second is None:
