@@ -14,9 +14,10 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from conf.cli import guarded
-from conf.errors import Mistake
+from conf.errors import Mistake, unknown
 from papers import table as tables
 from reports import runs as store
 from reports.cells import NOT_RUN, Result, fill
@@ -25,6 +26,10 @@ from reports.cells import NOT_RUN, Result, fill
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code. A user's mistake is raised as Mistake."""
     arguments = _parser().parse_args(argv)
+    if arguments.command not in COMMANDS:
+        raise unknown("reports", arguments.command, COMMANDS)
+    if arguments.scale not in (None, *tables.SCALES):
+        raise unknown("--scale", arguments.scale, tables.SCALES)
     try:
         runs = store.read(arguments.store)
     except FileNotFoundError as error:
@@ -35,15 +40,18 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Mistake(f"reports: {message}")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m reports", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("command", choices=COMMANDS)
+    parser = _Parser("python -m reports", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("command", help=", ".join(COMMANDS))
     parser.add_argument("words", nargs="*")
     parser.add_argument("--store", type=Path, default=Path(os.environ.get("STEPBENCH_STORE", "runs")))
     parser.add_argument("--out", type=Path, default=Path("build"))
-    parser.add_argument("--scale", choices=tables.SCALES)
+    parser.add_argument("--scale", help=", ".join(tables.SCALES))
     return parser
 
 

@@ -128,7 +128,8 @@ def _pairs(results: list[Result], a: str, b: str) -> list[tuple[str, Filled, Fil
             name = str(cell.cell.coordinates.get("optimizer", ""))
             if name in (a, b) and cell.complete and len(cell.values) > 0:
                 data, model = (str(cell.cell.coordinates.get(key, "")) for key in ("data", "model"))
-                key = (f"{result.table.name} {data} {model} {cell.cell.metric}", " ".join(map(str, cell.cell.task)))
+                label = "" if result.scale == "paper" else f" [scale {result.scale}]"
+                key = (f"{result.table.name} {data} {model} {cell.cell.metric}{label}", " ".join(cell.cell.task))
                 found.setdefault(key, {}).setdefault(name, cell)
     known = {str(cell.cell.coordinates.get("optimizer")) for result in results for cell in result.cells}
     for name in (a, b):

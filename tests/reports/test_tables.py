@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import subprocess
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 
@@ -191,6 +192,13 @@ def test_compare_pairs_seeds_and_names_what_a_test_needs(result: cells.Result) -
         explain.compare([result], "rmsgd", "sgdd")
 
 
+def test_compare_never_pairs_two_scales(result: cells.Result) -> None:
+    small = replace(result, scale="smoke", cells=[c for c in result.cells if c.cell.coordinates["optimizer"] == "sgd"])
+    large = replace(result, cells=[c for c in result.cells if c.cell.coordinates["optimizer"] == "rmsgd"])
+    assert "0 shared tasks" in explain.compare([large, small], "rmsgd", "sgd")
+    assert "[scale smoke]" in explain.compare([replace(result, scale="smoke")], "rmsgd", "sgd")
+
+
 def test_every_published_number_has_a_cell_or_a_reason() -> None:
     lines = coverage.coverage([])
     assert len(lines) == 605
@@ -232,6 +240,9 @@ def test_a_real_configuration_finds_its_run(
         (["tables", "rmsgd_99"], "table: unknown 'rmsgd_99'"),
         (["explain", "rmsgd_1a"], "explain: name a table and a cell"),
         (["compare", "sgd"], "compare: name two optimizers"),
+        (["tabels"], "reports: unknown 'tabels'; .*nearest: tables"),
+        (["tables", "--scale", "smok"], "--scale: unknown 'smok'; .*nearest: smoke"),
+        (["tables", "--storr", "x"], "reports: unrecognized arguments: --storr"),
         (["tables", "--store", "/nowhere"], "--store: no store at /nowhere"),
     ],
 )
