@@ -34,6 +34,35 @@ for beat in range(200):
     time.sleep(0.1)
 """
 
+RACE = """
+import os, sys, tempfile, time
+from pathlib import Path
+from record.claim import Claim, Claimed
+for number in range(20):
+    folder, start = Path(tempfile.mkdtemp(dir=sys.argv[1])), time.monotonic() + 0.03
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if not child:
+            while time.monotonic() < start: pass
+            try:
+                Claim(folder)
+                (folder / f"won-{os.getpid()}").touch()
+                while len(list(folder.glob("*-*[0-9]"))) < 4: time.sleep(0.005)
+            except Claimed:
+                (folder / f"lost-{os.getpid()}").touch()
+            os._exit(0)
+        children.append(child)
+    for child in children: os.waitpid(child, 0)
+    print(len(list(folder.glob("won-*"))), flush=True)
+"""
+
+
+def test_every_race_has_one_winner(tmp_path):
+    words = [sys.executable, "-c", RACE, tmp_path]
+    told = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT, timeout=120).stdout.split()
+    assert told == ["1"] * 20
+
 
 def contender(folder, gate):
     return subprocess.Popen([sys.executable, "-c", HOLD, folder, gate], stdout=subprocess.PIPE, text=True, cwd=ROOT)
