@@ -8,7 +8,7 @@ from scipy import stats
 from conf.errors import Mistake, unknown
 from papers.table import METRICS
 from reports.cells import Filled, Result, better
-from reports.layout import fixed
+from reports.layout import again, fixed
 from reports.runs import Row, device
 from reports.statistics import ALPHA, half_width, paired, seeds_needed, summary, welch
 
@@ -40,7 +40,6 @@ def find_cell(result: Result, words: list[str]) -> Filled:
 def explain(result: Result, words: list[str]) -> str:
     """Describe a cell: its number, its runs with their commits and machines, and the command that makes it again."""
     cell = find_cell(result, words)
-    seeds = ",".join(map(str, cell.cell.seeds))
     lines = [
         f"{result.table.name}: {cell.cell.row_label} | {cell.cell.column_label}   (scale {result.scale})",
         f"  {METRICS[cell.cell.metric]['label']}: {_mean(cell)}, {len(cell.values)} of {cell.planned} seeds",
@@ -49,7 +48,7 @@ def explain(result: Result, words: list[str]) -> str:
         *(f"  not from the paper: {key}: {note}" for key, note in sorted(cell.notes.items())),
         "  runs:" if cell.runs else "  runs: none",
         *(_run(row, fixed(value, cell.cell.metric)) for row, value in zip(cell.runs, cell.values, strict=True)),
-        f"  again: python train.py -m {' '.join(cell.cell.overrides)} seed={seeds}",
+        f"  again: {again(cell)}",
     ]
     return "\n".join(lines) + "\n"
 

@@ -119,9 +119,15 @@ def _hover(cell: Filled) -> str:
         else "",
         f"commits {', '.join(commits(cell))}" if cell.runs else "",
         *(f"{key}: {note}" for key, note in sorted(cell.notes.items())),
+        f"again: {again(cell)}",
         f"paper: {cell.published.setting or 'no setting'}; {cell.published.source}" if cell.published else "",
     ]
     return "; ".join(part for part in parts if part)
+
+
+def again(cell: Filled) -> str:
+    """Return the one command that makes a cell's runs again."""
+    return f"python train.py -m {' '.join(cell.cell.overrides)} seed={','.join(map(str, cell.cell.seeds))}"
 
 
 def commits(cell: Filled) -> list[str]:
