@@ -100,9 +100,7 @@ ROWS |= {
     "sgdmrt none": Row(optim.SGDMRT, MRT, sphere.sgd_mrt, {"invariance": "none"}),
     "sgdg": Row(optim.SGDG, SGDG, sphere.sgdg, CHANNEL, {**GRASSMANN_ERRORS, "momentum": 1.0}, MOVES),
     "sgdg layer": Row(optim.SGDG, SGDG | {"grad_clip": 0.0, "lr": 0.005}, sphere.sgdg, LAYER),
-    "adamg": Row(
-        optim.AdamG, ADAMG, sphere.adamg, CHANNEL, {**ADAM, **GRASSMANN_ERRORS, "rest": "sdg"}, MOVES
-    ),
+    "adamg": Row(optim.AdamG, ADAMG, sphere.adamg, CHANNEL, {**ADAM, **GRASSMANN_ERRORS, "rest": "sdg"}, MOVES),
     "adamg layer": Row(optim.AdamG, ADAMG | {"rest": "adam"}, sphere.adamg, LAYER),
     "adamg_repo": Row(optim.AdamGRepo, ADAM_S, sphere.adamg_repo, CHANNEL, ADAM, MOVES),
     "adamg_repo layer": Row(optim.AdamGRepo, ADAM_S, sphere.adamg_repo, LAYER),

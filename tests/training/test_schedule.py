@@ -36,7 +36,7 @@ def torchs_rates(make, every: int) -> list[float]:
         (Linear(), lambda o: torchs.LinearLR(o, 1.0, 0.0, 100), 1),
         (Constant(), lambda o: torchs.ConstantLR(o, 1.0), 1),
     ],
-    ids=lambda value: str(value)[:30],
+    ids=("step", "multistep", "cosine", "cosine by epochs", "cosine to a tenth", "linear", "constant"),
 )
 def test_schedules_equal_torchs(ours: Schedule, theirs, every: int) -> None:
     assert rates(ours) == pytest.approx(torchs_rates(theirs, every), rel=1e-9, abs=1e-12)
