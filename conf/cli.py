@@ -1,10 +1,11 @@
 """The command line of train.py, up to the point where torch is needed."""
 
+import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
@@ -101,6 +102,13 @@ def help_text() -> str:
 def _leave(text: str) -> None:
     print(text)
     raise SystemExit(0)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are Mistakes: one line, exit code 1. Its subparsers are of its kind."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Mistake(f"{self.prog}: {message}")
 
 
 def guarded(call: Callable[[], int]) -> int:

@@ -14,9 +14,8 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
 
-from conf.cli import guarded
+from conf.cli import Parser, guarded
 from conf.errors import Mistake, unknown
 from papers import table as tables
 from reports import runs as store
@@ -40,13 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise Mistake(f"reports: {message}")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("python -m reports", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser("python -m reports", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("command", help=", ".join(COMMANDS))
     parser.add_argument("words", nargs="*")
     parser.add_argument("--store", type=Path, default=Path(os.environ.get("STEPBENCH_STORE", "runs")))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from conf.cli import guarded
+from conf.cli import Parser, guarded
 from conf.errors import Mistake
 from record import Status, merge, read_store, status
 from sweep import show
@@ -192,7 +192,7 @@ def _add_running(run: argparse.ArgumentParser) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m sweep", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     commands = parser.add_subparsers(required=True, metavar="command")

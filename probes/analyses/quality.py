@@ -22,7 +22,7 @@ OPTIMIZERS = {
     "rmsgd": ["optimizer.lr=0.03", "optimizer.weight_decay=5e-4", "schedule=constant"],
 }
 DRAWN = ("sgd", "adam", "rmsgd")
-BETAS = (0.8, 0.9, 0.98)
+BETAS, SEEDS = (0.8, 0.9, 0.98), (0, 1, 2)
 VALUES = {"stable_rank": "stable rank s", "condition": "condition", "quality": "quality q", "rate": "rate"}
 NOTE = "{words}. Paper: ResNets on CIFAR, hundreds of epochs; its values of beta are in a figure only, these are ours."
 
@@ -30,9 +30,15 @@ NOTE = "{words}. Paper: ResNets on CIFAR, hundreds of epochs; its values of beta
 def run(out: Path, scale: str) -> list[Check]:
     """Draw quality.* (layers x epochs, and beta) and generalisation.* (Figure 2a, with correlations); no checks."""
     nets, words = SCALES[scale]["nets"], SCALES[scale]["words"]
-    runs = {(net, name): one(words, net, name) for net in nets for name in OPTIMIZERS}
+    keys = [(net, name, seed) for net in nets for name in OPTIMIZERS for seed in SEEDS]
+    runs = {key: one(words, *key[:2], [f"seed={key[2]}"]) for key in keys}
     betas = {beta: one(words, nets[0], "rmsgd", [f"optimizer.beta={beta}"]) for beta in BETAS}
-    layers(out, {name: runs[nets[0], name] for name in DRAWN}, betas, NOTE.format(words=" ".join([nets[0], *words])))
+    layers(
+        out,
+        {name: runs[nets[0], name, SEEDS[0]] for name in DRAWN},
+        betas,
+        NOTE.format(words=" ".join([nets[0], *words])),
+    )
     generalisation(out, runs, NOTE.format(words=" ".join(words)))
     return []
 
@@ -65,7 +71,7 @@ def layers(out: Path, runs: dict[str, Run], betas: dict[float, Run], note: str) 
     save(figure, out, "quality", pd.concat([t.assign(optimizer=n) for n, t in tables.items()]), note)
 
 
-def generalisation(out: Path, runs: dict[tuple[str, str], Run], note: str) -> None:
+def generalisation(out: Path, runs: dict[tuple[str, str, int], Run], note: str) -> None:
     """Draw Q of the last epoch against test accuracy and against the gap between training and test accuracy."""
     table = pd.DataFrame([summary(*key, run) for key, run in runs.items()])
     figure, axes = plt.subplots(1, 2, figsize=(8, 3.4))
@@ -79,10 +85,10 @@ def generalisation(out: Path, runs: dict[tuple[str, str], Run], note: str) -> No
     save(figure, out, "generalisation", table, note)
 
 
-def summary(net: str, name: str, run: Run) -> dict[str, object]:
+def summary(net: str, name: str, seed: int, run: Run) -> dict[str, object]:
     last = run.epochs.iloc[-1]
     found = {"Q": run.scalars("ranks").Q.iloc[-1], "test_accuracy": last.test_top1}
-    return {"net": net, "optimizer": name, **found, "gap": last.train_top1 - last.test_top1}
+    return {"net": net, "optimizer": name, "seed": seed, **found, "gap": last.train_top1 - last.test_top1}
 
 
 def correlations(x: pd.Series, y: pd.Series, draws: int = 2000) -> str:
