@@ -63,7 +63,7 @@ def test_initialisation_and_regularisation():
     for name, parameter in net.named_parameters():
         if "norm" in name:
             assert (parameter == (1 if name.endswith("weight") else 0)).all()
-        elif name.endswith("bias"):
+        elif name.endswith(".bias"):
             assert (parameter == 0).all()
         else:
             assert parameter.abs().max() <= 0.04
