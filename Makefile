@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do $$p -c '
 VENV := .venv
 PY := $(VENV)/bin/python
 ARGS ?=
-TABLE ?= digits_demo
+RUNS ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup train test test-fast test-extras soak mutants lint smoke tables figures report rde benchmarks clean
 
@@ -49,10 +49,14 @@ tables: setup ## every table that the store can fill: CSV, Markdown, LaTeX, HTML
 	@$(PY) -m reports tables $(ARGS)
 
 figures: setup ## every figure that the store can fill, and the papers' analyses
+	@$(PY) -m probes all
 	@$(PY) -m reports figures $(ARGS)
 
 report: setup ## tables, figures and one HTML page in build/
 	@$(PY) -m reports report $(ARGS)
+
+rde: setup ## RDE's samples and targets, and the predictions of runs: make rde RUNS="runs/..."
+	@$(PY) -m probes.analyses.rde_sheet $(RUNS)
 
 benchmarks: setup ## speed, side by side with peers
 	@for name in optimizers input train; do $(PY) -m benchmarks.$$name || exit $$?; done

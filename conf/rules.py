@@ -69,8 +69,9 @@ def _frozen(config: Config) -> str | None:
 
 def _task(config: Config) -> str | None:
     wanted, has = config["model"].get("task"), config["data"].get("task")
-    if wanted is not None and wanted != has:
-        return f"model={config['model']['name']}: made for {wanted} data; {config['data']['name']} is {has}"
+    if wanted != has and (wanted is not None or has == "depth"):
+        made = f"made for {wanted} data" if wanted else "has one output per class"
+        return f"model={config['model']['name']}: {made}; data={config['data']['name']} is {has}"
     return None
 
 

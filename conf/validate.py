@@ -97,4 +97,6 @@ def _group(group: str, values: dict[str, Any], choice: Any) -> None:
         free_to_choose = known.get(key) is None or (key == "name" and known["name"] not in chosen) or "args" in known
         if not free_to_choose and values.get(key) != known[key]:
             raise Mistake(f"{group}.{key}: fixed by {group}={choice} to {known[key]!r}")
+    if isinstance(named.get("groups"), dict):  # words or patterns: optim tells, once it has the net
+        known["groups"] = named["groups"] if named["groups"].keys() == known["groups"].keys() else known["groups"]
     check_tree(group, named, known, defaults.get("ranges", {}))

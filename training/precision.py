@@ -1,5 +1,6 @@
 """Number formats and kernels, chosen once for the process; what the device cannot do is an error."""
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -34,6 +35,7 @@ def set_kernels(precision: str, device: torch.device, threads: int) -> None:
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.benchmark = False
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS has no deterministic kernels
         torch.use_deterministic_algorithms(True)
 
 
