@@ -18,7 +18,7 @@ RESERVED = {
 # Given by the caller, not by the configuration.
 GIVEN = {
     "optimizer": {"params", "maximize", "foreach", "capturable", "differentiable", "fused", "compile", "decay"},
-    "model": {"num_classes", "in_channels", "image_size", "name"},
+    "model": {"num_classes", "in_channels", "image_size", "name", "args"},
     "data": {"place"},
     "schedule": set(),
     "budget": {"seconds"},
