@@ -101,7 +101,7 @@ def _composed(words: list[str]) -> tuple[DictConfig, dict[str, Any]]:
         hydra.hydra = outer
     choices = {k: v for k, v in config.hydra.runtime.choices.items() if k in groups.GROUPS}
     # Hydra does not say which options of a list were chosen; each writes a key of its own name.
-    choices |= {group: [key for key in config[group] if key != "ranges"] for group in groups.LISTS}
+    choices |= {group: [key for key in config[group] if key in groups.options(group)] for group in groups.LISTS}
     with open_dict(config):
         del config["hydra"]
     return config, choices

@@ -87,9 +87,10 @@ def _leaves(key: str, value: Any, default: Any) -> list[tuple[str, Any, Any]]:
 
 def _group(group: str, values: dict[str, Any], choice: Any) -> None:
     chosen = choice if isinstance(choice, list) else [choice]
-    defaults: dict[str, Any] = {}
+    defaults: dict[str, Any] = {"ranges": {}}
     for option in chosen:
-        defaults |= groups.raw(group, str(option))
+        content = groups.raw(group, str(option))
+        defaults |= content | {"ranges": defaults["ranges"] | content.get("ranges", {})}
     free = {"ranges", "sources"}
     known = {key: default for key, default in defaults.items() if key not in free}
     named = {key: value for key, value in values.items() if key not in free}
@@ -99,4 +100,4 @@ def _group(group: str, values: dict[str, Any], choice: Any) -> None:
             raise Mistake(f"{group}.{key}: fixed by {group}={choice} to {known[key]!r}")
     if isinstance(named.get("groups"), dict):  # words or patterns: optim tells, once it has the net
         known["groups"] = named["groups"] if named["groups"].keys() == known["groups"].keys() else known["groups"]
-    check_tree(group, named, known, defaults.get("ranges", {}))
+    check_tree(group, named, known, defaults["ranges"])

@@ -15,6 +15,7 @@ def state_of(trainer: Any) -> dict[str, Any]:
         "meter": {"sums": trainer.meter.sums, "scores": trainer.meter.scores},
         "selection": trainer.selection.state(),
         "clock": trainer.clock.seconds,
+        "observer": trainer.observer.state_dict(),
         **{name: getattr(trainer, name) for name in COUNTERS},
     }
 
@@ -35,5 +36,6 @@ def load_state(trainer: Any, state: dict[str, Any]) -> None:
     trainer.meter.scores.extend(tuple(part.to(trainer.device) for part in pair) for pair in state["meter"]["scores"])
     trainer.selection.load_state(state["selection"])
     trainer.clock = Clock(state["clock"])
+    trainer.observer.load_state_dict(state["observer"])
     for name in COUNTERS:
         setattr(trainer, name, state[name])

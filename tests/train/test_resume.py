@@ -40,7 +40,7 @@ def test_every_optimizer_resumes_exactly(make, name: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("budget=steps", "budget.steps=7"),
+        ("budget=steps", "budget.steps=7", "probe=gradient,norms", "probe.norms.every=2"),
         ("selection=best_validation", "data.validation=0.2", "budget.epochs=2"),
         ("accumulation=2", "clip_norm=1.0", "label_smoothing=0.1", "budget.epochs=2"),
         ("data=fashion_mnist", "data.stand_in=200", "budget.epochs=3", "channels_last=true"),
