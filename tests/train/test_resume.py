@@ -62,7 +62,7 @@ def killed_and_resumed(store: Path, words: list[str], kills: int, draw: random.R
         )
         if left:
             try:
-                running.wait(draw.uniform(4, 12))
+                running.wait(draw.uniform(5, 16))  # the first seconds import torch
             except subprocess.TimeoutExpired:
                 running.send_signal(signal.SIGKILL)
                 left -= 1
