@@ -1,8 +1,8 @@
 """Time of one optimizer step, side by side with peers: `python -m benchmarks.optimizers`.
 
-Each method has its contenders: ours eager and compiled, the peers that are installed (extra `bench`), torch's fused AdamW. They
-step in turn over tensors of one net's shapes, so that a slow moment of the machine hits all; medians. Prints tables and
-writes build/benchmarks/optimizers.json.
+Each method has its contenders: ours eager and compiled, the peers that are installed (extra `bench`), torch's fused
+AdamW. They step in turn over tensors of one net's shapes, so that a slow moment of the machine hits all; medians.
+Prints tables and writes build/benchmarks/optimizers.json.
 """
 
 from __future__ import annotations
