@@ -19,7 +19,7 @@ NOTE = (
     f"Calibrated, not in the paper: the loss is divided by {SCALE:.0f} (undivided it explodes at every rate of the "
     f"paper's range), {STEPS} steps, the rates of the first three panels and the decay {{decay}}, from the radii "
     "3.2, 2.53 and 1.12. All other rates: the best of 9 in [0.001, 0.1], as the paper says it searched. Rates fall "
-    "linearly to 0."
+    "linearly to 0. RMSGD's path is that of GD with momentum: a single row has stable rank 0, so its rate stays."
 )
 DECAY = 0.175
 HEAVY = {"momentum": 0.9}
