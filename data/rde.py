@@ -52,7 +52,7 @@ def rde(
     return Dataset(*splits, task="depth", num_classes=unit, in_channels=3, image_size=side, fingerprint=digest)
 
 
-rde_small = partial(rde, rectangles=[2, 4], sides=[8, 18], min_visible=16)
+rde_small = partial(rde, rectangles=[2, 3], sides=[7, 14], min_visible=12)
 
 
 class RdeSplit:

@@ -72,11 +72,11 @@ def vit_s_rde(
 def vit_tiny_rde(
     image_size: int,
     in_channels: int = 3,
-    patch: int = 4,
+    patch: int = 8,
     width: int = 128,
     depth: int = 4,
     heads: int = 4,
     mlp_ratio: float = 4.0,
 ) -> nn.Module:
-    """The net of rde_small: 809,872 parameters for 32-pixel colour images."""
+    """The net of rde_small: 827,456 parameters for 24-pixel colour images."""
     return DepthViT(image_size, in_channels, patch, width, depth, heads, mlp_ratio)

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 import models
 from conf import groups
 
-COUNTS = {"vit_s_rde": (128, 21_491_392), "vit_tiny_rde": (32, 809_872)}
+COUNTS = {"vit_s_rde": (128, 21_491_392), "vit_tiny_rde": (24, 827_456)}
 
 
 def build(name, **changes):
@@ -28,34 +28,34 @@ def test_every_token_gives_back_its_own_patch():
     """With the blocks out, a pixel of the output depends on the pixels of its own patch and on no other."""
     net = build("vit_tiny_rde")
     net.blocks = torch.nn.Identity()
-    images = torch.rand(1, 3, 32, 32, requires_grad=True)
-    net(images)[0, 0, 9, 22].backward()
+    images = torch.rand(1, 3, 24, 24, requires_grad=True)
+    net(images)[0, 0, 9, 17].backward()
     where = images.grad[0].abs().sum(0).nonzero()
-    assert where.amin(0).tolist() == [8, 20]
-    assert where.amax(0).tolist() == [11, 23]
+    assert where.amin(0).tolist() == [8, 16]
+    assert where.amax(0).tolist() == [15, 23]
 
 
 def test_rows_and_columns_of_a_patch_are_not_swapped():
     """A head that copies its input puts every pixel back where it was."""
-    net = build("vit_tiny_rde", width=16, heads=1)
+    net = build("vit_tiny_rde", width=64, heads=1)
     net.blocks, net.norm, net.head = torch.nn.Identity(), torch.nn.Identity(), torch.nn.Identity()
     with torch.no_grad():
         net.position_bias.zero_()
         net.embed.weight.zero_()
-        for pixel in range(16):
-            net.embed.weight[pixel, 0, pixel // 4, pixel % 4] = 1
-    images = torch.rand(2, 3, 32, 32)
+        for pixel in range(64):
+            net.embed.weight[pixel, 0, pixel // 8, pixel % 8] = 1
+    images = torch.rand(2, 3, 24, 24)
     torch.testing.assert_close(net(images)[:, 0], images[:, 0])
 
 
 def test_tokens_see_each_other_and_their_place():
     net = build("vit_tiny_rde")
-    images = torch.rand(1, 3, 32, 32, requires_grad=True)
+    images = torch.rand(1, 3, 24, 24, requires_grad=True)
     net(images)[0, 0, 0, 0].backward()
     assert (images.grad[0].abs().sum(0) > 0).all()
-    flat = net(torch.full((1, 3, 32, 32), 0.5))[0, 0]
+    flat = net(torch.full((1, 3, 24, 24), 0.5))[0, 0]
     assert flat.std() > 0
-    assert not torch.allclose(flat[:4, :4], flat[4:8, :4])
+    assert not torch.allclose(flat[:8, :8], flat[8:16, :8])
 
 
 def test_initialisation_and_regularisation():
@@ -69,7 +69,7 @@ def test_initialisation_and_regularisation():
             assert parameter.abs().max() <= 0.04
             assert parameter.std().item() == pytest.approx(0.88 * 0.02, rel=0.1)  # of a normal cut at two sigma
     net.train()
-    images = torch.rand(2, 3, 32, 32)
+    images = torch.rand(2, 3, 24, 24)
     assert torch.equal(net(images), net(images))  # nothing is dropped
 
 
