@@ -25,10 +25,10 @@ def label_of(result: Result) -> str:
     return ", ".join(filter(None, [scale, *kinds]))
 
 
-def name_of(cell: Filled) -> str:
-    """Return the optimizer's name with the values that tell it from others of its name."""
+def name_of(cell: Filled, *without: str) -> str:
+    """Return the optimizer's name with the values, but those `without`, that tell it from others of its name."""
     place = cell.cell.coordinates
-    more = [str(value) for key, value in place.items() if key.startswith("optimizer.")]
+    more = [str(value) for key, value in place.items() if key.startswith("optimizer.") and key not in without]
     return " ".join([str(place.get("optimizer", "")), *more]).strip()
 
 

@@ -9,7 +9,7 @@ from papers.table import METRICS
 from reports import style
 from reports.cells import Filled, Result, better
 from reports.layout import fixed
-from reports.panels import has_axis, panels, plain, tasks
+from reports.panels import has_axis, name_of, panels, plain, tasks
 from reports.statistics import expected_best
 
 LR, DECAY = "optimizer.lr", "optimizer.weight_decay"
@@ -21,7 +21,7 @@ def rates(result: Result, path: Path) -> list[Path]:
     def draw(axis: Any, cells: list[Filled]) -> bool:
         lines: dict[str, list[Filled]] = {}
         for cell in cells:
-            lines.setdefault(str(cell.cell.coordinates.get("optimizer", "")), []).append(cell)
+            lines.setdefault(name_of(cell, LR), []).append(cell)
         for name, members in lines.items():
             points = sorted((float(c.cell.coordinates[LR]), c.summary.mean, c.summary.std) for c in members)
             x, mean, std = map(np.array, zip(*points, strict=True))
@@ -40,7 +40,7 @@ def tuning(result: Result, path: Path) -> list[Path]:
         for cell in cells:
             if np.isfinite(cell.summary.mean):
                 score = better(cell.cell.metric) * cell.summary.mean
-                trials.setdefault(str(cell.cell.coordinates.get("optimizer", "")), []).append(score)
+                trials.setdefault(name_of(cell, LR, DECAY), []).append(score)
         for name, scores in trials.items():
             counts = range(1, len(scores) + 1)
             best = [better(cells[0].cell.metric) * expected_best(scores, k) for k in counts]

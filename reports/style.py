@@ -39,16 +39,18 @@ HEIGHT = 2.4
 def look(name: str) -> dict[str, Any]:
     """Return colour, marker and line style of an optimizer, as keywords of matplotlib's plot.
 
-    `name` may go on after a blank (`sing denominator=eps`): the look is its first word's. An unknown name gets a look
-    from its letters, always the same.
+    `name` may go on after a blank (`sing eps`): then the rest chooses the line style. An unknown name gets a look from
+    its letters, always the same.
     """
-    known = LOOKS.get(name.split(" ")[0])
-    if known is None:
-        number = crc32(name.encode())
-        hues = [hue for hue in HUES if hue not in ("black", "red")]
-        known = (hues[number % len(hues)], MARKERS[number % len(MARKERS)], LINES[number % len(LINES)])
-    hue, marker, line = known
-    return {"color": HUES[hue], "marker": marker, "linestyle": line}
+    first, _, rest = name.partition(" ")
+    number, hues = crc32(first.encode()), [hue for hue in HUES if hue not in ("black", "red")]
+    drawn = hues[number % len(hues)], MARKERS[number % len(MARKERS)], LINES[number % len(LINES)]
+    hue, marker, line = LOOKS.get(first, drawn)
+    return {
+        "color": HUES[hue],
+        "marker": marker,
+        "linestyle": LINES[crc32(rest.encode()) % len(LINES)] if rest else line,
+    }
 
 
 @contextmanager

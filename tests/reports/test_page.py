@@ -181,7 +181,9 @@ def test_every_optimizer_of_the_suite_has_its_own_look() -> None:
     assert not [name for name in named if name not in style.LOOKS]
     looks = Counter(tuple(style.look(name).values()) for name in style.LOOKS)
     assert max(looks.values()) == 1
-    assert style.look("sing denominator=eps") == style.look("sing")
+    eps, softplus = style.look("sing eps"), style.look("sing softplus")
+    assert eps["linestyle"] != softplus["linestyle"]
+    assert (eps["color"], eps["marker"]) == (style.look("sing")["color"], style.look("sing")["marker"])
     assert style.look("somebody's own") == style.look("somebody's own")
 
 
