@@ -38,10 +38,8 @@ class Comparison:
 
     @property
     def errors(self) -> float:
-        """The difference in standard errors."""
-        if self.error > 0:
-            return self.difference / self.error
-        return nan if self.difference == 0 or self.error != 0 else inf * np.sign(self.difference)
+        """The difference in standard errors; NaN where none is known."""
+        return self.difference / self.error if self.error > 0 else nan
 
     def detectable(self, power: float = POWER, alpha: float = ALPHA) -> float:
         """Return the smallest true difference that this comparison would have shown with that power (approximately)."""
@@ -68,7 +66,7 @@ def welch(a: Summary, b: Summary) -> Comparison:
     """Compare two means without assuming equal variances (Welch 1947).
 
     A sample without a standard deviation (one value, or a source that prints none) is taken to have the other's, and
-    brings no degrees of freedom.
+    brings no degrees of freedom. Equal values on both sides measure no spread, and nothing can be said.
     """
     known = [sample for sample in (a, b) if isfinite(sample.std) and sample.n > 1]
     difference = a.mean - b.mean
@@ -77,7 +75,7 @@ def welch(a: Summary, b: Summary) -> Comparison:
     parts = [(sample.std if sample in known else known[0].std) ** 2 / sample.n for sample in (a, b)]
     total = sum(parts)
     if total == 0:
-        return Comparison(difference, 0.0, nan, 1.0 if difference == 0 else 0.0)
+        return Comparison(difference, nan, nan, nan)
     both = len(known) == 2
     dof = total**2 / sum(part**2 / (x.n - 1) for part, x in zip(parts, (a, b), strict=True)) if both else known[0].n - 1
     p = 2 * stats.t.sf(abs(difference) / sqrt(total), dof)
@@ -92,7 +90,7 @@ def paired(a: Sample, b: Sample) -> Comparison:
         return Comparison(result.mean, nan, nan, nan)
     error = result.std / sqrt(result.n)
     if error == 0:
-        return Comparison(result.mean, 0.0, result.n - 1, 1.0 if result.mean == 0 else 0.0)
+        return Comparison(result.mean, nan, nan, nan)
     return Comparison(result.mean, error, result.n - 1, float(2 * stats.t.sf(abs(result.mean) / error, result.n - 1)))
 
 
