@@ -80,7 +80,7 @@ def _split(words: Words) -> tuple[Words, dict[str, float | int]]:
     """Part a command line into what must be composed and the numbers that may be set on a copy."""
     numbers: dict[str, float | int] = {}
     rest = []
-    option = next((word.partition("=")[2] for word in words if word.startswith("optimizer=")), "sgd")
+    option = next((word.partition("=")[2] for word in words if word.startswith("optimizer=")), "adamw")
     for word in words:
         match = _NUMBER.fullmatch(word)
         if match is None or ("." in match[1] and not _has_keywords(option)):

@@ -12,7 +12,7 @@ The files of papers/tuned hold the papers' grids in this form. What is written i
 import itertools
 import math
 import statistics
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from conf import groups
 from conf.errors import Mistake, unknown
 from conf.tuned import ROOT
 from papers.table import word
@@ -55,9 +56,9 @@ def trials(asked: Wanted, grids: str, validation: float, seeds: Sequence[int], o
     settings: dict[Words, Settings] = {}
     for cell in chosen:
         for point, seed in itertools.product(points[_optimizer(cell)], seeds):
-            kept = [w for w in cell if w.partition("=")[0] not in point and not w.startswith("data.validation=")]
-            held_out = [word("data.validation", validation), f"seed={seed}"]
-            settings[(*kept, *(word(key, value) for key, value in point.items()), *held_out)] = point
+            values = point | _held_out(cell, validation) | {"seed": seed}
+            kept = [w for w in cell if w.partition("=")[0] not in values]
+            settings[(*kept, *(word(key, value) for key, value in values.items()))] = point
     if not settings:
         raise Mistake(f"tune: no cell of {asked.name} has one of {', '.join(only)}")
     return Trials(Wanted(asked.name, tuple(settings), distinct=False), settings)
@@ -65,23 +66,25 @@ def trials(asked: Wanted, grids: str, validation: float, seeds: Sequence[int], o
 
 def write(path: Path, runs: Iterable[Planned], settings: dict[Words, Settings], store: Path, metric: str) -> list[str]:
     """Write the winners of finished trials to a file for `tuned=FILE`; returns one line each."""
-    scores: dict[tuple[str, str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    scores: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     points: dict[str, Settings] = {}
     for run in runs:
         if run.words in settings:
             key = " ".join(word(name, value) for name, value in settings[run.words].items())
             points[key] = settings[run.words]
-            scores[run.names][key].append(_score(read_result(store / run.folder) or {}, metric))
+            scores[*run.names, *_fixed(run.words, settings[run.words])][key].append(
+                _score(read_result(store / run.folder) or {}, metric)
+            )
     entries = [_entry(names, tried, points, metric) for names, tried in scores.items()]
-    number = Counter({names[2]: len(tried) for names, tried in scores.items()})
+    number = {names[2]: len(tried) for names, tried in scores.items()}
     head = "# Written by `python -m sweep tune`; every trial is in the store.\n"
-    path.write_text(head + yaml.safe_dump({"trials": dict(number), "entries": entries}, sort_keys=False, width=120))
+    path.write_text(head + yaml.safe_dump({"trials": number, "entries": entries}, sort_keys=False, width=120))
     return [
         f"{' '.join(names)}: {entry['set']} ({entry['from']})" for names, entry in zip(scores, entries, strict=True)
     ]
 
 
-def _entry(names: tuple[str, str, str], tried: dict[str, list[float]], points: dict[str, Settings], metric: str) -> Any:
+def _entry(names: tuple[str, ...], tried: dict[str, list[float]], points: dict[str, Settings], metric: str) -> Any:
     """Choose the best mean over seeds; of equals the first of the grid, so that the choice repeats."""
     means = {key: statistics.fmean(values) for key, values in tried.items()}
     best = max(means, key=lambda key: means[key])
@@ -93,8 +96,10 @@ def _entry(names: tuple[str, str, str], tried: dict[str, list[float]], points: d
     )
     edge = _edges(points[best], [points[key] for key in tried])
     words += f"; at the edge of its grid: {', '.join(edge)}" if edge else ""
-    data, model, optimizer = names
-    return {"optimizer": optimizer, "data": data, "model": model, "set": points[best], "from": words}
+    data, model, optimizer, *fixed = names
+    where = {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in fixed)}
+    entry = {"optimizer": optimizer, "data": data, "model": model, "set": points[best], "from": words}
+    return entry | ({"where": where} if where else {})
 
 
 def _score(result: dict[str, Any], metric: str) -> float:
@@ -132,8 +137,23 @@ def _read(grids: str) -> dict[str, Any]:
     return content
 
 
+def _fixed(words: Words, point: Settings) -> list[str]:
+    """Return the words that tell this optimizer from others of its name and that no trial changes."""
+    return [w for w in words if w.startswith("optimizer.") and w.partition("=")[0] not in point]
+
+
+def _held_out(cell: Words, validation: float) -> Settings:
+    """Hold a share of the training images out, unless the data set has validation images of its own."""
+    has_own = not isinstance(groups.raw("data", _option(cell, "data", "digits")).get("validation"), float)
+    return {} if has_own else {"data.validation": validation}
+
+
 def _optimizer(cell: Words) -> str:
-    return next((word.partition("=")[2] for word in cell if word.startswith("optimizer=")), "sgd")
+    return _option(cell, "optimizer", "adamw")
+
+
+def _option(cell: Words, group: str, default: str) -> str:
+    return next((word.partition("=")[2] for word in cell if word.startswith(f"{group}=")), default)
 
 
 def _listed(counts: dict[str, int]) -> str:

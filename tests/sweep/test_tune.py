@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import pytest
 import yaml
 
 from conf.errors import Mistake
 from conf.tuned import lookup
 from sweep.__main__ import main
-from sweep.tune import trials
+from sweep.plan import plan
+from sweep.tune import trials, write
 from sweep.wanted import wanted
 
 GRIDS = """
@@ -51,6 +54,33 @@ def test_mistakes_are_one_line(grids, text, words):
 def test_unequal_numbers_need_a_reason(grids):
     text = "grids: {sgd: {optimizer.lr: [1, 2]}, adamw: {optimizer.lr: [1]}}\nunequal: as in the paper"
     assert len(ask(grids, text).settings) == 3
+
+
+def test_a_set_with_validation_images_of_its_own_keeps_them(tmp_path):
+    (tmp_path / "grids.yaml").write_text("grids: {optimizer.lr: [1.0e-3, 1.0e-2]}")
+    tried = trials(wanted("rde_small"), str(tmp_path / "grids.yaml"), 0.1, [0], only=["sing"])
+    assert len(tried.settings) == 4
+    assert not any(word.startswith("data.validation") for words in tried.settings for word in words)
+
+
+def test_variants_of_an_optimizer_have_winners_of_their_own(tmp_path, monkeypatch):
+    """The smaller rate is better with softplus, the larger one with eps."""
+    (tmp_path / "grids.yaml").write_text("grids: {optimizer.lr: [1.0e-3, 1.0e-2]}")
+    tried = trials(wanted("rde_small"), str(tmp_path / "grids.yaml"), 0.1, [0], only=["sing"])
+    runs = plan(tried.wanted)
+    words = {run.folder: run.words for run in runs}
+    high = {"optimizer.denominator=softplus": "optimizer.lr=0.001", "optimizer.denominator=eps": "optimizer.lr=0.01"}
+
+    def result(folder):
+        return {"metrics": {"validation_accuracy": float(any({a, b} <= set(words[folder]) for a, b in high.items()))}}
+
+    monkeypatch.setattr("sweep.tune.read_result", lambda path: result(path))
+    write(tmp_path / "tuned.yaml", runs, tried.settings, Path(), "validation_accuracy")
+    for denominator, lr in (("softplus", 1e-3), ("eps", 1e-2)):
+        given = {"optimizer.denominator": denominator}.get
+        assert lookup(str(tmp_path / "tuned.yaml"), "rde_small", "vit_tiny_rde", "sing", given=given).values == {
+            "optimizer.lr": lr
+        }
 
 
 def test_the_winner_is_what_tuned_reads(grids, tmp_path, capsys):
