@@ -15,6 +15,7 @@ from sweep.runner import Progress
 
 ORDER = ("done", "diverged", "failed", "stopped", "running", "missing")
 REDRAW = 0.5  # seconds
+FIRST = ("test_top1", "test_label_accuracy", "test_accuracy")  # what a person looks at first, by task
 
 
 def counts_line(counts: Counter[str]) -> str:
@@ -26,7 +27,7 @@ def headline(folder: Path) -> str:
     """Return the number of a finished run that a person looks at first."""
     result = read_result(folder)
     metrics: dict[str, Any] = result["metrics"] if result else {}
-    name = next((key for key in ("test_top1", *sorted(metrics)) if isinstance(metrics.get(key), int | float)), None)
+    name = next((key for key in (*FIRST, *sorted(metrics)) if isinstance(metrics.get(key), int | float)), None)
     return f"{name} {metrics[name]:.4g}" if name else ""
 
 
