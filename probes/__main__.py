@@ -1,4 +1,9 @@
-"""python -m probes NAME... [--out FOLDER] [--scale cpu|paper]: the papers' analyses, as figures with their data."""
+"""The papers' analyses, as figures with their data.
+
+    python -m probes NAME... [--scale cpu|paper|smoke] [--data NAME] [--out FOLDER]
+
+Exit code 0 if every number of a paper that is checked was met, 2 if one was not.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +14,44 @@ import time
 from importlib import import_module
 from pathlib import Path
 
+from conf.cli import Parser, guarded
+from conf.errors import unknown
 from probes import analyses
+from probes.analyses.scale import SCALES, SETS, Scale
 
-HELPERS = ("draw", "loop", "runs", "toys")
+HELPERS = ("draw", "loop", "runs", "scale", "toys")
 NAMES = [module.name for module in pkgutil.iter_modules(analyses.__path__) if module.name not in HELPERS]
 
 
-def main(arguments: list[str]) -> int:
-    """Run the analyses; 0 if every printed number of a paper was met, 2 if one was not."""
-    parser = argparse.ArgumentParser(prog="python -m probes", description=__doc__)
-    parser.add_argument("names", nargs="+", choices=["all", *NAMES], metavar="NAME", help=f"all, {', '.join(NAMES)}")
-    parser.add_argument("--out", type=Path, default=Path("build/figures"))
-    parser.add_argument("--scale", choices=["cpu", "paper"], default="cpu", help="of what trains nets; cpu: minutes")
-    options = parser.parse_args(arguments)
-    missed = 0
-    for name in NAMES if "all" in options.names else options.names:
+def main(arguments: list[str] | None = None) -> int:
+    """Run the analyses; returns the exit code. A user's mistake is raised as Mistake."""
+    options = _parser().parse_args(arguments)
+    for knob, word, allowed in [
+        *(("probes", name, ["all", *NAMES]) for name in options.names),
+        ("--scale", options.scale, SCALES),
+        ("--data", options.data, [None, *SETS]),
+    ]:
+        if word not in allowed:
+            raise unknown(knob, word, filter(None, allowed))
+    names, missed = NAMES if "all" in options.names else options.names, 0
+    for name in names:
         began = time.perf_counter()
-        checks = import_module(f"{analyses.__name__}.{name}").run(options.out, options.scale)
+        checks = import_module(f"{analyses.__name__}.{name}").run(options.out, Scale(options.scale, options.data))
         print(f"{name}: {time.perf_counter() - began:.0f} s, {options.out / name}.png")
-        for check in checks:
+        for check in checks if options.scale != "smoke" else ():  # two steps meet no number
             print(f"  {check}")
-        missed += sum(not check.met for check in checks)
+            missed += not check.met
     return 2 if missed else 0
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser("python -m probes", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("names", nargs="+", metavar="NAME", help=f"all, {', '.join(NAMES)}")
+    parser.add_argument("--scale", default="cpu", help="cpu (minutes), paper (a GPU), or smoke (two steps of paper's)")
+    parser.add_argument("--data", help=f"of what trains nets, in the place of the scale's: {', '.join(SETS)}")
+    parser.add_argument("--out", type=Path, default=Path("build/figures"))
+    return parser
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main))

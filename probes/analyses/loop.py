@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 import data
 import models
 import probes
+from conf.cli import one_line
 from conf.groups import raw
+from training.precision import pick_device
 
-SETS = {"cpu": "digits", "paper": "cifar10"}
+PLACES = (("STEPBENCH_DATA", "datasets"), ("STEPBENCH_CACHE", "datasets/cache"))  # as conf/paths has them
 
 
-def dataset(scale: str) -> data.Dataset:
-    """Return the scale's data set: digits, or CIFAR-10 from datasets/."""
-    return data.load(raw("data", SETS[scale]), root=Path("datasets"), cache=Path("build/cache"))
+def load(options: Mapping[str, Any]) -> data.Dataset:
+    """Return a data set of conf/data, on the GPU if there is one. Raises Mistake, one line, if it is not there."""
+    root, cache = (Path(os.environ.get(*place)) for place in PLACES)
+    with one_line(unless=False):
+        return data.load(options, root=root, cache=cache, device=pick_device("auto"))
 
 
 def network(name: str, images: data.Dataset, seed: int = 0) -> nn.Module:
@@ -44,13 +49,13 @@ def fit(
     seed: int = 0,
 ) -> list[probes.observer.Row]:
     """Train `steps` steps of `batch` images with the probes `options`; returns their rows."""
+    model.to(pick_device("auto")).train()
     observer = probes.build(options, model, optimizer, seed)
-    dtype, rows, orders = next(model.parameters()).dtype, [], torch.Generator().manual_seed(seed)
-    model.train()
-    for step, (x, y) in enumerate(itertools.islice(_forever(images, batch, orders), steps)):
+    dtype, rows = next(model.parameters()).dtype, []
+    for step, (x, y) in enumerate(itertools.islice(_forever(images, batch, seed), steps)):
         observer.begin(step, 0)
 
-        def closure(x: torch.Tensor = x, y: torch.Tensor = y) -> torch.Tensor:
+        def closure(x: Tensor = x, y: Tensor = y) -> Tensor:
             optimizer.zero_grad()
             loss = cross_entropy(model(x.to(dtype)), y)
             loss.backward()
@@ -62,10 +67,17 @@ def fit(
     return rows
 
 
-def _forever(images: data.Dataset, batch: int, orders: torch.Generator) -> Any:
+def _forever(images: data.Dataset, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    orders, size = torch.Generator().manual_seed(seed), len(images.train)
     for epoch in itertools.count():
-        order = torch.randperm(len(images.train), generator=orders)
-        yield from images.train.batches(order.split(batch)[: len(order) // batch], epoch)
+        order = torch.randperm(size, generator=orders)
+        yield from images.train.batches(order.split(batch)[: max(size // batch, 1)], epoch)
+
+
+def scalars(rows: list[probes.observer.Row]) -> pd.DataFrame:
+    """Return the scalars of rows as a table: step, epoch, and one column a value."""
+    kept = [{"step": row.get("step"), "epoch": row["epoch"]} | row["values"] for row in rows]
+    return pd.DataFrame([{k: v for k, v in row.items() if not isinstance(v, list)} for row in kept]).astype(float)
 
 
 def long(rows: list[probes.observer.Row]) -> pd.DataFrame:

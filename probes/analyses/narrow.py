@@ -15,24 +15,27 @@ import optim
 from optim.stages import centralize, normalize
 from probes.analyses.draw import Check, save
 from probes.analyses.growth import net
-from probes.analyses.loop import dataset, fit
+from probes.analyses.loop import fit, load
+from probes.analyses.scale import Scale
 
 Make = Callable[..., torch.optim.Optimizer]
 DEPTHS, RADIUS, WIDTH = (1, 2, 4, 8, 16, 32, 64, 128, 256), 0.1, 16
 CURVATURES = {"GD, curvature 0.1": 0.1, "GD, curvature 1": 1.0}
 CLIPS = (None, 1.0, 0.1, 0.01)
+SETS, STEPS = {"cpu": "digits", "paper": "cifar10"}, {"paper": 50, "smoke": 2}
 TRAINED = [("SING", optim.SING, 1e-2), ("SGD", torch.optim.SGD, 0.1), ("AdamW", torch.optim.AdamW, 1e-2)]
 NOTE = (
     f"Left: a basin k ||x||^2 / 2 of radius r = {RADIUS}, D blocks of {WIDTH} entries; the smallest rate that leaves "
     "it in one step from its rim (bisection on real steps), where the theorem's bounds are met with equality. Right: "
-    "largest relative change of a weight after 50 steps on digits when each tensor's gradient is clipped."
+    "largest relative change of a weight after {steps} steps on {data} when each tensor's gradient is clipped."
 )
 
 
-def run(out: Path, scale: str) -> list[Check]:
+def run(out: Path, scale: Scale) -> list[Check]:
     """Draw narrow.png, .pdf, .csv; the checks are the theorem's bounds, and SING's deafness to clipping."""
+    steps = scale.of(STEPS)
     rates = pd.DataFrame([row for depth in DEPTHS for row in escapes(depth)])
-    changes = clipping(dataset(scale))
+    changes = clipping(load(scale.dataset(SETS)), steps)
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
     for method, rows in rates.groupby("method"):
         left.plot(rows.depth, rows.rate / RADIUS, marker=".", label=method)
@@ -49,7 +52,7 @@ def run(out: Path, scale: str) -> list[Check]:
         right.plot(rows.clipped_at, rows.change.clip(lower=1e-17), marker="o", label=method)
     right.set(xscale="log", yscale="log", xlabel="clipped at norm", ylabel="change of weights", title="clipping")
     right.legend()
-    save(figure, out, "narrow", pd.concat([rates, changes]), NOTE)
+    save(figure, out, "narrow", pd.concat([rates, changes]), NOTE.format(steps=steps, data=scale.dataset(SETS)["name"]))
     worst = (rates.rate / rates.bound - 1).abs().max()
     sing = changes[changes.method == "SING"].change.max()
     return [
@@ -95,11 +98,11 @@ def smallest(escaped: Callable[[float], bool], low: float = 0.0, high: float = 1
     return high
 
 
-def clipping(images: data.Dataset) -> pd.DataFrame:
+def clipping(images: data.Dataset, steps: int) -> pd.DataFrame:
     """Return rows of (method, clipped_at, change): trained weights against those without clipping."""
     rows = []
     for method, target, lr in TRAINED:
-        finals = [trained(images, target, lr, clip) for clip in CLIPS]
+        finals = [trained(images, steps, target, lr, clip) for clip in CLIPS]
         changes = [((final - finals[0]).abs().max() / finals[0].abs().max()).item() for final in finals[1:]]
         rows += [
             {"method": method, "clipped_at": clip, "change": c} for clip, c in zip(CLIPS[1:], changes, strict=True)
@@ -108,9 +111,9 @@ def clipping(images: data.Dataset) -> pd.DataFrame:
 
 
 def trained(
-    images: data.Dataset, target: Callable[..., torch.optim.Optimizer], lr: float, clip: float | None
+    images: data.Dataset, steps: int, target: Callable[..., torch.optim.Optimizer], lr: float, clip: float | None
 ) -> Tensor:
-    """Return the weights after 50 steps, each tensor's gradient clipped to norm `clip`."""
+    """Return the weights after `steps` steps, each tensor's gradient clipped to norm `clip`."""
     model = net(images.in_channels * images.image_size**2, images.num_classes)
 
     def shorten(p: Tensor) -> None:
@@ -118,5 +121,5 @@ def trained(
 
     for p in model.parameters():
         p.register_post_accumulate_grad_hook(shorten)
-    fit(model, target(model.parameters(), lr=lr), images, 50, {})
+    fit(model, target(model.parameters(), lr=lr), images, steps, {})
     return nn.utils.parameters_to_vector(model.parameters()).detach()

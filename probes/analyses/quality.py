@@ -10,9 +10,16 @@ from matplotlib import pyplot as plt
 from scipy import stats
 
 from probes.analyses.draw import Check, save
-from probes.analyses.runs import SCALES, Run
+from probes.analyses.loop import long, scalars
+from probes.analyses.runs import Run
 from probes.analyses.runs import run as trained
+from probes.analyses.scale import Scale
 
+SETS = {"cpu": "digits", "paper": "cifar10"}
+NETS = {"cpu": ["resnet20", "shufflenetv2"], "paper": ["resnet18", "resnet34", "resnet50"], "smoke": ["resnet18"]}
+# Layers need epochs to grow a structure; Figure 2a needs many trainings.
+LONG = {"cpu": ["budget.epochs=30", "schedule=cosine"], "paper": ["protocol=rmsgd_cifar"]}
+SHORT = {"cpu": ["budget.epochs=6", "schedule=cosine"], "paper": ["protocol=rmsgd_cifar"]}
 HEAVY = ["optimizer.momentum=0.9", "optimizer.weight_decay=5e-4"]
 OPTIMIZERS = {
     "sgd": ["optimizer.lr=0.1", *HEAVY],
@@ -22,58 +29,75 @@ OPTIMIZERS = {
     "rmsgd": ["optimizer.lr=0.03", "optimizer.weight_decay=5e-4", "schedule=constant"],
 }
 DRAWN = ("sgd", "adam", "rmsgd")
-BETAS, SEEDS = (0.8, 0.9, 0.98), (0, 1, 2)
-VALUES = {"stable_rank": "stable rank s", "condition": "condition", "quality": "quality q", "rate": "rate"}
+BETAS, SEEDS = {"paper": (0.8, 0.9, 0.98), "smoke": (0.98,)}, {"paper": (0, 1, 2), "smoke": (0,)}
+VALUES = {"stable_rank": "stable rank s", "condition": "condition", "quality": "quality q"}
 NOTE = "{words}. Paper: ResNets on CIFAR, hundreds of epochs; its values of beta are in a figure only, these are ours."
 
 
-def run(out: Path, scale: str) -> list[Check]:
-    """Draw quality.* (layers x epochs, and beta) and generalisation.* (Figure 2a, with correlations); no checks."""
-    nets, words = SCALES[scale]["nets"], SCALES[scale]["words"]
-    keys = [(net, name, seed) for net in nets for name in OPTIMIZERS for seed in SEEDS]
-    runs = {key: one(words, *key[:2], [f"seed={key[2]}"]) for key in keys}
-    betas = {beta: one(words, nets[0], "rmsgd", [f"optimizer.beta={beta}"]) for beta in BETAS}
-    layers(
-        out,
-        {name: runs[nets[0], name, SEEDS[0]] for name in DRAWN},
-        betas,
-        NOTE.format(words=" ".join([nets[0], *words])),
-    )
-    generalisation(out, runs, NOTE.format(words=" ".join(words)))
+def run(out: Path, scale: Scale) -> list[Check]:
+    """Draw quality.* (layers x epochs), rates.* (rates, and beta) and generalisation.* (Figure 2a); no checks."""
+    nets, words = scale.of(NETS), [*scale.words(SETS, LONG), f"model={scale.of(NETS)[0]}"]
+    runs = {name: one(words, name) for name in DRAWN}
+    betas = {beta: one(words, "rmsgd", f"optimizer.beta={beta}") for beta in scale.of(BETAS)}
+    tables = {name: long(run.probes["ranks"]) for name, run in runs.items()}
+    layers(out, tables, NOTE.format(words=" ".join(words)))
+    rates(out, tables, betas, NOTE.format(words=" ".join(words)))
+    words = scale.words(SETS, SHORT)
+    keys = [(net, name, seed) for net in nets for name in OPTIMIZERS for seed in scale.of(SEEDS)]
+    points = [summary(*key, one([*words, f"model={key[0]}"], key[1], f"seed={key[2]}")) for key in keys]
+    generalisation(out, pd.DataFrame(points), NOTE.format(words=" ".join(words)))
     return []
 
 
-def one(words: list[str], net: str, name: str, more: list[str] | None = None) -> Run:
-    return trained([*words, f"model={net}", f"optimizer={name}", *OPTIMIZERS[name], *(more or []), "probe=ranks"])
+def one(words: list[str], name: str, *more: str) -> Run:
+    return trained([*words, f"optimizer={name}", *OPTIMIZERS[name], *more, "probe=ranks"])
 
 
-def layers(out: Path, runs: dict[str, Run], betas: dict[float, Run], note: str) -> None:
-    """Draw each value as layers over epochs, a column an optimizer, and test accuracy by beta."""
-    figure, axes = plt.subplots(len(VALUES), len(runs) + 1, figsize=(3 * len(runs) + 3, 8))
-    tables = {name: run.layers("ranks") for name, run in runs.items()}
+def layers(out: Path, tables: dict[str, pd.DataFrame], note: str) -> None:
+    """Draw each value as layers over epochs, a column an optimizer, and its means."""
+    figure, axes = plt.subplots(len(VALUES), len(tables) + 1, figsize=(3 * len(tables) + 3, 6.5))
     for row, (value, title) in enumerate(VALUES.items()):
         top = max(table[value].quantile(0.99) for table in tables.values())
-        for column, (name, table) in enumerate(tables.items()):
+        for axis, (name, table) in zip(axes[row], tables.items(), strict=False):
             order = list(dict.fromkeys(table.layer))
             image = table.pivot(index="layer", columns="epoch", values=value).loc[order]
             extent = (0.5, image.shape[1] + 0.5, len(order) + 0.5, 0.5)
-            shown = axes[row, column].imshow(image, aspect="auto", cmap="cividis", vmin=0, vmax=top, extent=extent)
-            axes[row, column].set(title=f"{title}, {name}", xlabel="epoch", ylabel="layer")
-            figure.colorbar(shown, ax=axes[row, column])
-        for name, table in tables.items():
-            if value != "rate":
-                axes[row, -1].plot(table.groupby("epoch")[value].mean(), label=name)
+            shown = axis.imshow(image, aspect="auto", cmap="cividis", vmin=0, vmax=top, extent=extent)
+            axis.set(title=f"{title}, {name}", xlabel="epoch", ylabel="layer")
+            figure.colorbar(shown, ax=axis)
+            axes[row, -1].plot(table.groupby("epoch")[value].mean(), label=name)
         axes[row, -1].set(title=f"mean {title}", xlabel="epoch")
-    for beta, run in betas.items():
-        axes[-1, -1].plot(run.epochs.epoch, run.epochs.test_top1, label=f"beta {beta}")
-    axes[-1, -1].set(title="test accuracy of RMSGD (%)")
-    axes[0, -1].legend(), axes[-1, -1].legend()
+    axes[0, -1].legend()
     save(figure, out, "quality", pd.concat([t.assign(optimizer=n) for n, t in tables.items()]), note)
 
 
-def generalisation(out: Path, runs: dict[tuple[str, str, int], Run], note: str) -> None:
+def rates(out: Path, tables: dict[str, pd.DataFrame], betas: dict[float, Run], note: str) -> None:
+    """Draw RMSGD's rates by layer (darker: deeper, Figure 5), the optimizers' (3), and what beta does (3, 6)."""
+    figure, (by_layer, mean, rank, accuracy) = plt.subplots(1, 4, figsize=(12, 2.8))
+    lines = tables["rmsgd"].pivot(index="epoch", columns="layer", values="rate")
+    order = list(dict.fromkeys(tables["rmsgd"].layer))
+    for depth, layer in enumerate(order):
+        by_layer.plot(lines[layer], color=plt.get_cmap("Blues")(0.25 + 0.75 * depth / len(order)), linestyle="-")
+    for name, table in tables.items():
+        mean.plot(table.groupby("epoch").rate.mean(), label=name)
+    epochs = {beta: run.epochs.set_index("epoch") for beta, run in betas.items()}
+    for beta, run in betas.items():
+        rank.plot(scalars(run.probes["ranks"]).set_index("epoch").mean_stable_rank, label=f"beta {beta}")
+        accuracy.plot(epochs[beta].test_top1, label=f"beta {beta}")
+    by_layer.set(title="RMSGD's rates by layer (darker: deeper)", xlabel="epoch")
+    mean.set(title="mean rate", xlabel="epoch", yscale="log")
+    rank.set(title="mean stable rank s of RMSGD", xlabel="epoch")
+    accuracy.set(title="test accuracy of RMSGD (%)", xlabel="epoch")
+    mean.legend(), rank.legend()
+    ablation = [
+        scalars(run.probes["ranks"]).assign(beta=beta, test_top1=list(run.epochs.test_top1))
+        for beta, run in betas.items()
+    ]
+    save(figure, out, "rates", pd.concat([*ablation, *(t.assign(optimizer=n) for n, t in tables.items())]), note)
+
+
+def generalisation(out: Path, table: pd.DataFrame, note: str) -> None:
     """Draw Q of the last epoch against test accuracy and against the gap between training and test accuracy."""
-    table = pd.DataFrame([summary(*key, run) for key, run in runs.items()])
     figure, axes = plt.subplots(1, 2, figsize=(8, 3.4))
     for axis, value in zip(axes, ("test_accuracy", "gap"), strict=True):
         for net, rows in table.groupby("net"):
@@ -87,7 +111,7 @@ def generalisation(out: Path, runs: dict[tuple[str, str, int], Run], note: str) 
 
 def summary(net: str, name: str, seed: int, run: Run) -> dict[str, object]:
     last = run.epochs.iloc[-1]
-    found = {"Q": run.scalars("ranks").Q.iloc[-1], "test_accuracy": last.test_top1}
+    found = {"Q": scalars(run.probes["ranks"]).Q.iloc[-1], "test_accuracy": last.test_top1}
     return {"net": net, "optimizer": name, "seed": seed, **found, "gap": last.train_top1 - last.test_top1}
 
 

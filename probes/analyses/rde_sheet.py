@@ -15,10 +15,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-import data
 import models
 from conf.groups import raw
 from probes.analyses.draw import Check, grid, save
+from probes.analyses.loop import load
+from probes.analyses.scale import Scale
 from record import read_result
 from training.depth import Depth
 
@@ -27,9 +28,9 @@ COLUMNS = 10
 NOTE = "RDE-R is our re-creation of the paper's data set, which is not public. Under each prediction: rectangles right."
 
 
-def run(out: Path, scale: str) -> list[Check]:
+def run(out: Path, scale: Scale) -> list[Check]:
     """Draw rde_sheet.png, .pdf, .csv without predictions."""
-    sheet(out, raw("data", SETS[scale]), [])
+    sheet(out, raw("data", scale.of(SETS)), [])
     return []
 
 
@@ -38,8 +39,8 @@ def sheet(out: Path, options: dict[str, Any], runs: Sequence[Path]) -> None:
     few = dict.fromkeys(("train", "validation", "test"), COLUMNS) | {
         "stand_in": 0
     }  # a sample is the same in any number
-    samples = data.load(options | few, root=Path("datasets"), cache=Path("build/cache"))
-    images, targets = next(samples.test.batches([torch.arange(COLUMNS)]))
+    samples = load(options | few)
+    images, targets = (tensor.cpu() for tensor in next(samples.test.batches([torch.arange(COLUMNS)])))
     rows: dict[str, Tensor] = {"image": images.permute(0, 2, 3, 1), "target": targets[:, 1]}
     rows |= {name_of(folder): _predicted(folder, images) for folder in runs}
     figure, axes = grid(len(rows), COLUMNS, 1.1, 1.25)

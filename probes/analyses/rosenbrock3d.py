@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 from torch import Tensor
 
 from probes.analyses.draw import COLOURS, Check, grid, save
+from probes.analyses.scale import Scale
 from probes.analyses.toys import ADAM, ADAMW, SGD, Method, angles, descend, rosenbrock, rosenbrock_start
 
 STEPS, SCALE = 300, 1000.0
@@ -45,7 +46,7 @@ SEARCH = [
 CHECKS = {"GD, momentum": 3.2, "GD, momentum, decay": 2.53, "SGDP": 1.12}
 
 
-def run(out: Path, scale: str) -> list[Check]:
+def run(out: Path, scale: Scale) -> list[Check]:
     """Draw rosenbrock3d.png, .pdf, .csv; the checks are the three radii of Section 3.2."""
     found = FIXED | {method.label: best(method) for method in SEARCH}
     paths = {name: path_of(method) for name, method in found.items()}

@@ -12,13 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from probes.analyses.loop import long
-
-# What an analysis of whole trainings runs on: small and real, or the paper's.
-SCALES = {
-    "cpu": {"nets": ["resnet20", "shufflenetv2"], "words": ["data=digits", "budget.epochs=6", "schedule=cosine"]},
-    "paper": {"nets": ["resnet18", "resnet34", "resnet50"], "words": ["data=cifar10", "protocol=rmsgd_cifar"]},
-}
+from conf.errors import Mistake
 
 
 @dataclass(frozen=True)
@@ -29,21 +23,13 @@ class Run:
     epochs: pd.DataFrame
     probes: dict[str, list[dict[str, Any]]]
 
-    def layers(self, probe: str) -> pd.DataFrame:
-        return long(self.probes[probe])
 
-    def scalars(self, probe: str) -> pd.DataFrame:
-        """Return the scalars of a probe's rows, with step and epoch."""
-        kept = [{"step": row.get("step"), "epoch": row["epoch"]} | row["values"] for row in self.probes[probe]]
-        return pd.DataFrame([{k: v for k, v in row.items() if not isinstance(v, list)} for row in kept])
-
-
-def run(words: Sequence[str], store: Path = Path("runs")) -> Run:
-    """Train by the words of a command line, unless the store has it. Raises RuntimeError, train.py's last line."""
-    command = [sys.executable, "train.py", *words, "keep=none", "progress=false", f"paths.store={store}"]
+def run(words: Sequence[str]) -> Run:
+    """Train by the words of a command line, unless the store has it. Raises Mistake, train.py's last line."""
+    command = [sys.executable, "train.py", *words, "keep=none", "progress=false"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(words)}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+        raise Mistake(f"{' '.join(words)}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
     folder = Path(done.stdout.strip().splitlines()[-1].rpartition("  ")[2])
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     kinds = {row["probe"] for row in rows if "probe" in row}

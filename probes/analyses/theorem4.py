@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 
 from probes.analyses.draw import Check, save
 from probes.analyses.rosenbrock3d import SCALE, height, surface
+from probes.analyses.scale import Scale
 from probes.analyses.toys import SGD, Method, descend, rosenbrock_start
 
 RATES, TIME, DECAY = (0.016, 0.008, 0.004, 0.002), 6.0, 0.05
@@ -20,7 +21,7 @@ NOTE = (
 )
 
 
-def run(out: Path, scale: str) -> list[Check]:
+def run(out: Path, scale: Scale) -> list[Check]:
     """Draw theorem4.png, .pdf, .csv; the check is that the paths meet as the rate falls, at order 2 or better."""
     pairs = {rate: pair(rate) for rate in RATES}
     gaps = {rate: angle(*both) for rate, both in pairs.items()}

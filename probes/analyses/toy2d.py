@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.animation import FuncAnimation, PillowWriter
 
 from probes.analyses.draw import COLOURS, Check, save
+from probes.analyses.scale import Scale
 from probes.analyses.toys import ADAM, ADAMW, SGD, Method, cosine_loss, descend
 
 START, RATE, STEPS = torch.tensor([0.001, 1.0]), 0.02, 518
@@ -39,7 +40,7 @@ METHODS = [
 MOVED = ("GD", "GD, momentum 0.9", "GD, momentum 0.99", "SGDP 0.9")
 
 
-def run(out: Path, scale: str) -> list[Check]:
+def run(out: Path, scale: Scale) -> list[Check]:
     """Draw toy2d.png, .pdf, .csv and toy2d.gif; the checks are the two norms of Appendix B."""
     paths = {method.label: descend(cosine_loss, START, method, STEPS) for method in METHODS}
     names = [*paths, "norm", "cosine"]

@@ -13,10 +13,12 @@ import data
 import optim
 import optim.groups
 from probes.analyses.draw import Check, save
-from probes.analyses.loop import SETS, dataset, fit, network
+from probes.analyses.loop import fit, load, network, scalars
+from probes.analyses.scale import Scale
 from probes.analyses.toys import ADAM, SGD, Method
 
-STEPS = {"cpu": 110, "paper": 150 * 390}  # each of the two phases; the paper's are 150 epochs
+SETS = {"cpu": "fashion_mnist", "paper": "cifar10"}
+STEPS = {"cpu": 110, "paper": 150 * 390, "smoke": 2}  # each of the two phases; the paper's are 150 epochs
 # Tables 3 and 4 of the paper, ResNet20 on CIFAR-10; the SGD of Figure 5, in neither, as SGD-M.
 METHODS = [
     Method("SGD-M", SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 2.5e-4}),
@@ -36,20 +38,20 @@ NOTE = (
 )
 
 
-def run(out: Path, scale: str) -> list[Check]:
+def run(out: Path, scale: Scale) -> list[Check]:
     """Draw tracking.png, .pdf, .csv; the checks are the orders of magnitude that the paper states."""
-    images = dataset(scale)
+    images, steps = load(scale.dataset(SETS)), scale.of(STEPS)
     first = network("resnet20", images)
     vanilla = torch.optim.SGD(first.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    fit(first, vanilla, images, STEPS[scale], {})
-    table = pd.concat([tracked(first, method, images, STEPS[scale]).assign(method=method.label) for method in METHODS])
+    fit(first, vanilla, images, steps, {})
+    table = pd.concat([tracked(first, method, images, steps).assign(method=method.label) for method in METHODS])
     figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 2.8))
     for axis, (column, title, shown) in zip(axes, PANELS, strict=True):
         for name in shown:
             axis.plot(table[table.method == name].step, table[table.method == name][column], label=name)
         axis.set(yscale="log", xlabel="step", title=title)
         axis.legend(fontsize=6)
-    save(figure, out, "tracking", table, NOTE.format(where=SETS[scale], steps=STEPS[scale]))
+    save(figure, out, "tracking", table, NOTE.format(where=scale.dataset(SETS)["name"], steps=steps))
     radial = table[table.method.isin(["SGD-M", "Adam"])].max_radial.max()
     return [Check("1 - max |A <c, u>| of SGD-M and Adam: positive (Figure 3)", 0, 1 - radial, at_least=True)]
 
@@ -63,6 +65,6 @@ def tracked(first: torch.nn.Module, method: Method, images: data.Dataset, steps:
         if name in invariant:
             p.data.copy_(fresh[name].data)
     groups = optim.groups.param_groups(model, invariance={"channel": list(invariant)})
-    rows = fit(model, optim.build(method.target, groups, **method.options), images, steps, {"spherical": {"every": 1}})
-    scalars = [{k: v for k, v in row["values"].items() if not isinstance(v, list)} for row in rows]
-    return pd.DataFrame(scalars).assign(step=range(len(rows))).astype(float)
+    options = {"spherical": {"every": 1, "per_layer": False}}
+    rows = fit(model, optim.build(method.target, groups, **method.options), images, steps, options)
+    return scalars(rows)

@@ -9,11 +9,16 @@ import pytest
 import torch
 
 import probes
+from conf.errors import Mistake
+from conf.groups import raw
 from probes.__main__ import NAMES, main
-from probes.analyses import growth, narrow, theorem4
+from probes.analyses import growth, narrow, norms, theorem4, tracking
 from probes.analyses.draw import Check, plt, save
-from probes.analyses.loop import dataset, fit, long
+from probes.analyses.loop import fit, load, long
 from probes.analyses.quality import correlations
+from probes.analyses.scale import Scale
+
+DIGITS = load(raw("data", "digits"))
 
 
 @pytest.mark.parametrize(
@@ -45,14 +50,35 @@ def test_command_exits_with_2_where_a_number_is_missed(tmp_path, monkeypatch, ca
     monkeypatch.setattr("probes.analyses.toy2d.run", lambda out, scale: [Check("norm", 2.93, 3.5)])
     assert main(["toy2d", "--out", str(tmp_path)]) == 2
     assert "DIFFERS" in capsys.readouterr().out
+    assert main(["toy2d", "--out", str(tmp_path), "--scale", "smoke"]) == 0
     monkeypatch.setattr("probes.analyses.toy2d.run", lambda out, scale: [Check("norm", 2.93, 2.93)])
     assert main(["toy2d", "--out", str(tmp_path)]) == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["toy3d"], "probes: unknown 'toy3d'.*nearest: toy2d"),
+        (["toy2d", "--scale", "papers"], "--scale: unknown 'papers'; allowed: cpu, paper, smoke; nearest: paper"),
+        (["toy2d", "--data", "fashion"], "--data: unknown 'fashion'.*nearest: fashion_mnist"),
+        (["toy2d", "--out"], "expected one argument"),
+    ],
+)
+def test_mistakes_are_one_line(words, said):
+    with pytest.raises(Mistake, match=said) as raised:
+        main(words)
+    assert "\n" not in str(raised.value)
+
+
+def test_data_in_the_place_of_the_scales_own():
+    assert Scale("cpu").dataset(tracking.SETS)["name"] == "fashion_mnist"
+    assert Scale("cpu", "digits").dataset(tracking.SETS)["name"] == "digits"
+    assert Scale("cpu", "svhn").words(norms.SETS, norms.WORDS)[0] == "data=svhn"
+
+
 @pytest.mark.parametrize("beta", [0.5, 0.9])
-def test_corollary_2_3(beta, monkeypatch):
-    monkeypatch.setattr(growth, "STEPS", 250)
-    rows = growth.measured(dataset("cpu"), beta)
+def test_corollary_2_3(beta):
+    rows = growth.measured(DIGITS, beta, 250)
     assert rows.ratio.tolist() == pytest.approx([1 + 2 * beta / (1 - beta)] * 2, rel=0.02)
 
 
@@ -68,7 +94,7 @@ def test_theorem_4_paths_meet_faster_than_second_order():
 
 
 def test_loop_is_repeatable_and_leaves_the_global_stream_alone():
-    images, finals = dataset("cpu"), []
+    images, finals = DIGITS, []
     state = torch.get_rng_state()
     for _ in range(2):
         model = growth.net(64, 10)
