@@ -1,6 +1,7 @@
 """AdamSRT's identities on real training steps, in float64."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 import optim
 import probes
+from conf.groups import options, raw
 from probes.probe import Watched
 from probes.scheme import division, table_rate
 from probes.sphere import cosines, effective_rate, filters, sphere
@@ -17,17 +19,17 @@ TORCH = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.1),
     "sgd_l2": lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=0.1),
     "sgdm": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=1e-2),
-    "nesterov": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
     "adam": lambda p: torch.optim.Adam(p, lr=1e-2, weight_decay=1e-2),
-    "adamw": lambda p: torch.optim.AdamW(p, lr=1e-2, weight_decay=0.1),
-    "nadam": lambda p: torch.optim.NAdam(p, lr=1e-2),
-    "radam": lambda p: torch.optim.RAdam(p, lr=1e-2),
-    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=1e-3),
-    "adagrad": lambda p: torch.optim.Adagrad(p, lr=1e-2),
-    "adafactor": lambda p: torch.optim.Adafactor(p, lr=1e-2),
 }
-NAMES = ("SING", "AdamP", "SGDP", "AdamS", "AdamSRT", "SGDMRT", "AdamG", "SGDG", "RMSGD", "AdaBelief", "SAM")
-OWN = {name: lambda p, name=name: getattr(optim, name)(p, lr=1e-2) for name in NAMES}
+# Every optimizer of conf/optimizer as its yaml has it, with momentum and decay where it takes them; `custom` has none.
+CONFIGURED = {name: raw("optimizer", name) for name in options("optimizer") if name != "custom"}
+
+
+def configured(name, model):
+    """The optimizer of a yaml, for a model whose convolutions it is told are invariant."""
+    chosen = CONFIGURED[name] | {"groups": {"invariance": {"channel": INVARIANT}}}
+    chosen |= {key: value for key, value in {"momentum": 0.9, "weight_decay": 1e-2}.items() if key in chosen}
+    return optim.configure(chosen, model)[0]
 
 
 class Recorder(probes.Observer):
@@ -49,17 +51,17 @@ class Recorder(probes.Observer):
 
 def steps_of(make, count=4):
     model = net()
-    optimizer = make(model.parameters())
+    optimizer = make(model)
     recorder = Recorder(model, optimizer)
     train(model, optimizer, recorder, steps=count)
     assert len(recorder.steps) == 2 * count
     return recorder.steps
 
 
-@pytest.mark.parametrize("name", [*TORCH, *OWN])
+@pytest.mark.parametrize("name", CONFIGURED)
 def test_equations_12_and_13(name):
     """The direction and radius after the step, rebuilt from eta^e c_perp, are those of the weights."""
-    for _, moved, after, _ in steps_of((TORCH | OWN)[name]):
+    for _, moved, after, _ in steps_of(partial(configured, name), count=6):
         assert (moved.size > 0).all()
         assert torch.allclose(moved.next_direction, nn.functional.normalize(after), rtol=0, atol=1e-12)
         assert torch.allclose(moved.radius_ratio, after.norm(dim=1) / moved.radius, rtol=1e-12, atol=0)
@@ -70,7 +72,7 @@ def test_equations_12_and_13(name):
 @pytest.mark.parametrize(("l2", "name"), [(0.0, "sgd"), (0.1, "sgd_l2")])
 def test_the_rate_of_sgd_is_table_1s(l2, name):
     """eta / (r^2 (1 - eta lambda)), both from the gradient and from the division vector b = 1."""
-    for watched, moved, _, gradients in steps_of(TORCH[name]):
+    for watched, moved, _, gradients in steps_of(lambda model: TORCH[name](model.parameters())):
         wanted = 0.1 / (moved.radius**2 * (1 - 0.1 * l2))
         assert torch.allclose(effective_rate(moved, gradients), wanted, rtol=1e-12, atol=0)
         measured = table_rate(moved, 0.1, division(watched, "channel"))
