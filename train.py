@@ -87,7 +87,7 @@ class Trainer:
         self.meter = self.objective.meter()
         world.join(device)
         forward = world.wrap(self.model, device)
-        self.forward = torch.compile(forward) if config["compile_model"] else forward
+        self.forward = torch.compile(forward, dynamic=False) if config["compile_model"] else forward
         self.compiles = config["compile_model"] or config["compile_optimizer"]
         self.observer = probes.build(config["probe"], self.model, self.optimizer, self.streams.key("probes"))
 
@@ -100,7 +100,7 @@ class Trainer:
         resume(self)
         self.saved_at = timing.now()
         self.show = progress(self.shown, self.total_steps, self.step, self.batch_size)
-        canaries.warn(self, canaries.at_start)
+        canaries.warn(self, canaries.AT_START)
         self.log = loggers.Log(self.config["logger"] if self.world.leads else {}, run)
         try:
             while True:
@@ -170,8 +170,8 @@ class Trainer:
             self.loss = self.optimizer.step(closure)
         with self.clock.standing():
             self.log.rows(self.observer.end(rate))
-        if not self.step_seconds:
-            canaries.warn(self, canaries.after_a_step)
+            if not self.step_seconds:
+                canaries.warn(self, canaries.AFTER_A_STEP)
         self.step_seconds.append(timing.now() - began)
 
     def batch_loss(self, inputs: Tensor, targets: Tensor, weight: float, counted: bool) -> Tensor:
@@ -203,10 +203,11 @@ class Trainer:
             if look or self.device.type == "cpu":
                 self.require_finite()
                 self.show.step(self.step, float(self.loss))
-            if (look or self.world.size == 1) and self.world.any(bool(self.stop), self.device):
+            agreed = look or self.world.size == 1
+            if agreed and self.world.any(bool(self.stop), self.device):
                 self.save(required=True)
                 raise Stopped
-            self.save_when_due()
+            self.save_when_due(agreed)
 
     def require_finite(self) -> None:
         if not self.world.all_finite(self.loss):
@@ -215,6 +216,7 @@ class Trainer:
     def end_epoch(self) -> None:
         """Let the optimizer look at the weights, evaluate, select and log: all off the clock."""
         self.require_finite()
+        self.clock.seconds = self.world.tell(self.clock.seconds)  # one clock, or processes would end apart
         epoch = -(-self.step // self.steps_per_epoch)
         if self.step % self.steps_per_epoch == 0:
             getattr(self.optimizer, "epoch_end", lambda: None)()
@@ -229,23 +231,23 @@ class Trainer:
         self.log.rows([{"kind": "epoch", **row}, *self.observer.epoch_end(epoch)])
         self.show.row(row)
         self.meter = self.objective.meter()
-        self.save_when_due()
+        self.save_when_due(agreed=True)
 
     def scores(self) -> dict[str, float]:
         """Evaluate the current weights on the validation split, if there is one, and on the test split."""
-        splits, size = (
-            {"validation": self.data.validation, "test": self.data.test},
-            self.config["evaluate"]["batch_size"],
-        )
+        splits = {"validation": self.data.validation, "test": self.data.test}
+        size = self.config["evaluate"]["batch_size"]
         return evaluate(self.model, self.outputs, splits, self.objective, size, self.world)
 
     def outputs(self, inputs: Tensor) -> Tensor:
         with autocast(self.precision, self.device):
             return self.forward(inputs).float()
 
-    def save_when_due(self) -> None:
+    def save_when_due(self, agreed: bool) -> None:
+        """Write a checkpoint when one is due; by the clock only where all processes can agree that it is time."""
         steps, minutes = (self.config["checkpoint"][key] for key in ("every_steps", "every_minutes"))
-        if (steps and self.step % steps == 0) or timing.now() - self.saved_at > 60 * minutes:
+        late = agreed and self.world.any(timing.now() - self.saved_at > 60 * minutes, self.device)
+        if late or (steps and self.step % steps == 0):
             self.save()
 
     def save(self, required: bool = False) -> None:
@@ -268,7 +270,9 @@ def run(config: dict[str, Any], overrides: list[str]) -> int:
     facts = {"device": device.type, "gpu": timing.gpu_name(device), "threads": torch.get_num_threads()}
     store, stop = config["paths"]["store"], StopRequest()
     try:
-        with Run(store, config, overrides=overrides, facts=facts) if world.leads else Follower() as trainer.run:
+        with cli.one_line(unless=config["traceback"], knob="paths.store"):
+            writer = Run(store, config, overrides=overrides, facts=facts) if world.leads else Follower()
+        with writer as trainer.run:
             times, reference = ReferenceTime(store, config, facts), partial(raw, "optimizer")
             fix = partial(fix_budget, trainer, times, reference, Follower(), stop)
             return supervise(trainer.run, lambda: fix() or trainer.fit(trainer.run, stop), (Stopped, KeyboardInterrupt))

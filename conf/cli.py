@@ -64,14 +64,17 @@ def refuse(error: Exception, show: bool = False) -> Any:
 
 
 @contextmanager
-def one_line(*, unless: bool) -> Iterator[None]:
-    """Turn what building a run's parts raises into a Mistake, `unless` the user asked for the traceback."""
+def one_line(*, unless: bool, knob: str = "") -> Iterator[None]:
+    """Turn what building a run's parts raises into a Mistake, `unless` the user asked for the traceback.
+
+    knob: what to name first, where the error does not say it.
+    """
     try:
         yield
     except (ValueError, TypeError, OSError, ImportError) as error:
         if unless:
             raise
-        raise Mistake(str(error)) from error
+        raise Mistake(f"{knob}: {error}" if knob else str(error)) from error
 
 
 def check_sweep(words: list[str]) -> None:

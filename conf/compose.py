@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from conf import groups, validate
+from conf.doubts import doubts
 from conf.errors import Mistake, nearest
 from conf.fill import fill, other_choices, tuned
 from conf.schema import Schema
@@ -46,7 +47,7 @@ def compose(overrides: list[str]) -> dict[str, Any]:
         now = choices
     fill(config, now, values, explicit)
     config.protocol_name, config.scale_name = choices["protocol"], choices["scale"]
-    config.notes = notes
+    config.notes, config.doubts = notes, doubts(config, choices, values)
     plain = _plain(config)
     validate.composed(plain, now)
     return _stripped(plain)

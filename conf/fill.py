@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from conf import groups
 from conf.errors import Mistake
+from conf.schema import CANARIES
 
 Choices = dict[str, Any]
 ACCELERATORS = {"precision": "fp32", "channels_last": False, "compile_model": False, "compile_optimizer": False}
@@ -47,6 +48,8 @@ def fill(config: DictConfig, choices: Choices, values: dict[str, Any], explicit:
             _set(config, key, value, explicit)
     if config.shrink_epochs:
         _shrink(config, config.shrink_epochs)
+    if isinstance(config.canaries, bool):  # one word for all
+        config.canaries = dict.fromkeys(CANARIES, config.canaries)
     if config.mode == "reference":
         for key, off in ACCELERATORS.items():
             if key in explicit and config[key] != off:

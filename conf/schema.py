@@ -5,6 +5,12 @@ from typing import Any
 
 from omegaconf import MISSING
 
+# Warnings, a line each: conf/doubts.py and training/canaries.py have what each looks at.
+CANARIES = (
+    *("label_smoothing", "weight_decay", "decay"),
+    *("schedule", "clipping", "overlap", "gradients", "compiled"),
+)
+
 
 @dataclass
 class Evaluate:
@@ -60,6 +66,7 @@ class Schema:
     protocol_name: str = "none"  # filled in by compose, as are the scale and the notes
     scale_name: str = "paper"
     notes: Any = field(default_factory=dict)  # tuned values that no source prints, and why these
+    doubts: Any = field(default_factory=dict)  # canary -> what it says, of those that need no torch
 
     # How it is run: nothing below changes a result.
     device: str = "auto"
@@ -67,7 +74,7 @@ class Schema:
     workers: int = 2
     keep: str = "weights"
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    canaries: bool = True
+    canaries: Any = field(default_factory=lambda: dict.fromkeys(CANARIES, True))  # or true or false, for all
     progress: bool = True
     traceback: bool = False
 

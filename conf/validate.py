@@ -23,7 +23,7 @@ def _defaults(node: Any) -> dict[str, Any]:
 
 
 CONSUMED = ("sources", "replace", "where_known", "shrink_epochs")  # an overlay's word to compose
-HIDDEN = (*CONSUMED, "notes", "protocol_name", "scale_name")  # not for the command line
+HIDDEN = (*CONSUMED, "notes", "doubts", "protocol_name", "scale_name")  # not for the command line
 
 
 def command_line(overrides: list[Override]) -> None:
@@ -82,6 +82,10 @@ def composed(config: dict[str, Any], choices: dict[str, Any]) -> None:
 def _leaves(key: str, value: Any, default: Any) -> list[tuple[str, Any, Any]]:
     if not isinstance(default, dict):
         return [(key, value, default)]
+    if not isinstance(value, dict):
+        raise Mistake(f"{key}: {value!r} is not true or false, nor a mapping of {', '.join(default)}")
+    for stray in value.keys() - default.keys():
+        raise unknown(key, stray, default)
     return [leaf for k, d in default.items() for leaf in _leaves(f"{key}.{k}", value[k], d)]
 
 

@@ -54,6 +54,11 @@ class MemorySplit:
         """All targets of this split, in the order of positions."""
         return self._targets if self.samples is None else self._targets.index_select(0, self.samples)
 
+    def identities(self) -> Iterator[bytes]:
+        """Yield each sample's pixels: equal for equal images, whatever is made of them."""
+        images = self.images if self.samples is None else self.images.index_select(0, self.samples)
+        return (image.tobytes() for image in images.cpu().numpy())
+
     def batches(self, order: Iterable[Tensor], key: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield a batch on the device for each tensor of positions: see data.dataset.Split."""
         key = 0 if key is None and self.always_augment else key

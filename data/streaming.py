@@ -106,6 +106,9 @@ class StreamSplit:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def identities(self) -> Sequence[str]:
+        return self.decoder.paths
+
     def batches(self, order: Iterable[Tensor], key: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield a batch on the device for each tensor of positions: see data.dataset.Split."""
         device = self.place.device

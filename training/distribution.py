@@ -1,6 +1,7 @@
 """One process or many. Every process sees the same global batches and takes its share of each."""
 
 import os
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +42,9 @@ class World:
             return model
         ids = [device.index] if device.type == "cuda" else None
         # Buffers are batch-norm statistics: each process keeps its own (bn: local); rank 0's are saved.
-        return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+        with warnings.catch_warnings():  # torch 2.15 would have the keyword renamed, to a name that 2.11 has not
+            warnings.simplefilter("ignore", FutureWarning)
+            return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
 
     def share(self, batch: Tensor) -> tuple[Tensor, float]:
         """Return this process's part of a global batch of positions, and the weight that makes the mean over the

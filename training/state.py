@@ -8,11 +8,11 @@ COUNTERS = ("step", "ended_at", "epoch_seconds", "reached")
 
 
 def state_of(trainer: Any) -> dict[str, Any]:
-    """Return the state of a run at a step's end."""
+    """Return the state of a run at a step's end; every process has to ask for it, since each has counted its share."""
     return {
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
-        "meter": {"sums": trainer.meter.sums, "scores": trainer.meter.scores},
+        "meters": trainer.world.gathered([{"sums": trainer.meter.sums, "scores": trainer.meter.scores}]),
         "selection": trainer.selection.state(),
         "clock": trainer.clock.seconds,
         "observer": trainer.observer.state_dict(),
@@ -32,8 +32,9 @@ def load_state(trainer: Any, state: dict[str, Any]) -> None:
     """Put a freshly built run back into a state."""
     trainer.model.load_state_dict(state["model"])
     trainer.optimizer.load_state_dict(state["optimizer"])
-    trainer.meter.sums.update({name: value.to(trainer.device) for name, value in state["meter"]["sums"].items()})
-    trainer.meter.scores.extend(tuple(part.to(trainer.device) for part in pair) for pair in state["meter"]["scores"])
+    meter = state["meters"][trainer.world.rank]
+    trainer.meter.sums.update({name: value.to(trainer.device) for name, value in meter["sums"].items()})
+    trainer.meter.scores.extend(tuple(part.to(trainer.device) for part in pair) for pair in meter["scores"])
     trainer.selection.load_state(state["selection"])
     trainer.clock = Clock(state["clock"])
     trainer.observer.load_state_dict(state["observer"])

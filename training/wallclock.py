@@ -27,7 +27,7 @@ def fix_budget(trainer: Any, stored: Any, optimizer: Callable[[str], dict[str, A
 
 
 def _rival(config: dict[str, Any], optimizer: dict[str, Any]) -> dict[str, Any]:
-    quiet = {"progress": False, "logger": {}, "probe": {}, "canaries": False, "selection": "last"}
+    quiet = {"progress": False, "logger": {}, "probe": {}, "canaries": {}, "selection": "last"}
     epochs = {"name": "epochs", "target": "training.budget.Epochs", "version": 1, "epochs": 4}
     evaluate = {"evaluate": {"every_epochs": 4, "batch_size": config["evaluate"]["batch_size"]}}
     return config | quiet | evaluate | {"optimizer": optimizer, "budget": epochs}
