@@ -84,8 +84,6 @@ def _leaves(key: str, value: Any, default: Any) -> list[tuple[str, Any, Any]]:
         return [(key, value, default)]
     if not isinstance(value, dict):
         raise Mistake(f"{key}: {value!r} is not true or false, nor a mapping of {', '.join(default)}")
-    for stray in value.keys() - default.keys():
-        raise unknown(key, stray, default)
     return [leaf for k, d in default.items() for leaf in _leaves(f"{key}.{k}", value[k], d)]
 
 

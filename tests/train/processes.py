@@ -5,49 +5,60 @@ import multiprocessing
 import os
 import socket
 import sys
+from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import torch
 
+import train
 from conf.compose import compose
 from record import read_lines, read_result, run_folder
 from record.checkpoint import found
+from training.distribution import World
 
 PATIENCE = 300  # seconds, on a machine with other things to do
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["train", "torch._dynamo", "data.digits", "models.resnet"])  # seconds of imports, once
 
 
-def started(store: Path, words: list[str], processes: int = 1) -> list[ForkServerProcess]:
-    """Start a run, each rank with the environment that torchrun would give it; what they say goes to <store>.txt."""
+def started(
+    store: Path, words: list[str], processes: int = 1, call: Callable[[Path, list[str]], int] | None = None
+) -> list[ForkServerProcess]:
+    """Start a run, each rank with the environment that torchrun would give it; what they say goes to <store>.txt.
+
+    call: what each rank does with store and words, and returns its exit code; None: what train.py does.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     ranks = []
     for rank in range(processes):
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1"}
-        ranks.append(FORKS.Process(target=_run, args=(store, words, place | {"MASTER_PORT": port})))
+        ranks.append(FORKS.Process(target=_run, args=(call or _train, store, words, place | {"MASTER_PORT": port})))
         ranks[-1].start()
     return ranks
 
 
-def _run(store: Path, words: list[str], place: dict[str, Any]) -> None:
+def _run(call: Callable[[Path, list[str]], int], store: Path, words: list[str], place: dict[str, Any]) -> None:
     store.parent.mkdir(parents=True, exist_ok=True)
     said = os.open(store.with_suffix(".txt"), os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     os.dup2(said, 1)
     os.dup2(said, 2)
     os.environ |= {key: str(value) for key, value in place.items()}
     torch.set_num_threads(1)
-    import train
-
-    config = compose(with_places(store, words)) | {"world_size": place["WORLD_SIZE"]}
-    sys.exit(train.run(config, words))
+    sys.exit(call(store, words))
 
 
-def with_places(store: Path, words: list[str]) -> list[str]:
-    return [*words, f"paths.store={store}", f"paths.cache={store.parent / 'cache'}"]
+def _train(store: Path, words: list[str]) -> int:
+    return train.run(composed(store, words), words)
+
+
+def composed(store: Path, words: list[str]) -> dict[str, Any]:
+    """Compose a run as train.py does, for as many processes as there are."""
+    places = (f"paths.store={store}", f"paths.cache={store.parent / 'cache'}")
+    return compose([*words, *places]) | {"world_size": World.from_environment().size}
 
 
 def ended(ranks: list[ForkServerProcess]) -> list[int]:
@@ -67,9 +78,13 @@ def folder_of(store: Path, words: list[str], processes: int = 1) -> Path:
 
 def ran(store: Path, words: list[str], processes: int = 1) -> dict[str, Any]:
     """Make a run, to its end, and return what it left."""
-    codes = ended(started(store, words, processes))
-    assert set(codes) == {0}, store.with_suffix(".txt").read_text()[-3000:]
+    require_success(store, started(store, words, processes))
     return left(folder_of(store, words, processes))
+
+
+def require_success(store: Path, ranks: list[ForkServerProcess]) -> None:
+    codes = ended(ranks)
+    assert set(codes) == {0}, store.with_suffix(".txt").read_text()[-3000:]
 
 
 def left(folder: Path) -> dict[str, Any]:
