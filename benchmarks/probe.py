@@ -1,16 +1,75 @@
-"""RMSGD's probe over all convolutions of CIFAR ResNet-50, against the same EVBMF on a full SVD (vectors included)."""
+"""What probes cost, on the device at hand: `python -m benchmarks.probe [--rounds 5]`.
+
+Per step: ResNet20 with norms and spherical at every step beside without, in turns. Per epoch: ranks of ResNet18 beside
+390 of its steps. Batches of 128 images of 32x32. `compare_probe`, for benchmarks.optimizers: EVBMF beside a full SVD.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
-from models.resnet import resnet50
+import probes
+from models.resnet import resnet18, resnet20, resnet50
 from optim import evbmf
+from training.precision import pick_device
+
+STEPS_OF_AN_EPOCH = 390  # of CIFAR, in batches of 128
+EVERY_STEP = {"norms": {"every": 1}, "spherical": {"every": 1}}
+
+
+def stepper(net: nn.Module, options: dict[str, dict[str, Any]]) -> tuple[Callable[[], None], probes.Observer]:
+    """Return a function that takes one step of SGD on made-up images, watched by the probes `options`, and these."""
+    device = pick_device("auto")
+    net.to(device).train()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+    observer = probes.build(options, net, optimizer, 0)
+    x, y = torch.randn(128, 3, 32, 32, device=device), torch.arange(128, device=device) % 10
+
+    def step() -> None:
+        observer.begin(0, 0)
+        optimizer.zero_grad()
+        cross_entropy(net(x), y).backward()
+        observer.gradients()
+        optimizer.step()
+        observer.end(0.01)
+
+    return step, observer
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def cost(rounds: int) -> dict[str, float]:
+    """Return the shares of a step's time (norms, spherical) and of an epoch's (ranks) that the probes take."""
+    bare, watched = stepper(resnet20(10), {})[0], stepper(resnet20(10), EVERY_STEP)[0]
+    step, observer = stepper(resnet18(10), {"ranks": {}})
+    calls = {"bare": bare, "watched": watched, "step": step, "ranks": lambda: observer.epoch_end(1)}
+    for call in calls.values():
+        call()
+    times = [{name: seconds(call) for name, call in calls.items()} for _ in range(rounds)]
+    found = {name: statistics.median(round[name] for round in times) for name in calls}
+    ratio = statistics.median(round["watched"] / round["bare"] for round in times)  # in turns: a slow moment hits both
+    return found | {
+        "share_of_a_step": ratio - 1,
+        "share_of_an_epoch": found["ranks"] / found["step"] / STEPS_OF_AN_EPOCH,
+    }
 
 
 def full_svd(matrix: Tensor) -> Tensor:
@@ -38,3 +97,16 @@ def compare_probe() -> dict[str, Any]:
         "same_ranks": [s.rank for s in a] == [s.rank for s in b],
         "stable_rank_difference": max(abs(x.stable_rank - y.stable_rank) for x, y in zip(a, b, strict=True)),
     }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    found = cost(parser.parse_args().rounds) | {"threads": torch.get_num_threads()}
+    print(f"norms and spherical at every step of ResNet20: {found['share_of_a_step']:.1%} of its time (wanted < 10 %)")
+    print(f"ranks after each epoch of ResNet18: {found['share_of_an_epoch']:.2%} of its time (wanted < 1 %)")
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

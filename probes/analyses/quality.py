@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from scipy import stats
 
-from probes.analyses.draw import Check, save
+from probes.analyses.draw import COLOURS, Check, save
 from probes.analyses.loop import long, scalars
 from probes.analyses.runs import Run
 from probes.analyses.runs import run as trained
@@ -31,7 +31,8 @@ OPTIMIZERS = {
 DRAWN = ("sgd", "adam", "rmsgd")
 BETAS, SEEDS = {"paper": (0.8, 0.9, 0.98), "smoke": (0.98,)}, {"paper": (0, 1, 2), "smoke": (0,)}
 VALUES = {"stable_rank": "stable rank s", "condition": "condition", "quality": "quality q"}
-NOTE = "{words}. Paper: ResNets on CIFAR, hundreds of epochs; its values of beta are in a figure only, these are ours."
+NOTE = "{words}. Paper: ResNets on CIFAR, hundreds of epochs."
+NOTE_BETA = " Its values of beta are in a figure only, these are ours."
 
 
 def run(out: Path, scale: Scale) -> list[Check]:
@@ -41,7 +42,7 @@ def run(out: Path, scale: Scale) -> list[Check]:
     betas = {beta: one(words, "rmsgd", f"optimizer.beta={beta}") for beta in scale.of(BETAS)}
     tables = {name: long(run.probes["ranks"]) for name, run in runs.items()}
     layers(out, tables, NOTE.format(words=" ".join(words)))
-    rates(out, tables, betas, NOTE.format(words=" ".join(words)))
+    rates(out, tables, betas, (NOTE + NOTE_BETA).format(words=" ".join(words)))
     words = scale.words(SETS, SHORT)
     keys = [(net, name, seed) for net in nets for name in OPTIMIZERS for seed in scale.of(SEEDS)]
     points = [summary(*key, one([*words, f"model={key[0]}"], key[1], f"seed={key[2]}")) for key in keys]
@@ -67,45 +68,42 @@ def layers(out: Path, tables: dict[str, pd.DataFrame], note: str) -> None:
             figure.colorbar(shown, ax=axis)
             axes[row, -1].plot(table.groupby("epoch")[value].mean(), label=name)
         axes[row, -1].set(title=f"mean {title}", xlabel="epoch")
-    axes[0, -1].legend()
+    axes[0, -1].set_ylim(top=1.35 * axes[0, -1].get_ylim()[1])
+    axes[0, -1].legend(ncols=len(tables), loc="upper center")
     save(figure, out, "quality", pd.concat([t.assign(optimizer=n) for n, t in tables.items()]), note)
 
 
 def rates(out: Path, tables: dict[str, pd.DataFrame], betas: dict[float, Run], note: str) -> None:
     """Draw RMSGD's rates by layer (darker: deeper, Figure 5), the optimizers' (3), and what beta does (3, 6)."""
-    figure, (by_layer, mean, rank, accuracy) = plt.subplots(1, 4, figsize=(12, 2.8))
+    figure, (by_layer, mean, rank, error) = plt.subplots(1, 4, figsize=(12, 2.8))
     lines = tables["rmsgd"].pivot(index="epoch", columns="layer", values="rate")
     order = list(dict.fromkeys(tables["rmsgd"].layer))
     for depth, layer in enumerate(order):
         by_layer.plot(lines[layer], color=plt.get_cmap("Blues")(0.25 + 0.75 * depth / len(order)), linestyle="-")
     for name, table in tables.items():
         mean.plot(table.groupby("epoch").rate.mean(), label=name)
-    epochs = {beta: run.epochs.set_index("epoch") for beta, run in betas.items()}
-    for beta, run in betas.items():
-        rank.plot(scalars(run.probes["ranks"]).set_index("epoch").mean_stable_rank, label=f"beta {beta}")
-        accuracy.plot(epochs[beta].test_top1, label=f"beta {beta}")
+    errors = {beta: 100 - run.epochs.test_top1.to_numpy() for beta, run in betas.items()}
+    ablation = [scalars(r.probes["ranks"]).assign(beta=beta, test_error=errors[beta]) for beta, r in betas.items()]
+    for beta, rows in zip(betas, ablation, strict=True):
+        rank.plot(rows.epoch, rows.mean_stable_rank)
+        error.plot(rows.epoch, rows.test_error, label=f"beta {beta}")
     by_layer.set(title="RMSGD's rates by layer (darker: deeper)", xlabel="epoch")
-    mean.set(title="mean rate", xlabel="epoch", yscale="log")
+    mean.set(title="mean rate", xlabel="epoch", yscale="log", ylim=(1e-5, None))  # schedules end at 0
     rank.set(title="mean stable rank s of RMSGD", xlabel="epoch")
-    accuracy.set(title="test accuracy of RMSGD (%)", xlabel="epoch")
-    mean.legend(), rank.legend()
-    ablation = [
-        scalars(run.probes["ranks"]).assign(beta=beta, test_top1=list(run.epochs.test_top1))
-        for beta, run in betas.items()
-    ]
+    error.set(title="test error of RMSGD (%)", xlabel="epoch", yscale="log")
+    mean.legend(), error.legend()
     save(figure, out, "rates", pd.concat([*ablation, *(t.assign(optimizer=n) for n, t in tables.items())]), note)
 
 
 def generalisation(out: Path, table: pd.DataFrame, note: str) -> None:
     """Draw Q of the last epoch against test accuracy and against the gap between training and test accuracy."""
-    figure, axes = plt.subplots(1, 2, figsize=(8, 3.4))
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4))
+    colours, markers = dict(zip(OPTIMIZERS, COLOURS, strict=False)), dict(zip(table.net.unique(), "o^sD", strict=False))
     for axis, value in zip(axes, ("test_accuracy", "gap"), strict=True):
-        for net, rows in table.groupby("net"):
-            axis.scatter(rows.Q, rows[value], label=net)
-        for row in table.itertuples():
-            axis.annotate(row.optimizer, (row.Q, getattr(row, value)), (4, -2), textcoords="offset points", fontsize=6)
+        for (net, name), rows in table.groupby(["net", "optimizer"], sort=False):
+            axis.scatter(rows.Q, rows[value], 20, colours[name], markers[net], label=f"{name}, {net}")
         axis.set(xlabel="Q", ylabel=value.replace("_", " ") + " (%)", title=correlations(table.Q, table[value]))
-    axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=6)
     save(figure, out, "generalisation", table, note)
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 import data
 import optim
 import optim.groups
-from probes.analyses.draw import Check, save
+from probes.analyses.draw import COLOURS, Check, save
 from probes.analyses.loop import fit, load, network, scalars
 from probes.analyses.scale import Scale
 from probes.analyses.toys import ADAM, SGD, Method
@@ -45,15 +46,20 @@ def run(out: Path, scale: Scale) -> list[Check]:
     vanilla = torch.optim.SGD(first.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     fit(first, vanilla, images, steps, {})
     table = pd.concat([tracked(first, method, images, steps).assign(method=method.label) for method in METHODS])
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 2.8))
-    for axis, (column, title, shown) in zip(axes, PANELS, strict=True):
-        for name in shown:
-            axis.plot(table[table.method == name].step, table[table.method == name][column], label=name)
-        axis.set(yscale="log", xlabel="step", title=title)
-        axis.legend(fontsize=6)
-    save(figure, out, "tracking", table, NOTE.format(where=scale.dataset(SETS)["name"], steps=steps))
+    save(drawn(table), out, "tracking", table, NOTE.format(where=scale.dataset(SETS)["name"], steps=steps))
     radial = table[table.method.isin(["SGD-M", "Adam"])].max_radial.max()
     return [Check("1 - max |A <c, u>| of SGD-M and Adam: positive (Figure 3)", 0, 1 - radial, at_least=True)]
+
+
+def drawn(table: pd.DataFrame) -> Figure:
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 2.8))
+    colours = dict(zip(table.method.unique(), COLOURS, strict=False))
+    for axis, (column, title, shown) in zip(axes, PANELS, strict=True):
+        for name, rows in table[table.method.isin(shown)].groupby("method"):
+            axis.plot(rows.step, rows[column], color=colours[name], linestyle="-", label=name)
+        axis.set(yscale="log", xlabel="step", title=title)
+    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside right center")  # the last panel shows all
+    return figure
 
 
 def tracked(first: torch.nn.Module, method: Method, images: data.Dataset, steps: int) -> pd.DataFrame:
