@@ -2,6 +2,7 @@
 
 Three ways to take the same steps of ResNet18 on made-up CIFAR-10: train.py's own loop in bf16 and channels_last; the
 shortest loop one would write by hand with the same settings; and the papers' loop, fp32 in the plain layout.
+Beside them the share of the time that checkpoints take, at the default cadence.
 """
 
 import argparse
@@ -18,6 +19,8 @@ from torch.nn import functional
 
 import train
 from conf.compose import compose
+from conf.schema import Checkpoint
+from record import Run
 from record.follower import Follower
 from training.distribution import World
 from training.precision import autocast, pick_device
@@ -61,6 +64,15 @@ def seconds(call: Callable[[train.Trainer], None], run: train.Trainer) -> float:
     return time.perf_counter() - start
 
 
+def checkpoint_share(run: train.Trainer, store: str, times: int = 5) -> float:
+    """Return the seconds that a checkpoint takes, over the seconds between two at the default cadence."""
+    with Run(store, run.config) as run.run:
+        run.save()
+        found = [seconds(train.Trainer.save, run) for _ in range(times)]
+        run.run.stop()
+    return statistics.median(found) / (60 * Checkpoint().every_minutes)
+
+
 def measure(rounds: int, steps: int) -> dict[str, Any]:
     """Return the median images per second of each loop, and the ratios, measured in turns."""
     with tempfile.TemporaryDirectory() as folder:
@@ -72,11 +84,13 @@ def measure(rounds: int, steps: int) -> dict[str, Any]:
         for _ in range(rounds):
             for name, (call, run) in ways.items():
                 times[name].append(seconds(call, run))
+        share = checkpoint_share(fast, folder)
     rates = {name: 128 * steps / statistics.median(found) for name, found in times.items()}
     ratios = {name: rates["train.py"] / rate for name, rate in rates.items()}
     return {
         "images_per_second": rates,
         "train.py against": ratios,
+        "checkpoint_share": share,
         "rounds": rounds,
         "threads": torch.get_num_threads(),
     }
@@ -90,6 +104,9 @@ def main() -> None:
     found = measure(arguments.rounds, arguments.steps)
     for name, rate in found["images_per_second"].items():
         print(f"{name:20} {rate:8.0f} images/s   train.py is {found['train.py against'][name]:.2f} of it")
+    print(
+        f"a checkpoint every {Checkpoint().every_minutes:g} minutes takes {found['checkpoint_share']:.3%} of the time"
+    )
     out = Path("build/benchmarks/train.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(found, indent=1))

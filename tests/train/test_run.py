@@ -29,7 +29,12 @@ def test_a_run_leaves_its_record_and_is_made_once(settings, capsys) -> None:
     assert result["steps"] == 30
     assert result["selected"]["epoch"] == 2
     assert result["parameters"] == 272_186
-    assert result["memory"]["optimizer_bytes"] > 2 * 4 * result["parameters"]
+    assert result["memory"]["peak_bytes"] > result["memory"]["optimizer_bytes"] > 2 * 4 * result["parameters"]
+    assert {name: result["time"][name]["n"] for name in ("step_seconds", "epoch_seconds")} == {
+        "step_seconds": 29,  # the first of each is dropped
+        "epoch_seconds": 1,
+    }
+    assert all(result["time"]["step_seconds"][key] > 0 for key in ("median", "iqr"))
     assert {path.name for path in folder(config).iterdir()} == {
         *("config.yaml", "environment.json", "status.json", "metrics.jsonl", "result.json", "weights.pt"),
     } | ({"log.txt"} if (folder(config) / "log.txt").exists() else set())
