@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from torch import nn
 
 from data import Dataset
-from probes.analyses.draw import Check, save
+from probes.analyses.draw import COLOURS, Check, save
 from probes.analyses.loop import fit, load, long
 from probes.analyses.scale import Scale
 
@@ -32,9 +32,9 @@ def run(out: Path, scale: Scale) -> list[Check]:
     figure, axis = plt.subplots(figsize=(5, 3.4))
     theory = data.groupby("beta").theory.first()
     axis.plot(theory.index, theory, label="1 + 2 beta / (1 - beta)", color="0.6", linewidth=4)
-    for layer, rows in data.groupby("layer"):
-        axis.plot(rows.beta, rows.ratio, marker="o", linestyle="none", label=f"measured, layer {layer}")
-        axis.plot(rows.beta, rows.separate, linestyle="--", label=f"separate runs, layer {layer}")
+    for (layer, rows), marker, colour in zip(data.groupby("layer"), "ox", COLOURS, strict=False):
+        axis.plot(rows.beta, rows.ratio, marker, color=colour, label=f"measured, layer {layer}")
+        axis.plot(rows.beta, rows.separate, "--", color=colour, label=f"separate runs, layer {layer}")
     axis.set(yscale="log", xlabel="momentum beta", ylabel="ratio of norm growth", title="AdamP, Corollary 2.3")
     axis.legend()
     save(figure, out, "growth", data, NOTE.format(data=scale.dataset(SETS)["name"], rate=RATE, steps=steps))

@@ -51,12 +51,12 @@ def run(out: Path, scale: Scale) -> list[Check]:
     found = FIXED | {method.label: best(method) for method in SEARCH}
     paths = {name: path_of(method) for name, method in found.items()}
     columns = (len(paths) + 1) // 2
-    figure, axes = grid(4, columns, width=1.9, height=1.7)
+    figure, axes = grid(4, columns, width=2.0, height=1.7)
     for place, (name, path) in enumerate(paths.items()):
         row, column = 2 * (place // columns), place % columns
         surface(axes[row, column], path)
         axes[row + 1, 0].set_ylabel("radius")
-        axes[row, column].set_title(f"{name}\nrate {found[name].options['lr']:.3g}")
+        axes[row, column].set_title(f"{name}\nrate {found[name].options['lr']:.3g}, loss {height(path[-1]):.2g}")
         radius(axes[row + 1, column], path)
     for axis in axes.flat:
         axis.set_axis_off() if not axis.has_data() else None
@@ -89,7 +89,6 @@ def surface(axis: plt.Axes, path: Tensor) -> None:
     axis.plot(*angles(path), color=COLOURS[0])
     axis.scatter(*angles(path[::10]), s=4, color=COLOURS[6], zorder=3)
     axis.plot(1, 1, "*", color="white", markeredgecolor="black", markersize=9)
-    axis.text(0.03, 0.04, f"loss {height(path[-1]):.2g}", transform=axis.transAxes)
     axis.set(xlim=(-2.4, 2.4), ylim=(-2.4, 2.4), xticks=[], yticks=[])
 
 
@@ -97,7 +96,7 @@ def radius(axis: plt.Axes, path: Tensor) -> None:
     norm = path.norm(dim=1)
     axis.plot(norm)
     axis.text(0.97, 0.9, f"up to {norm.max():.2f}", transform=axis.transAxes, ha="right")
-    axis.set(ylim=(0, max(3.6, norm.max().item() * 1.1)), xlabel="step")
+    axis.set(ylim=(0, max(4.2, norm.max().item() * 1.3)), xlabel="step")
 
 
 def table(paths: dict[str, Tensor]) -> pd.DataFrame:

@@ -28,10 +28,16 @@ def run(out: Path, scale: Scale) -> list[Check]:
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.2))
     for axis, path, name in zip((left, middle), pairs[RATES[0]], ("SGD with L2", "AdamG*"), strict=True):
         surface(axis, path)
-        axis.set_title(f"{name}, radius {path.norm(dim=1).max():.2f} at most")
+        axis.set_title(f"{name}, radius up to {path.norm(dim=1).max():.2f}, loss {height(path[-1]):.2g}")
     for rate, gap in gaps.items():
         right.plot(np.arange(len(gap)) * rate, gap, label=f"rate {rate}")
-    right.set(yscale="log", xlabel="rate x step", ylabel="angle between the directions", title="how far they are apart")
+    right.set(
+        yscale="log",
+        ylim=(1e-9, None),
+        xlabel="rate x step",
+        ylabel="angle between the directions",
+        title="how far they are apart",
+    )
     right.legend()
     frames = [pd.DataFrame({"rate": rate, "step": range(len(gap)), "angle": gap}) for rate, gap in gaps.items()]
     save(figure, out, "theorem4", pd.concat(frames), NOTE)

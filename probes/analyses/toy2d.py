@@ -69,8 +69,8 @@ def plane(axis: plt.Axes, path: np.ndarray) -> None:
     axis.add_patch(plt.Circle((0, 0), 1, fill=False, linestyle=":", color="0.4"))
     axis.plot(*path.T, color=COLOURS[0])
     axis.scatter(*path[::20].T, s=6, color=COLOURS[6], zorder=3)
-    for label, place in (("w0", (0, 1)), ("w*", (0, -1))):
-        axis.annotate(label, place, xytext=(-12, 0), textcoords="offset points", weight="bold", va="center")
+    for label, place, side in (("w0", (0, 1), "bottom"), ("w*", (0, -1), "top")):
+        axis.annotate(label, place, xytext=(-12, 0), textcoords="offset points", weight="bold", va=side)
     axis.set(aspect="equal", xticks=[], yticks=[])
 
 
