@@ -69,7 +69,7 @@ def layers(out: Path, tables: dict[str, pd.DataFrame], note: str) -> None:
             axes[row, -1].plot(table.groupby("epoch")[value].mean(), label=name)
         axes[row, -1].set(title=f"mean {title}", xlabel="epoch")
     axes[0, -1].set_ylim(top=1.35 * axes[0, -1].get_ylim()[1])
-    axes[0, -1].legend(ncols=len(tables), loc="upper center")
+    axes[0, -1].legend(ncols=len(tables), loc="upper center", fontsize=6, handlelength=1)
     save(figure, out, "quality", pd.concat([t.assign(optimizer=n) for n, t in tables.items()]), note)
 
 

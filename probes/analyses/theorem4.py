@@ -33,7 +33,7 @@ def run(out: Path, scale: Scale) -> list[Check]:
         right.plot(np.arange(len(gap)) * rate, gap, label=f"rate {rate}")
     right.set(
         yscale="log",
-        ylim=(1e-9, None),
+        ylim=(1e-13, None),
         xlabel="rate x step",
         ylabel="angle between the directions",
         title="how far they are apart",
