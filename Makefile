@@ -37,7 +37,7 @@ test-extras: setup ## tests of the optional extras (installs them)
 	@$(PY) -m pytest -q -m extras
 
 soak: setup ## hours: every optimizer resumed everywhere, a hundred kills
-	@$(PY) -m pytest -q -m soak
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -s -m soak
 
 mutants: setup ## plant bugs in optim/ and see that the suite catches each
 	@$(PY) -m tests.optim.mutations
