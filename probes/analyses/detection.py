@@ -10,17 +10,17 @@ import torch
 from matplotlib import pyplot as plt
 
 import optim.groups
+from probes.analyses import norms
 from probes.analyses.draw import Check, save
 from probes.analyses.loop import fit, load, long, network
+from probes.analyses.runs import Run
 from probes.analyses.runs import run as trained
 from probes.analyses.scale import Scale
 
-SETS, NETS = {"cpu": "fashion_mnist", "paper": "imagenet"}, {"cpu": "resnet20", "paper": "resnet18_imagenet"}
+SETS = {"cpu": "fashion_mnist", "paper": "imagenet"}
 STEPS = {"cpu": 60, "paper": 2000, "smoke": 2}
 DELTAS = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0)
-# Table B.1's accuracies: AdamP, trained as the tuned AdamP of the other figures. cpu: small, to be trained whole.
-TRAINED_SETS = {"cpu": "digits", "paper": "imagenet"}
-WORDS = {"cpu": ["budget.epochs=6", "schedule=cosine"], "paper": ["protocol=adamp_imagenet"]}
+# Of Table B.1's accuracies; trained as those of Table 1.
 TRAINED_DELTAS = {"paper": (0.01, 0.05, 0.1, 0.2, 1.0), "smoke": (0.1,)}
 SEEDS = {"cpu": (0, 1), "paper": (0, 1, 2), "smoke": (0,)}
 NOTE = (
@@ -36,7 +36,7 @@ NOTE_B1 = (
 
 def run(out: Path, scale: Scale) -> list[Check]:
     """Draw detection.* (cosines) and delta.* (Table B.1); the check is perfect detection at the paper's delta, 0.1."""
-    about = {"net": scale.of(NETS), "data": scale.dataset(SETS)["name"], "steps": scale.of(STEPS)}
+    about = {"net": scale.of(norms.NETS), "data": scale.dataset(SETS)["name"], "steps": scale.of(STEPS)}
     table = measured(scale)
     figure, axis = plt.subplots(figsize=(5, 3.2))
     for label, values in (("scale-invariant", table[table.invariant]), ("others", table[~table.invariant])):
@@ -47,7 +47,7 @@ def run(out: Path, scale: Scale) -> list[Check]:
     axis.legend(loc="upper left")
     save(figure, out, "detection", table, NOTE.format(**about))
     told = shares(table[table.matrix])
-    words, seeds = scale.words(TRAINED_SETS, WORDS), scale.of(SEEDS)
+    words, seeds = scale.words(norms.SETS, norms.WORDS), scale.of(SEEDS)
     scores = accuracies([*words, f"model={about['net']}"], scale.of(TRAINED_DELTAS), seeds)
     draw(out, told, scores, NOTE_B1.format(**about, words=" ".join(words), seeds=len(seeds)))
     at = told.set_index("delta").loc[0.1]
@@ -60,7 +60,7 @@ def run(out: Path, scale: Scale) -> list[Check]:
 def measured(scale: Scale) -> pd.DataFrame:
     """Return the cosine probe's rows of a training, with what the module graph says: invariant, matrix."""
     images = load(scale.dataset(SETS))
-    model = network(scale.of(NETS), images)
+    model = network(scale.of(norms.NETS), images)
     invariant = optim.groups.scale_invariant(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     table = long(fit(model, optimizer, images, scale.of(STEPS), {"cosine": {"every": 1}}))
@@ -79,14 +79,14 @@ def shares(matrices: pd.DataFrame) -> pd.DataFrame:
 def accuracies(words: list[str], deltas: tuple[float, ...], seeds: tuple[int, ...]) -> pd.DataFrame:
     """Return the test accuracy of AdamP for each delta and seed."""
     return pd.DataFrame(
-        {"delta": delta, "seed": seed, "test_top1": trained([*words, *adamp(delta, seed)]).metrics["test_top1"]}
+        {"delta": delta, "seed": seed, "test_top1": adamp(words, delta, seed).metrics["test_top1"]}
         for delta in deltas
         for seed in seeds
     )
 
 
-def adamp(delta: float, seed: int) -> list[str]:
-    return ["optimizer=adamp", "optimizer.lr=1e-3", f"optimizer.delta={delta:g}", f"seed={seed}"]
+def adamp(words: list[str], delta: float, seed: int) -> Run:
+    return trained([*words, "optimizer=adamp", *norms.ADAM, f"optimizer.delta={delta:g}", f"seed={seed}"])
 
 
 def draw(out: Path, told: pd.DataFrame, scores: pd.DataFrame, note: str) -> None:

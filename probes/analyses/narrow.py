@@ -40,13 +40,8 @@ def run(out: Path, scale: Scale) -> list[Check]:
     for method, rows in rates.groupby("method"):
         left.plot(rows.depth, rows.rate / RADIUS, marker=".", label=method)
         left.plot(rows.depth, rows.bound / RADIUS, color="0.6", linestyle=":")
-    left.set(
-        xscale="log",
-        yscale="log",
-        xlabel="blocks D",
-        ylabel="rate needed / r",
-        title="leaving a narrow minimum (dotted: Theorem 3.1)",
-    )
+    left.set(xscale="log", yscale="log", xlabel="blocks D", ylabel="rate needed / r")
+    left.set_title("leaving a narrow minimum (dotted: Theorem 3.1)")
     left.legend(loc="lower left", fontsize=6)
     for method, rows in changes.groupby("method"):
         right.plot(rows.clipped_at, rows.change.clip(lower=1e-17), marker="o", label=method)

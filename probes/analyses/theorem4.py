@@ -31,13 +31,7 @@ def run(out: Path, scale: Scale) -> list[Check]:
         axis.set_title(f"{name}, radius up to {path.norm(dim=1).max():.2f}, loss {height(path[-1]):.2g}")
     for rate, gap in gaps.items():
         right.plot(np.arange(len(gap)) * rate, gap, label=f"rate {rate}")
-    right.set(
-        yscale="log",
-        ylim=(1e-13, None),
-        xlabel="rate x step",
-        ylabel="angle between the directions",
-        title="how far they are apart",
-    )
+    right.set(yscale="log", ylim=(1e-13, None), title="angle between the directions", xlabel="rate x step")
     right.legend()
     frames = [pd.DataFrame({"rate": rate, "step": range(len(gap)), "angle": gap}) for rate, gap in gaps.items()]
     save(figure, out, "theorem4", pd.concat(frames), NOTE)
