@@ -15,7 +15,7 @@ from probes.analyses.loop import fit, load, long
 from probes.analyses.scale import Scale
 
 BETAS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
-SETS = {"cpu": "fashion_mnist", "paper": "cifar10"}
+SETS = {"cpu": "digits", "paper": "cifar10"}
 STEPS, RATE = {"paper": 1500, "smoke": 2}, 0.02
 NOTE = (
     "The paper gives no experiment for this. Here: {data}, two hidden layers with batch norm, float64, rate {rate}, "
