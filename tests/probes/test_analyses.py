@@ -11,8 +11,8 @@ import torch
 import probes
 from conf.errors import Mistake
 from conf.groups import raw
-from probes.__main__ import NAMES, main
 from probes.analyses import growth, narrow, norms, theorem4, tracking
+from probes.analyses.command import NAMES, main
 from probes.analyses.draw import Check, plt, save
 from probes.analyses.loop import fit, load, long
 from probes.analyses.quality import correlations
