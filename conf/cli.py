@@ -1,6 +1,7 @@
 """The command line of train.py, up to the point where torch is needed."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,8 +104,7 @@ def help_text() -> str:
 
 
 def _leave(text: str) -> None:
-    print(text)
-    raise SystemExit(0)
+    raise SystemExit(guarded(lambda: print(text) or 0))
 
 
 class Parser(argparse.ArgumentParser):
@@ -115,9 +115,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def guarded(call: Callable[[], int]) -> int:
-    """Run a command's main function; a Mistake becomes its one line and exit code 1."""
+    """Run a command's main function; a Mistake becomes its one line and exit code 1. A reader may leave (`| head`)."""
     try:
-        return call()
+        code = call()
+        sys.stdout.flush()
     except Mistake as error:
         refuse(error)
         return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain once more at its end
+        return 0
+    return code

@@ -95,6 +95,15 @@ def test_it_ends_with_exit_code_1_before_torch(line: str, tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["torch"]
 
 
+def test_a_reader_that_leaves_is_no_error() -> None:
+    """`python train.py --help | head -1`."""
+    command = [sys.executable, "train.py", "--help"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        run.stdout.close()
+        assert run.stderr.read() == ""
+    assert run.returncode == 0
+
+
 @pytest.fixture
 def other_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A copy of conf/ to spoil."""
