@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 ARGS ?=
 RUNS ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-fast test-extras soak mutants lint smoke tables figures report rde benchmarks clean
+.PHONY: help setup train test test-extras soak mutants lint smoke tables figures report rde benchmarks clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'

@@ -5,7 +5,6 @@ python -m probes.analyses.rde_sheet [RUN ...] [--data rde|rde_small] [--out FOLD
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,8 @@ import torch
 from torch import Tensor
 
 import models
+from conf.cli import Parser, guarded, one_line
+from conf.errors import unknown
 from conf.groups import raw
 from probes.analyses.draw import Check, grid, save
 from probes.analyses.loop import load
@@ -36,17 +37,15 @@ def run(out: Path, scale: Scale) -> list[Check]:
 
 def sheet(out: Path, options: dict[str, Any], runs: Sequence[Path]) -> None:
     """Draw the first test samples of a data configuration, their targets, and what each run's net predicts."""
-    few = dict.fromkeys(("train", "validation", "test"), COLUMNS) | {
-        "stand_in": 0
-    }  # a sample is the same in any number
-    samples = load(options | few)
+    few = dict.fromkeys(("train", "validation", "test"), COLUMNS)  # a sample is the same in any number
+    samples = load(options | few | {"stand_in": 0})
     images, targets = (tensor.cpu() for tensor in next(samples.test.batches([torch.arange(COLUMNS)])))
     rows: dict[str, Tensor] = {"image": images.permute(0, 2, 3, 1), "target": targets[:, 1]}
     rows |= {name_of(folder): _predicted(folder, images) for folder in runs}
     figure, axes = grid(len(rows), COLUMNS, 1.1, 1.25)
     scores = []
     for line, (name, pictures) in zip(axes, rows.items(), strict=True):
-        line[0].set_ylabel(name)
+        line[0].set_ylabel(name.replace(" ", "\n"))
         for number, (panel, picture) in enumerate(zip(line, pictures, strict=True)):
             panel.imshow(picture.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             panel.set(xticks=[], yticks=[])
@@ -57,8 +56,8 @@ def sheet(out: Path, options: dict[str, Any], runs: Sequence[Path]) -> None:
 
 
 def name_of(folder: Path) -> str:
-    """Return a run's optimizer, to label its row."""
-    return f"{folder.parent.name} {folder.name.partition('-')[0]}"
+    """Return a run's optimizer, seed and id, to label its row."""
+    return f"{folder.parent.name} {folder.name[:7]}"
 
 
 def _predicted(folder: Path, images: Tensor) -> Tensor:
@@ -79,23 +78,22 @@ def _score(num_classes: int, picture: Tensor, target: Tensor) -> dict[str, float
     return {key: meter.result()[key] for key in ("mse", "rectangle_accuracy")}
 
 
-def main(arguments: list[str]) -> int:
-    """Draw the sheet that the command line asks for; 1, with one line, if a run cannot be shown."""
-    parser = argparse.ArgumentParser(prog="python -m probes.analyses.rde_sheet", description=__doc__)
+def main(arguments: list[str] | None = None) -> int:
+    """Draw the sheet that the command line asks for. A run that cannot be shown is raised as Mistake."""
+    parser = Parser("python -m probes.analyses.rde_sheet", description=__doc__)
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN")
-    parser.add_argument("--data", choices=["rde", "rde_small"], help="default: the first run's, or rde")
+    parser.add_argument("--data", help="rde or rde_small; default: the first run's, or rde")
     parser.add_argument("--out", type=Path, default=Path("build/figures"))
     options = parser.parse_args(arguments)
-    try:
+    if options.data not in (None, *SETS.values()):
+        raise unknown("--data", options.data, SETS.values())
+    with one_line(unless=False):
         first = read_result(options.runs[0]) if options.runs else None
         chosen = first["config"]["data"] if first and options.data is None else raw("data", options.data or "rde")
         sheet(options.out, chosen, options.runs)
-    except (OSError, ValueError, RuntimeError) as error:
-        print(str(error).splitlines()[0], file=sys.stderr)
-        return 1
     print(options.out / "rde_sheet.png")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main))

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import data
+from conf.errors import Mistake
 from conf.groups import raw
 from probes.analyses import rde_sheet
 
@@ -20,7 +21,7 @@ def test_predictions_are_drawn_and_scored(tmp_path, monkeypatch):
         def forward(self, images):
             return targets[:, 1:].clone()
 
-    folder = tmp_path / "rde_small" / "vit_tiny_rde" / "sing" / "s0-abc"
+    folder = tmp_path / "rde_small" / "vit_tiny_rde" / "sing" / "s0-abcdef"
     folder.mkdir(parents=True)
     torch.save(Knowing().state_dict(), folder / "weights.pt")
     result = {"config": {"data": options, "model": {"target": "anything"}}}
@@ -29,17 +30,15 @@ def test_predictions_are_drawn_and_scored(tmp_path, monkeypatch):
     assert rde_sheet.main([str(folder), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "rde_sheet.png").stat().st_size > 10_000
     scores = pd.read_csv(tmp_path / "out" / "rde_sheet.csv")
-    assert set(scores.run) == {"sing s0"}
+    assert set(scores.run) == {"sing s0-abcd"}
     assert scores.rectangle_accuracy.tolist() == [100] * 10
     assert scores.mse.tolist() == [0] * 10
 
 
-def test_a_run_that_is_not_there_is_one_line(tmp_path, capsys):
-    assert rde_sheet.main([str(tmp_path / "none")]) == 1
-    assert capsys.readouterr().err.strip().endswith("no finished run with its weights")
-
-
-@pytest.mark.parametrize("words", [["--data", "digits"]])
-def test_other_data_sets_are_refused(words):
-    with pytest.raises(SystemExit):
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["none"], "^none: no finished run with its weights$"), (["--data", "rde_smal"], "--data.*nearest: rde_small")],
+)
+def test_mistakes_are_one_line(words, message):
+    with pytest.raises(Mistake, match=message):
         rde_sheet.main(words)
