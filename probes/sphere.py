@@ -78,9 +78,3 @@ def cosines(weights: Tensor, gradients: Tensor) -> Tensor:
     """Return |cos(w, g)| of each row of [O, d] tensors, [O]; 0 where either is zero (AdamP, Eq. 11)."""
     lengths = weights.norm(dim=1) * gradients.norm(dim=1)
     return (weights * gradients).sum(1).abs() / lengths.clamp_min(torch.finfo(weights.dtype).tiny)
-
-
-def scaled_cosine(weight: Tensor, gradient: Tensor, kind: str) -> Tensor:
-    """Return sqrt(d) max_rows |cos(w, g)|, 0-d: AdamP projects where it is below delta."""
-    w, g = filters(weight, kind), filters(gradient, kind)
-    return cosines(w, g).amax() * w.shape[1] ** 0.5

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import torch
 
+from optim.groups import radial_cosine
 from probes.probe import Probe, Step, Values
-from probes.sphere import cosines, filters, scaled_cosine
+from probes.sphere import cosines, filters
 
 
 class Cosine(Probe):
@@ -23,6 +24,6 @@ class Cosine(Probe):
         pairs = list(zip(step.before, step.gradients, strict=True))
         return {
             "cosine": torch.cat([cosines(filters(w, "layer"), filters(g, "layer")) for w, g in pairs]),
-            "channel": torch.stack([scaled_cosine(w, g, "channel") for w, g in pairs]),
-            "whole": torch.stack([scaled_cosine(w, g, "layer") for w, g in pairs]),
+            "channel": torch.stack([radial_cosine(w, g, "channel") for w, g in pairs]),
+            "whole": torch.stack([radial_cosine(w, g, "layer") for w, g in pairs]),
         }

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from optim.groups import radial_cosine
 from probes.probe import Probe, Step, Values
-from probes.sphere import scaled_cosine
 
 
 class Projection(Probe):
@@ -29,5 +29,5 @@ class Projection(Probe):
         return {"projected": found, "tensors": found.mean(), "entries": (found * sizes).sum() / sizes.sum()}
 
     def passes(self, weight: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-        lowest = torch.minimum(*(scaled_cosine(weight, gradient, kind) for kind in ("channel", "layer")))
+        lowest = torch.minimum(*(radial_cosine(weight, gradient, kind) for kind in ("channel", "layer")))
         return lowest < self.delta

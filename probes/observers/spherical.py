@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optim.groups import radial_cosine
 from probes.probe import Probe, Step, Values, Watched
 from probes.scheme import division, table_rate
-from probes.sphere import effective_rate, filters, scaled_cosine, sphere
+from probes.sphere import effective_rate, filters, sphere
 
 NAMES = ("radius", "radial", "size", "angle", "rate", "table_rate", "gradient_step")
 
@@ -56,7 +57,7 @@ class Spherical(Probe):
     def counts(self, watched: Watched, weight: Tensor, gradient: Tensor, declared: bool) -> Tensor:
         if declared:
             return torch.tensor(watched.invariance != "none", device=weight.device)
-        return scaled_cosine(weight, gradient, "channel") < self.delta
+        return radial_cosine(weight, gradient, "channel") < self.delta
 
     @staticmethod
     def summary(per_layer: dict[str, Tensor]) -> dict[str, Tensor]:
