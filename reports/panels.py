@@ -16,6 +16,7 @@ from reports.runs import Row, device, diverged
 Curve = dict[str, np.ndarray]  # column -> values by epoch
 Draw = Callable[[Any, list[Filled]], bool]
 SIDE = 4  # panels side by side
+LINE = 0.15  # inches of a legend's line
 
 
 def label_of(result: Result) -> str:
@@ -73,7 +74,9 @@ def panels(result: Result, path: Path, groups: dict[str, list[Filled]], draw: Dr
         keys = [zip(*axis.get_legend_handles_labels(), strict=True) for axis in axes.flat]
         found = {label: line for key in keys for line, label in key}
         if legend and found:
-            made.legend(found.values(), found.keys(), loc="outside lower center", ncols=min(5, len(found)))
+            across = min(2 * columns, len(found))  # 1.7 inches a name
+            made.set_figheight(made.get_figheight() + LINE * -(-len(found) // across))
+            made.legend(found.values(), found.keys(), loc="outside lower center", ncols=across)
         warn(made, label_of(result))
         return style.save(made, path)
 
