@@ -101,7 +101,7 @@ def generalisation(out: Path, table: pd.DataFrame, note: str) -> None:
     colours, markers = dict(zip(OPTIMIZERS, COLOURS, strict=False)), dict(zip(table.net.unique(), "o^sD", strict=False))
     for axis, value in zip(axes, ("test_accuracy", "gap"), strict=True):
         for (net, name), rows in table.groupby(["net", "optimizer"], sort=False):
-            axis.scatter(rows.Q, rows[value], 20, colours[name], markers[net], label=f"{name}, {net}")
+            axis.scatter(rows.Q, rows[value], 20, colours[name], marker=markers[net], label=f"{name}, {net}")
         axis.set(xlabel="Q", ylabel=value.replace("_", " ") + " (%)", title=correlations(table.Q, table[value]))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=6)
     save(figure, out, "generalisation", table, note)

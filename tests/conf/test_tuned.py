@@ -10,8 +10,9 @@ from conf.errors import Mistake
 from conf.tuned import ROOT, lookup, read
 from papers.published import hyperparameters
 
-PAPERS = sorted(path.stem for path in ROOT.glob("*.yaml"))
 ROWS = [row for row in hyperparameters() if row["value"]]
+OURS = {"rde_small"}  # prints nothing: what we tuned ourselves
+PAPERS = sorted({path.stem for path in ROOT.glob("*.yaml")} - OURS)
 CONVENTION = "absolute convention"
 
 
@@ -58,7 +59,7 @@ def test_what_is_printed_nowhere_has_a_value_and_says_so():
             assert found.values[f"optimizer.{row['name']}"] > 0
 
 
-@pytest.mark.parametrize("paper", PAPERS)
+@pytest.mark.parametrize("paper", [*PAPERS, *OURS])
 def test_every_key_exists_in_its_optimizers_yaml(paper):
     for entry in read(paper):
         for name in entry["optimizer"] if isinstance(entry["optimizer"], list) else [entry["optimizer"]]:
@@ -132,7 +133,7 @@ def test_defaults_and_gaps_become_notes(tuned):
 @pytest.mark.parametrize(
     ("name", "optimizer", "message"),
     [
-        ("rmsdg", "sgd", r"tuned: no 'rmsdg'; allowed: adamp, adamsrt, rmsgd, sing, .*; nearest: rmsgd"),
+        ("rmsdg", "sgd", r"tuned: no 'rmsdg'; allowed: adamp, adamsrt, rde_small, rmsgd, sing, .*; nearest: rmsgd"),
         ("nowhere.yaml", "sgd", r"tuned: no 'nowhere.yaml'"),
         ("rmsgd", "rsmgd", r"tuned=rmsgd: optimizer: unknown 'rsmgd'; allowed: .*; nearest: rmsgd"),
     ],
