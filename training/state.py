@@ -4,12 +4,14 @@ from typing import Any
 
 from training.budget import Clock
 
+FORMAT = 2  # raised when the parts of a state change; 1 had the meter of one process
 COUNTERS = ("step", "ended_at", "epoch_seconds", "reached")
 
 
 def state_of(trainer: Any) -> dict[str, Any]:
     """Return the state of a run at a step's end; every process has to ask for it, since each has counted its share."""
     return {
+        "format": FORMAT,
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
         "meters": trainer.world.gathered([{"sums": trainer.meter.sums, "scores": trainer.meter.scores}]),
@@ -21,9 +23,18 @@ def state_of(trainer: Any) -> dict[str, Any]:
 
 
 def resume(trainer: Any) -> None:
-    """Go back to the last checkpoint, if there is one: rank 0 reads it for all."""
+    """Go back to the last checkpoint, if there is one: rank 0 reads it for all.
+
+    Raises ValueError for a checkpoint that another version of this code wrote; nothing of it is lost.
+    """
     state = trainer.world.tell(trainer.run.load_checkpoint())
     if state is not None:
+        found = state.get("format", 1)
+        if found != FORMAT:
+            raise ValueError(
+                f"its checkpoints have format {found}, this version of stepbench reads {FORMAT}: "
+                "go on with the version that wrote them, or delete them to start afresh"
+            )
         load_state(trainer, state)
         trainer.run.log(f"resumed at step {trainer.step}")
 

@@ -65,6 +65,19 @@ def test_a_store_that_cannot_be_written_is_one_line(settings) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_checkpoint_of_another_version_is_refused_and_kept(settings, monkeypatch) -> None:
+    config = settings(*SHORT, "keep=all", "checkpoint.every_steps=2")
+    with monkeypatch.context() as patch:
+        patch.setattr("training.state.FORMAT", 1)
+        patch.setattr(train.Trainer, "end_epoch", lambda self: 1 / 0)
+        assert train.run(config, []) == 70
+    before = sorted(folder(config).glob("checkpoint-*.pt"))
+    assert before
+    assert train.run(config, []) == 70
+    assert "format 1, this version of stepbench reads 2" in status(folder(config)).message
+    assert sorted(folder(config).glob("checkpoint-*.pt")) == before
+
+
 def fails_and_resumes(config: dict[str, Any], break_it, mend_it) -> str:
     """Break the world before the first step, mend it after the failure, run again; returns what was recorded."""
     fit = train.Trainer.fit
