@@ -76,14 +76,19 @@ def _planned(words: Words, configs: dict[Words, Config]) -> Planned:
     )
 
 
+def option(words: Words, group: str, default: str) -> str:
+    """Return what a command line chooses for a group."""
+    return next((word.partition("=")[2] for word in words if word.startswith(f"{group}=")), default)
+
+
 def _split(words: Words) -> tuple[Words, dict[str, float | int]]:
     """Part a command line into what must be composed and the numbers that may be set on a copy."""
     numbers: dict[str, float | int] = {}
     rest = []
-    option = next((word.partition("=")[2] for word in words if word.startswith("optimizer=")), "adamw")
+    optimizer = option(words, "optimizer", "adamw")
     for word in words:
         match = _NUMBER.fullmatch(word)
-        if match is None or ("." in match[1] and not _has_keywords(option)):
+        if match is None or ("." in match[1] and not _has_keywords(optimizer)):
             rest.append(word)
         else:
             numbers[match[1]] = int(match[2]) if re.fullmatch(r"[+-]?\d+", match[2]) else float(match[2])

@@ -25,7 +25,7 @@ from conf.errors import Mistake, unknown
 from conf.tuned import ROOT
 from papers.table import word
 from record import read_result
-from sweep.plan import Planned, Words
+from sweep.plan import Planned, Words, option
 from sweep.search import draws
 from sweep.wanted import Wanted
 
@@ -144,16 +144,12 @@ def _fixed(words: Words, point: Settings) -> list[str]:
 
 def _held_out(cell: Words, validation: float) -> Settings:
     """Hold a share of the training images out, unless the data set has validation images of its own."""
-    has_own = not isinstance(groups.raw("data", _option(cell, "data", "digits")).get("validation"), float)
+    has_own = not isinstance(groups.raw("data", option(cell, "data", "digits")).get("validation"), float)
     return {} if has_own else {"data.validation": validation}
 
 
 def _optimizer(cell: Words) -> str:
-    return _option(cell, "optimizer", "adamw")
-
-
-def _option(cell: Words, group: str, default: str) -> str:
-    return next((word.partition("=")[2] for word in cell if word.startswith(f"{group}=")), default)
+    return option(cell, "optimizer", "adamw")
 
 
 def _listed(counts: dict[str, int]) -> str:
