@@ -14,6 +14,7 @@ from optim.program import Program
 from optim.stages.base import Bucket, Evaluation, Hyper, Scalar, Stage, check
 
 HALF = (torch.bfloat16, torch.float16)
+COUNT = torch.float64  # of the step counts: a tensor, as torch's; a float32 stands still at 2^24
 RANGES = {"lr": "[0, inf)", "weight_decay": "[0, inf)", "decay": ("decoupled", "coupled", "absolute")}
 
 
@@ -35,7 +36,7 @@ class Chain(Optimizer):
 
     An ordinary torch optimizer to everyone outside. Each number in `param_groups` is read at every step; a tensor as
     `lr` works (on a GPU, reading it waits for the device). Weights in bfloat16 or float16 are stepped in float32,
-    with float32 state, and rounded once. Gradients are never written.
+    with float32 state, and rounded once. Gradients are never written. Empty tensors are left alone.
 
     Args:
         params: parameters, (name, parameter) pairs, or param groups.
@@ -133,7 +134,7 @@ class Chain(Optimizer):
         for group in self.param_groups:
             lists: dict[Any, list[Tensor]] = {}
             for index, p in enumerate(group["params"]):
-                if p.grad is None:
+                if p.grad is None or not p.numel():
                     continue
                 if p.grad.layout != torch.strided:
                     raise RuntimeError(f"{type(self).__name__} takes dense gradients, and got a sparse one")
@@ -161,7 +162,7 @@ class Chain(Optimizer):
     def _state(self, param: Tensor, weight: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[param]
         if not state:
-            state["step"] = torch.zeros((), dtype=torch.float32)
+            state["step"] = torch.zeros((), dtype=COUNT)
             for stage in self.stages:
                 for name, buffer in stage.init(weight, options).items():
                     state[f"{stage.name}.{name}"] = buffer
@@ -196,7 +197,8 @@ class Chain(Optimizer):
         params = [p for group in self.param_groups for p in group["params"]]
         for key, p in zip(keys, params, strict=True):
             for name, value in saved["state"].get(key, {}).items():
-                self.state[p][name] = value.detach().clone().to("cpu" if name == "step" else p.device)
+                where = {"device": "cpu", "dtype": COUNT} if name == "step" else {"device": p.device}
+                self.state[p][name] = value.detach().clone().to(**where)
 
     def _make_programs(self) -> None:
         self._program = Program(self.stages)

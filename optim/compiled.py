@@ -16,7 +16,7 @@ Kernel = Callable[..., None]
 
 
 class Compiled:
-    """Runs a program through `torch.compile`, one function a shape, layout, dtype, device and set of options.
+    """Runs a program through `torch.compile`, one function for each form of a tensor, its gradient and its buffers.
 
     All numbers enter as one vector, so that a change of the learning rate recompiles nothing.
     """
@@ -31,8 +31,8 @@ class Compiled:
         for param, grad, state, scalars in zip(bucket.params, bucket.grads, bucket.states, bucket.scalars, strict=True):
             names = [name for name in state if name != "step"]
             buffers = [state[name] for name in names]
-            strides = tuple([x.stride() for x in (param, grad, *buffers)])
-            key = (param.shape, strides, param.dtype, param.device, tuple(bucket.options.items()))
+            form = tuple([(x.shape, x.stride(), x.dtype) for x in (param, grad, *buffers)])
+            key = (form, tuple(names), param.device, tuple(bucket.options.items()))
             if key not in self.kernels:
                 self.kernels[key] = self._compile(names, tuple(scalars), dict(bucket.options))
             self.kernels[key](param, grad, buffers, self._vector(scalars, param))

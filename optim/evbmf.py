@@ -35,7 +35,7 @@ def analyse(weight: Tensor, p: int = 1, evbmf_scale: str = "official") -> Spectr
     `weight` has 2 or more dims; see `unfold`, `evbmf` and `stable_rank` for the rest. Raises ValueError for fewer dims.
     """
     matrices = unfold(weight)
-    if weight[0].numel() == weight.shape[1]:  # one matrix and its transpose: the same singular values
+    if weight.shape[2:].numel() == 1:  # one matrix and its transpose: the same singular values
         d = evbmf(matrices[0], evbmf_scale)
         spectra = [_spectrum(d, matrix, p) for matrix in matrices]
     else:
@@ -91,13 +91,14 @@ def evbmf(matrix: Tensor, scale: str = "official") -> Tensor:
 
     `scale` is how the search for sigma^2 ends: "official" at an absolute tolerance of 1e-5, as the code that made
     RMSGD's tables (coarser than the whole bracket for small weights: on noise of variance 1e-5 it finds rank 5),
-    "rescaled" at 1e-5 of the lower bound. Raises ValueError for another word. A matrix that is not finite gives [nan].
+    "rescaled" at 1e-5 of the lower bound. Raises ValueError for another word. A matrix that is not finite gives [nan],
+    an empty one [].
     """
     if scale not in SCALES:
         raise ValueError(f"evbmf_scale={scale!r} is not allowed: choose one of {', '.join(SCALES)}")
     long = max(matrix.shape)
     s = singular_values(matrix)
-    if s[0].isnan():
+    if s[:1].isnan().any() or not len(s):
         return s[:1]
     variance = noise_variance(s, long, scale)
     kept = s[s > math.sqrt(long * variance * _xbar(len(s) / long))]

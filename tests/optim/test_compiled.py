@@ -1,10 +1,13 @@
 """compile=True: the same numbers to 1e-6, and no new compilation when the learning rate changes."""
 
+import copy
+
 import pytest
 import torch
 from torch._dynamo.utils import counters
 from torch.nn import Parameter
 
+import optim
 from tests.optim.table import NAMES, ROWS
 
 SHAPES = [(4, 3, 3, 3), (5,)]
@@ -42,3 +45,38 @@ def test_equals_eager_without_recompiling(name):
     for x, y in zip(run(row, compiled=True), expected, strict=True):
         assert (x - y).abs().max() <= 1e-6 * y.abs().max()
     assert counters["stats"]["unique_graphs"] == len(SHAPES)
+
+
+@pytest.mark.parametrize("turn", [sorted, lambda names: sorted(names, reverse=True)])
+def test_a_state_in_another_order_steps_the_same(monkeypatch, turn):
+    """Of two tensors of one shape, one resumed from a store that orders its keys, and one new."""
+    monkeypatch.setattr(torch, "compile", lambda kernel, **_: kernel)
+
+    def trained(compiled: bool) -> torch.Tensor:
+        old, new = (Parameter(torch.linspace(-end, end, 16).view(4, 4)) for end in (1.0, -1.0))
+        optimizer = optim.LookAhead([old, new], lr=0.1)
+        for _ in range(3):
+            optimizer.step(closure_of([old], [torch.full((4, 4), 0.3)]))
+        saved = copy.deepcopy(optimizer.state_dict())
+        saved["state"] = {key: {n: state[n] for n in turn(state)} for key, state in saved["state"].items()}
+        optimizer = optim.LookAhead([old, new], lr=0.1, compile=compiled)
+        optimizer.load_state_dict(saved)
+        for _ in range(4):
+            optimizer.step(closure_of([old, new], [torch.full((4, 4), 0.3)] * 2))
+        return torch.cat([old, new]).detach()
+
+    torch.testing.assert_close(trained(compiled=True), trained(compiled=False), rtol=1e-5, atol=1e-6)
+
+
+def test_buffers_of_another_dtype_are_traced_apart(monkeypatch):
+    """As they are where a float64 net's state is loaded for a float32 net: the traces have no guards."""
+    traces = []
+    monkeypatch.setattr(torch, "compile", lambda kernel, **_: traces.append(kernel) or kernel)
+    params = [Parameter(torch.ones(3)) for _ in range(2)]
+    optimizer = optim.SING(params, lr=0.1, compile=True)
+    optimizer.step(closure_of(params, [torch.zeros(3)] * 2))
+    assert len(traces) == 1
+    state = optimizer.state[params[0]]
+    state["adam.exp_avg"] = state["adam.exp_avg"].double()
+    optimizer.step(closure_of(params, [torch.zeros(3)] * 2))
+    assert len(traces) == 2

@@ -250,6 +250,31 @@ def test_lists_equal_the_loop(row):
     assert identical(advance(row.build(together, foreach=True, **DECAY), together, range(6)), expected)
 
 
+@pytest.mark.parametrize("foreach", [False, True])
+def test_empty_tensors_are_left_alone(row, foreach):
+    """As torch's: a layer of no width, or a rank's empty share of a sharded tensor."""
+    alone, among = parameters(), parameters()
+    empty = [Parameter(torch.empty(shape)) for shape in ((0, 3), (3, 0), (0,), (2, 0, 3, 3))]
+    for p in empty:
+        p.grad = torch.empty_like(p)
+    expected = advance(row.build(alone, foreach=foreach, **DECAY), alone, range(3))
+    optimizer = row.build(empty + among, foreach=foreach, **DECAY)
+    assert identical(advance(optimizer, among, range(3)), expected)
+    optimizer.epoch_end()
+    advance(optimizer, among, [3])
+
+
+def test_steps_are_counted_past_2_to_the_24(row):
+    """Where a float32 count stands still."""
+    params = parameters()
+    optimizer = row.build(params)
+    advance(optimizer, params, [0])
+    for state in optimizer.state.values():
+        state["step"].fill_(2**24)
+    advance(optimizer, params, [1])
+    assert {int(state["step"]) for state in optimizer.state.values()} == {2**24 + 1}
+
+
 def test_channels_last_equals_contiguous(row):
     plain = parameters()
     turned = [Parameter(p.detach().clone()) for p in plain]
@@ -265,7 +290,7 @@ def test_half_precision_keeps_state_in_float32_past_step_300(row):
     optimizer = row.build(params, **DECAY)
     advance(optimizer, params, range(3))
     for state in optimizer.state.values():
-        assert all(value.dtype == torch.float32 for value in state.values())
+        assert all(value.dtype == torch.float32 for name, value in state.items() if name != "step")
         state["step"].fill_(300)
     other, copies = reloaded(row, optimizer, params, **DECAY)
     expected = advance(optimizer, params, range(3, 6))
