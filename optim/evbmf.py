@@ -19,28 +19,38 @@ SCALES = ("official", "rescaled")
 class Spectrum(NamedTuple):
     """What one weight's low-rank structure d_1 >= .. >= d_r looks like; all nan for a weight that is not finite.
 
-    rank: r / n. stable_rank: see `stable_rank`. condition: d_1 / d_r (the authors' code), 0 for r = 0.
-    quality: arctan(s / kappa) (Eq. 4) with kappa = 1 - d_r / d_1 (Eq. 3), in [0, pi/2], 0 for r = 0.
+    As printed: rank: r / n, n the shorter side. stable_rank: s (Eq. 2), in [0, 1]. condition: kappa = 1 - d_r / d_1
+    (Eq. 3), in [0, 1). quality: arctan(s / kappa) (Eq. 4), in [0, pi/2].
+    As the authors' code has them: code_stable_rank: sum_i (d_i / d_1) / rows. code_condition: d_1 / d_r, from 1 on.
+    Without structure (r = 0) rank and stable ranks are 0; condition and quality, ratios of nothing, are nan.
     """
 
     rank: float
     stable_rank: float
     condition: float
     quality: float
+    code_stable_rank: float
+    code_condition: float
 
 
-def analyse(weight: Tensor, p: int = 1, evbmf_scale: str = "official") -> Spectrum:
+def analyse(weight: Tensor, evbmf_scale: str = "official") -> Spectrum:
     """Return the metrics of a weight: a matrix's own, or the mean over a kernel's two unfoldings.
 
-    `weight` has 2 or more dims; see `unfold`, `evbmf` and `stable_rank` for the rest. Raises ValueError for fewer dims.
+    A ratio is averaged over the unfoldings that have structure. `weight` has 2 or more dims; see `unfold`, `evbmf` and
+    `stable_rank` for the rest. Raises ValueError for fewer dims.
     """
     matrices = unfold(weight)
     if weight.shape[2:].numel() == 1:  # one matrix and its transpose: the same singular values
         d = evbmf(matrices[0], evbmf_scale)
-        spectra = [_spectrum(d, matrix, p) for matrix in matrices]
+        spectra = [_spectrum(d, matrix) for matrix in matrices]
     else:
-        spectra = [_spectrum(evbmf(matrix, evbmf_scale), matrix, p) for matrix in matrices]
-    return Spectrum(*(sum(values) / len(values) for values in zip(*spectra, strict=True)))
+        spectra = [_spectrum(evbmf(matrix, evbmf_scale), matrix) for matrix in matrices]
+    return Spectrum(*(_mean(values) for values in zip(*spectra, strict=True)))
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def unfold(weight: Tensor) -> list[Tensor]:
@@ -63,8 +73,8 @@ def stable_rank(d: Tensor, rows: int, columns: int, p: int = 1) -> float:
 
 
 def quality_of_net(qualities: Iterable[float]) -> float:
-    """Return Q = ||q||_2 / sqrt(L) over the qualities of L layers (Eq. 5); nan for no layers."""
-    squares = [q * q for q in qualities]
+    """Return Q = ||q||_2 / sqrt(L) over the L layers that have a quality (Eq. 5); nan for none."""
+    squares = [q * q for q in qualities if not math.isnan(q)]
     return math.sqrt(sum(squares) / len(squares)) if squares else math.nan
 
 
@@ -152,13 +162,12 @@ def _xbar(ratio: float) -> float:
     return (1 + tau) * (1 + ratio / tau)
 
 
-def _spectrum(d: Tensor, matrix: Tensor, p: int) -> Spectrum:
+def _spectrum(d: Tensor, matrix: Tensor) -> Spectrum:
     if not len(d):
-        return Spectrum(0.0, 0.0, 0.0, 0.0)
+        return Spectrum(0.0, 0.0, math.nan, math.nan, 0.0, math.nan)
     if d.isnan().any():
-        return Spectrum(*[math.nan] * 4)
+        return Spectrum(*[math.nan] * len(Spectrum._fields))
     rows, columns = matrix.shape
-    s = stable_rank(d, rows, columns, p)
+    s, in_code = (stable_rank(d, rows, columns, p) for p in (2, 1))
     kappa = float(1 - d[-1] / d[0])
-    rank = len(d) / (rows if p == 1 else min(rows, columns))
-    return Spectrum(rank, s, float(d[0] / d[-1]), math.atan2(s, kappa))
+    return Spectrum(len(d) / min(rows, columns), s, kappa, math.atan2(s, kappa), in_code, float(d[0] / d[-1]))

@@ -27,6 +27,7 @@ class Variant(NamedTuple):
     inside: bool  # does momentum accumulate rate * gradient, or is the rate applied to the momentum
 
 
+STABLE_RANK = {1: "code_stable_rank", 2: "stable_rank"}  # of optim.evbmf.Spectrum, by the power p
 VARIANTS = {
     "text": Variant(1.0, 0.0, released=False, package=False, small_kernels=True, inside=True),
     "paper_branch": Variant(0.0, 1e-10, released=True, package=False, small_kernels=False, inside=False),
@@ -73,10 +74,11 @@ class rank_rates(Stage):
     ) -> None:
         super().__init__(beta=beta, zeta=zeta, step_size=step_size, gamma=gamma)
         check("variant", variant, tuple(VARIANTS))
-        if p not in (1, 2):
+        if p not in STABLE_RANK:
             raise ValueError(f"p={p!r} is not allowed: choose 1 or 2")
         check("evbmf_scale", evbmf_scale, SCALES)
-        self.variant, self.p, self.linear, self.evbmf_scale = VARIANTS[variant], p, linear, evbmf_scale
+        self.variant, self.linear, self.evbmf_scale = VARIANTS[variant], linear, evbmf_scale
+        self.reading = STABLE_RANK[p]
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         """`rate`: eta / lr_0 as applied; `eta`: the recursion's own, in the same unit; `s`: the last stable rank."""
@@ -118,7 +120,7 @@ class rank_rates(Stage):
         shared = distributed.is_available() and distributed.is_initialized()
         s = torch.zeros(len(weights), dtype=torch.float64)
         if not shared or distributed.get_rank() == 0:
-            s = torch.tensor([analyse(w, self.p, self.evbmf_scale).stable_rank for w in weights], dtype=s.dtype)
+            s = torch.tensor([getattr(analyse(w, self.evbmf_scale), self.reading) for w in weights], dtype=s.dtype)
         if shared and weights:
             sent = s.to(weights[0].device)
             distributed.broadcast(sent, 0)
@@ -155,15 +157,19 @@ class rank_rates(Stage):
         return not bool(state["rank.ready"])
 
     def metrics(self, chain: Chain) -> dict[str, float]:
-        """The smallest, mean and largest rate eta, and the mean stable rank of the analysed tensors."""
+        """The smallest, mean and largest rate eta, the mean stable rank s of the analysed tensors that have structure,
+        nan without any, and how many have none.
+        """
         entries = list(self.entries(chain))
         rates = torch.tensor([float(state["rank.rate"]) * group["lr_0"] for _, state, group in entries])
         ranks = torch.tensor([float(state["rank.s"]) for p, state, _ in entries if self.is_analysed(p)])
         if not len(ranks):
             return {}
+        found = ranks[ranks > 0]
         return {
             "rate_min": float(rates.min()),
             "rate_mean": float(rates.mean()),
             "rate_max": float(rates.max()),
-            "stable_rank": float(ranks.mean()),
+            "stable_rank": float(found.mean()),
+            "without_structure": float(len(ranks) - len(found)),
         }

@@ -30,7 +30,7 @@ OPTIMIZERS = {
 }
 DRAWN = ("sgd", "adam", "rmsgd")
 BETAS, SEEDS = {"paper": (0.8, 0.9, 0.98), "smoke": (0.98,)}, {"paper": (0, 1, 2), "smoke": (0,)}
-VALUES = {"stable_rank": "stable rank s", "condition": "condition", "quality": "quality q"}
+VALUES = {"stable_rank": "stable rank s (Eq. 2)", "condition": "condition (Eq. 3)", "quality": "quality q (Eq. 4)"}
 NOTE = "{words}. Paper: ResNets on CIFAR, hundreds of epochs."
 NOTE_BETA = " Its values of beta are in a figure only, these are ours."
 
@@ -55,7 +55,7 @@ def one(words: list[str], name: str, *more: str) -> Run:
 
 
 def layers(out: Path, tables: dict[str, pd.DataFrame], note: str) -> None:
-    """Draw each value as layers over epochs, a column an optimizer, and its means."""
+    """Draw each value as layers over epochs, a column an optimizer, and its means over layers with structure."""
     figure, axes = plt.subplots(len(VALUES), len(tables) + 1, figsize=(3 * len(tables) + 3, 6.5))
     for row, (value, title) in enumerate(VALUES.items()):
         top = max(table[value].quantile(0.99) for table in tables.values())
@@ -66,11 +66,16 @@ def layers(out: Path, tables: dict[str, pd.DataFrame], note: str) -> None:
             shown = axis.imshow(image, aspect="auto", cmap="cividis", vmin=0, vmax=top, extent=extent)
             axis.set(title=f"{title}, {name}", xlabel="epoch", ylabel="layer")
             figure.colorbar(shown, ax=axis)
-            axes[row, -1].plot(table.groupby("epoch")[value].mean(), label=name)
+            axes[row, -1].plot(structured(table).groupby("epoch")[value].mean(), label=name)
         axes[row, -1].set(title=f"mean {title}", xlabel="epoch")
     axes[0, -1].set_ylim(top=1.35 * axes[0, -1].get_ylim()[1])
     axes[0, -1].legend(ncols=len(tables), loc="upper center", fontsize=6, handlelength=1)
     save(figure, out, "quality", pd.concat([t.assign(optimizer=n) for n, t in tables.items()]), note)
+
+
+def structured(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of layers in which EVBMF finds structure; the others have no condition and no quality."""
+    return table[table["rank"] > 0]
 
 
 def rates(out: Path, tables: dict[str, pd.DataFrame], betas: dict[float, Run], note: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
@@ -10,13 +9,16 @@ import torch
 
 from probes.probe import Probe, Values, Watched
 
+MEANS = ("stable_rank", "condition", "quality", "code_stable_rank", "code_condition")
+
 
 class Ranks(Probe):
     """EVBMF rank, stable rank s, condition, quality q of each kernel, and Q of the net (RMSGD, Eq. 1 to 5).
 
-    As `optim.evbmf.analyse` gives them; a kernel's are the means over its two unfoldings. `rate` is the group's latest,
-    times the tensor's own where the optimizer has one (RMSGD: the next epoch's). Looks at the weights at the end of
-    every `every_epochs`-th epoch, never during one.
+    As `optim.evbmf.Spectrum` names them: as printed, and with `code_` before the name as the authors' code has them. Q
+    and the means leave out the layers without structure; `without_structure` counts them. `rate` is the group's
+    latest, times the tensor's own where the optimizer has one (RMSGD: the next epoch's). Looks at the weights at the
+    end of every `every_epochs`-th epoch, never during one.
     """
 
     needs: ClassVar = frozenset[str]()
@@ -25,14 +27,13 @@ class Ranks(Probe):
         self,
         every_epochs: int = 1,
         linear: bool = False,
-        p: int = 1,
         evbmf_scale: str = "official",
         layers: Sequence[str] = ("*",),
         per_layer: bool = True,
     ) -> None:
-        """linear: also the weights of linear maps. p, evbmf_scale: see `optim.evbmf`."""
+        """linear: also the weights of linear maps. evbmf_scale: see `optim.evbmf`."""
         super().__init__(layers=layers, per_layer=per_layer)
-        self.every_epochs, self.linear, self.p, self.evbmf_scale = every_epochs, linear, p, evbmf_scale
+        self.every_epochs, self.linear, self.evbmf_scale = every_epochs, linear, evbmf_scale
 
     def watches(self, tensors: Iterable[Watched]) -> list[Watched]:
         found = super().watches(tensors)
@@ -46,13 +47,14 @@ class Ranks(Probe):
             return {}
         from optim.evbmf import analyse, quality_of_net
 
-        spectra = [analyse(w.parameter, self.p, self.evbmf_scale) for w in tensors]
+        spectra = [analyse(w.parameter, self.evbmf_scale) for w in tensors]
         columns = zip(*spectra, strict=True)
         per_layer = {name: torch.tensor(c) for name, c in zip(type(spectra[0])._fields, columns, strict=True)}
-        rates = [float(w.group["lr"]) * own_rate(w) for w in tensors]
-        whole = quality_of_net(s.quality for s in spectra if math.isfinite(s.quality))
-        per_layer["rate"] = torch.tensor(rates)
-        return per_layer | {"Q": torch.tensor(whole), "mean_stable_rank": per_layer["stable_rank"].mean()}
+        structured = per_layer["rank"] > 0
+        means = {f"mean_{name}": per_layer[name][structured].mean() for name in MEANS}
+        per_layer["rate"] = torch.tensor([float(w.group["lr"]) * own_rate(w) for w in tensors])
+        whole = {"Q": torch.tensor(quality_of_net(s.quality for s in spectra))}
+        return per_layer | whole | means | {"without_structure": (per_layer["rank"] == 0).sum()}
 
 
 def own_rate(watched: Watched) -> float:

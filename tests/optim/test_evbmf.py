@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
@@ -88,17 +88,19 @@ def test_the_noise_of_small_weights_needs_the_rescaled_search():
     assert len(evbmf(noise, "rescaled")) == 0
 
 
-@given(st.integers(2, 20), st.integers(2, 60), st.integers(1, 4), st.sampled_from([1, 2]), st.integers(0, 10**6))
+@given(st.integers(2, 20), st.integers(2, 60), st.integers(1, 4), st.integers(0, 10**6))
 @settings(max_examples=60, deadline=None)
-def test_stable_rank_is_a_share_and_the_same_for_the_transpose(rows, columns, rank, p, seed):
+def test_as_printed_all_are_bounded_and_the_same_for_the_transpose(rows, columns, rank, seed):
     Y = planted(rows, columns, min(rank, rows, columns), seed=seed)
-    one, other = analyse(Y, p=p), analyse(Y.T, p=p)
-    assert 0 <= one.stable_rank <= 1
-    assert 0 <= one.rank <= 1
-    assert 0 <= one.quality <= math.pi / 2
-    factor = (rows, columns) if p == 1 else (1, 1)  # the authors divide by the rows
-    assert one.stable_rank * factor[0] == pytest.approx(other.stable_rank * factor[1], rel=1e-9)
-    assert one.condition == pytest.approx(other.condition, rel=1e-9)
+    one, other = analyse(Y), analyse(Y.T)
+    assume(one.rank)
+    assert 0 < one.stable_rank <= 1
+    assert 0 < one.rank <= 1
+    assert 0 <= one.condition < 1
+    assert 0 < one.quality <= math.pi / 2
+    assert one[:4] == pytest.approx(other[:4], rel=1e-9)
+    assert one.code_condition == pytest.approx(1 / (1 - one.condition), rel=1e-9)
+    assert one.code_stable_rank * rows == pytest.approx(other.code_stable_rank * columns, rel=1e-9)
 
 
 def test_metrics_by_hand():
@@ -107,6 +109,7 @@ def test_metrics_by_hand():
     assert stable_rank(d, 14, 7, p=2) == pytest.approx((1 + 0.25 + 1 / 16) / 7)
     assert stable_rank(d[:0], 14, 7) == 0
     assert quality_of_net([1.0, 2.0]) == pytest.approx(math.sqrt(2.5))
+    assert quality_of_net([1.0, math.nan, 2.0]) == quality_of_net([1.0, 2.0])
     assert math.isnan(quality_of_net([]))
 
 
@@ -123,23 +126,38 @@ def test_a_layer_is_the_mean_of_its_two_unfoldings():
     assert one.stable_rank != other.stable_rank
     np.testing.assert_allclose(analyse(kernel), (np.array(one) + np.array(other)) / 2)
     d = evbmf(mode4)
-    assert other.condition == pytest.approx(float(d[0] / d[-1]))
-    assert math.tan(other.quality) == pytest.approx(other.stable_rank / float(1 - d[-1] / d[0]))
+    assert other.code_condition == pytest.approx(float(d[0] / d[-1]))
+    assert other.condition == pytest.approx(float(1 - d[-1] / d[0]))
+    assert other.stable_rank == pytest.approx(float((d**2).sum() / d[0] ** 2) / 12)
+    assert other.code_stable_rank == pytest.approx(float(d.sum() / d[0]) / 12)
+    assert math.tan(other.quality) == pytest.approx(other.stable_rank / other.condition)
 
 
-@pytest.mark.parametrize("p", [1, 2])
-def test_a_1x1_kernel_is_factorised_once_and_counted_twice(p):
+def test_a_1x1_kernel_is_factorised_once_and_counted_twice():
     matrix = planted(30, 10, 2)
-    got = analyse(matrix.reshape(30, 10, 1, 1), p=p)
-    np.testing.assert_allclose(got, (np.array(analyse(matrix, p)) + np.array(analyse(matrix.T, p))) / 2)
+    got = analyse(matrix.reshape(30, 10, 1, 1))
+    np.testing.assert_allclose(got, (np.array(analyse(matrix)) + np.array(analyse(matrix.T))) / 2)
+
+
+def test_a_ratio_is_that_of_the_unfolding_which_has_structure():
+    """A depthwise kernel's mode 3 has one row, so never any; d_1 / d_r is at least 1 in every mean."""
+    kernel = planted(24, 9, 2).reshape(24, 1, 3, 3)
+    mode3, mode4 = (analyse(matrix) for matrix in unfold(kernel))
+    got = analyse(kernel)
+    assert mode3.rank == mode3.stable_rank == 0
+    assert (got.condition, got.code_condition, got.quality) == (mode4.condition, mode4.code_condition, mode4.quality)
+    assert got.code_condition >= 1
+    assert got.stable_rank == mode4.stable_rank / 2
 
 
 def test_odd_weights():
-    nothing = Spectrum(0.0, 0.0, 0.0, 0.0)
-    assert analyse(torch.zeros(4, 3, 3, 3)) == nothing
+    nothing = Spectrum(0.0, 0.0, math.nan, math.nan, 0.0, math.nan)
+    for shape in ((4, 3, 3, 3), (0, 3), (3, 0), (2, 0, 3, 3), (0, 2, 3, 3)):
+        np.testing.assert_equal(analyse(torch.zeros(shape)), nothing)
     assert len(evbmf(torch.randn(1, 72))) == 0  # a depthwise kernel's mode 3: upper = lower bound
     exact = analyse(torch.ones(4, 6), evbmf_scale="rescaled")  # rank one, no noise at all
     assert exact.rank == 0.25
+    assert exact.condition == 0
     assert exact.quality == math.pi / 2
     assert all(math.isnan(value) for value in analyse(torch.full((3, 4), math.nan)))
     half = planted(20, 50, 3).to(torch.bfloat16)

@@ -61,14 +61,14 @@ def scripted(monkeypatch, *values):
     """Stable ranks as given, one an epoch, in place of EVBMF's."""
     left = iter(values)
     epoch = [next(left)]
-    monkeypatch.setattr(rank, "analyse", lambda w, p, scale: rank_of(epoch[0]))
+    monkeypatch.setattr(rank, "analyse", lambda w, scale: rank_of(epoch[0]))
     return lambda: epoch.__setitem__(0, next(left, 0.0))
 
 
 def rank_of(s):
     from optim.evbmf import Spectrum
 
-    return Spectrum(0.0, s, 0.0, 0.0)
+    return Spectrum(0.0, s, 0.0, 0.0, s, 0.0)
 
 
 def rates(optimizer):
@@ -113,7 +113,8 @@ def loop(variant, epochs, linear=False, p=1):
                 name == "conv" or (name == "pointwise" and variant != "paper_branch") or (name == "linear" and linear)
             )
             if seen:
-                history[i].append(analyse(w[i], p).stable_rank)
+                found = analyse(w[i])
+                history[i].append(found.stable_rank if p == 2 else found.code_stable_rank)
                 eta[i] = rates_by_hand(variant, history[i])[-1]
             elif i:
                 eta[i] = eta[i - 1]
@@ -192,10 +193,15 @@ def test_metrics_tell_rates_and_rank():
     weights = params()
     optimizer = RMSGD(weights, linear=True)
     assert optimizer.metrics() == {}
+    with torch.no_grad():
+        weights[1] += 20 * torch.linspace(-1, 1, 27, dtype=torch.float64).view(1, 3, 3, 3)
     steps(optimizer, weights, 1)
     optimizer.epoch_end()
     metrics = optimizer.metrics()
     assert metrics["rate_min"] == pytest.approx(min(rates(optimizer)))
     assert metrics["rate_max"] == pytest.approx(max(rates(optimizer)))
-    chosen = [analyse(w).stable_rank for w, name in zip(weights, SHAPES, strict=True) if name in ("conv", "linear")]
-    assert metrics["stable_rank"] == pytest.approx(np.mean(chosen))
+    chosen = [analyse(w) for w, name in zip(weights, SHAPES, strict=True) if name in ("conv", "linear")]
+    found = [spectrum.code_stable_rank for spectrum in chosen if spectrum.rank]
+    assert 0 < len(found) < len(chosen)
+    assert metrics["stable_rank"] == pytest.approx(np.mean(found))
+    assert metrics["without_structure"] == len(chosen) - len(found)

@@ -124,10 +124,15 @@ def test_ranks_of_a_planted_structure():
     assert observer.epoch_end(1) == []
     (row,) = observer.epoch_end(2)
     assert row["layers"] == ["0.weight", "1.weight"]
-    assert row["values"]["rank"][0] == row["values"]["quality"][0] == 0
-    assert row["values"]["rank"][1] >= 3 / 32
-    q = row["values"]["quality"]
-    assert row["values"]["Q"] == pytest.approx(math.hypot(*q) / math.sqrt(2))
+    values = row["values"]
+    assert values["rank"][0] == values["stable_rank"][0] == values["code_stable_rank"][0] == 0
+    assert values["quality"][0] is values["condition"][0] is values["code_condition"][0] is None
+    assert values["rank"][1] >= 3 / 32
+    assert values["code_condition"][1] >= 1 > values["condition"][1] >= 0
+    assert values["without_structure"] == 1
+    assert values["Q"] == pytest.approx(values["quality"][1])
+    for name in ("stable_rank", "condition", "quality", "code_stable_rank", "code_condition"):
+        assert values[f"mean_{name}"] == pytest.approx(values[name][1])
 
 
 def test_ranks_give_rmsgds_own_rates_zero_included():
