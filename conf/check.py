@@ -1,13 +1,26 @@
-"""One value against its default and its range. Torch-free."""
+"""One value against its default and its range. Torch-free.
+
+A range is a list of choices, or a text, of which each interval may begin with `whole`:
+
+    "[0, 1)"                               a number, or a list of numbers as long as the default
+    "whole [1, inf) and [0, 1]"            a list of two, each with its own interval
+    "any number of [1, inf), rising"       a list of any length but 0, in which no entry is below the one before it
+
+A number without a range has to be finite all the same, and a word, or a list, not empty.
+"""
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 from conf.errors import Mistake, nearest, unknown
 
-_INTERVAL = re.compile(r"([\[(])\s*(\S+?)\s*,\s*(\S+?)\s*([\])])")
+_INTERVAL = re.compile(r"(?:whole )?([\[(])\s*(\S+?)\s*,\s*(\S+?)\s*([\])])")
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", list: "a list"}
+_ANY, _RISING = "any number of ", ", rising"
+_LARGEST = 2**63  # what torch and NumPy can hold
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 
 
 def check_tree(knob: str, values: dict[str, Any], defaults: dict[str, Any], ranges: dict[str, Any]) -> None:
@@ -29,41 +42,46 @@ def check_tree(knob: str, values: dict[str, Any], defaults: dict[str, Any], rang
 
 
 def check_value(knob: str, value: Any, default: Any, allowed: Any = None) -> None:
-    """Raise Mistake unless `value` has the type of `default` and lies in `allowed` (interval or list of choices)."""
-    if isinstance(allowed, list) and (value in allowed or str(value) in map(str, allowed)):
+    """Raise Mistake unless `value` is of the kind of `default` and lies in `allowed` (see the module's docstring)."""
+    if isinstance(allowed, list) and any(_same(value, option) for option in allowed):
         return
     if value is None and default is None:
         return
     if default is not None:
         _check_type(knob, value, default)
-    if allowed is None:
-        return
-    for entry in value if isinstance(value, list) else [value]:
-        _check_range(knob, entry, allowed)
-
-
-def _check_type(knob: str, value: Any, default: Any) -> None:
-    kind = type(default)
-    if kind is dict or value is None:
-        raise Mistake(f"{knob}: {value!r} is not {'a mapping' if kind is dict else _KINDS[kind]}")
-    fits = {
-        bool: lambda: isinstance(value, bool),
-        int: lambda: isinstance(value, int) and not isinstance(value, bool),
-        float: lambda: isinstance(value, int | float) and not isinstance(value, bool),
-        str: lambda: isinstance(value, str),
-        list: lambda: isinstance(value, list),
-    }[kind]
-    if not fits():
-        raise Mistake(f"{knob}: {value!r} is not {_KINDS[kind]} (default: {default!r})")
-
-
-def _check_range(knob: str, value: Any, allowed: Any) -> None:
-    if isinstance(allowed, list):
+    if isinstance(value, list) or (isinstance(allowed, str) and (_ANY in allowed or " and " in allowed)):
+        _check_list(knob, value, default, allowed)
+    elif isinstance(allowed, list):
         raise Mistake(f"{knob}: {value!r} is not one of {', '.join(map(str, allowed))}{nearest(value, allowed)}")
+    elif allowed is not None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        check_number(knob, value, allowed or "(-inf, inf)")
+
+
+def check_number(knob: str, value: Any, allowed: str) -> None:
+    """Raise Mistake unless `value` is a number that lies in an interval."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Mistake(f"{knob}: {value!r} is not a number; allowed: {allowed}")
-    if not in_interval(value, allowed):
-        raise Mistake(f"{knob}: {value!r} is out of range; allowed: {allowed}")
+    whole = isinstance(value, int) or not allowed.startswith("whole ")
+    if not whole or not in_interval(value, allowed) or (isinstance(value, int) and abs(value) >= _LARGEST):
+        raise Mistake(f"{knob}: {_short(value)} is out of range; allowed: {allowed}")
+
+
+def check_name(knob: str, value: Any) -> None:
+    """Raise Mistake unless `value` can be the name of a folder and a word of a command line, anywhere."""
+    if not isinstance(value, str) or NAME.fullmatch(value) is None:
+        raise Mistake(f"{knob}: {_short(value)} is not a name; allowed: letters, digits, _ . -, at the start no dot")
+
+
+def check_folder(knob: str, value: Any) -> None:
+    """Raise Mistake unless `value` is a folder, or one that can be made."""
+    if not isinstance(value, str) or not value.strip():
+        raise Mistake(f"{knob}: {value!r} is not the name of a folder")
+    try:
+        there = next(path for path in (Path(value), *Path(value).absolute().parents) if path.exists())
+    except (OSError, ValueError) as error:  # too long, or with a NUL
+        raise Mistake(f"{knob}: {_short(value)} is not the name of a folder: {error}") from error
+    if not there.is_dir():
+        raise Mistake(f"{knob}: {_short(value)}: {there} is not a folder")
 
 
 def in_interval(value: float, text: str) -> bool:
@@ -75,3 +93,45 @@ def in_interval(value: float, text: str) -> bool:
     above = value >= float(low) if left == "[" else value > float(low)
     below = value <= float(high) if right == "]" else value < float(high)
     return above and below and not math.isnan(value)
+
+
+def _same(value: Any, option: Any) -> bool:
+    return value == option and isinstance(value, bool) == isinstance(option, bool)
+
+
+def _check_type(knob: str, value: Any, default: Any) -> None:
+    kind = type(default)
+    if kind is dict or value is None:
+        raise Mistake(f"{knob}: {_short(value)} is not {'a mapping' if kind is dict else _KINDS[kind]}")
+    fits = isinstance(value, int | float if kind is float else kind) and (kind is bool or not isinstance(value, bool))
+    if not fits or (kind is str and not value.strip() and default):
+        raise Mistake(f"{knob}: {_short(value)} is not {_KINDS[kind]} (default: {default!r})")
+
+
+def _check_list(knob: str, value: Any, default: Any, allowed: Any) -> None:
+    """Check length, order and entries of a list; a list of words, and `any number of`, may have any length but 0."""
+    text = allowed if isinstance(allowed, str) else ""
+    intervals = text.removeprefix(_ANY).removesuffix(_RISING).split(" and ") if text else [allowed]
+    words = bool(default) and isinstance(default[0], str)
+    example = list(default or [])
+    if words or text.startswith(_ANY):
+        length, example = max(1, len(value)) if isinstance(value, list) else 1, example[:1]
+    else:
+        length = len(example) or len(intervals)
+    if not isinstance(value, list) or len(value) != length:
+        raise Mistake(f"{knob}: {_short(value)} is not a list of {length}; allowed: {_shown(allowed, default)}")
+    for number, entry in enumerate(value):
+        standard = example[number % len(example)] if example else None
+        check_value(f"{knob}[{number}]", entry, standard, intervals[number % len(intervals)])
+    if text.endswith(_RISING) and value != sorted(value):
+        raise Mistake(f"{knob}: {_short(value)} does not rise; allowed: {text}")
+
+
+def _shown(allowed: Any, default: Any) -> str:
+    return f"each in {allowed}" if allowed else f"as in the default, {default!r}"
+
+
+def _short(value: Any) -> str:
+    """Write a value so that it fits in a line."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:100]}... ({len(text)} characters)"

@@ -38,11 +38,13 @@ def compose(overrides: list[str]) -> dict[str, Any]:
     validate.command_line(given)
     explicit = {override.key_or_group for override in given}
     config, choices = _composed(words)
+    validate.chosen(choices)
     values, notes = tuned(config, choices)
     other = other_choices(config, choices, values, explicit)
     if other:
         kept = [word for word in words if word.partition("=")[0] not in other]
         config, now = _composed([*kept, *(f"{group}={option}" for group, option in other.items())])
+        validate.chosen(now)
     else:
         now = choices
     fill(config, now, values, explicit)

@@ -7,6 +7,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from conf.check import check_tree
+from conf.errors import Mistake
+
 ROOT = Path(__file__).parent
 GROUPS = (
     *("data", "model", "optimizer", "schedule", "budget", "probe", "logger", "paths"),
@@ -15,6 +18,21 @@ GROUPS = (
 CHECKED = GROUPS[:8]
 LISTS = ("probe", "logger")  # several options at once: probe=norms,spherical
 RESERVED = ("ranges", "sources")  # read by conf, gone from the composed configuration
+COUNT = "whole [1, inf)"
+DECAY = ["decoupled", "coupled", "absolute"]
+# What each yaml of a group has to say, and the range that holds where the yaml gives none of its own.
+FACTS: dict[str, dict[str, Any]] = {
+    "data": {
+        "task": ["multiclass", "multilabel", "binary", "depth"],
+        **dict.fromkeys(("num_classes", "in_channels", "image_size"), COUNT),
+    },
+    "model": {"input": ["cifar", "imagenet", "any"]},
+    "optimizer": {"decay": DECAY, "groups.no_decay": None, "groups.invariance": None},
+    "schedule": {"warmup_epochs": "[0, inf)"},
+    "budget": {},
+    "paths": dict.fromkeys(("data", "store", "cache")),
+}
+TARGETED = ("data", "model", "optimizer", "schedule", "budget")  # these also name a class or function, and a version
 
 
 @lru_cache
@@ -32,6 +50,44 @@ def plugins() -> dict[str, str]:
 
 @lru_cache
 def raw(group: str, option: str) -> dict[str, Any]:
-    """Return one option's yaml as it is on disk, uninterpolated. Do not change it: it is cached."""
-    content = OmegaConf.to_container(OmegaConf.load(ROOT / group / f"{option}.yaml"))
-    return content if isinstance(content, dict) else {}
+    """Return one option's yaml, uninterpolated, its `ranges` completed. Do not change it: it is cached.
+
+    Raises Mistake, naming the file, where it lacks what a yaml of its group has to say, or says what cannot be.
+    """
+    path = ROOT / group / f"{option}.yaml"
+    content = OmegaConf.to_container(OmegaConf.load(path))
+    try:
+        return _complete(group, option, {} if content is None else content)
+    except ValueError as error:
+        raise Mistake(f"{path}: {error}") from error
+
+
+def is_open(content: dict[str, Any]) -> bool:
+    """Tell whether a yaml stands for anything of its kind, by whatever name (custom, timm)."""
+    return "args" in content
+
+
+def _complete(group: str, option: str, content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict) or not isinstance(content.get("ranges", {}), dict):
+        raise Mistake("not a mapping, or its `ranges` are none")
+    if group not in CHECKED:
+        return content
+    facts = FACTS.get(group, {})
+    for key in (*(("name", "target", "version") if group in TARGETED else ()), *facts):
+        if not _has(content, key):
+            raise Mistake(f"lacks {key!r}")
+    if group in TARGETED and content["name"] != option and not is_open(content):
+        raise Mistake(f"name: {content['name']!r} is not {option!r}, the file's own")
+    ranges = {key: allowed for key, allowed in facts.items() if allowed} | content.get("ranges", {})
+    for key in ranges:
+        if not _has(content, key):
+            raise Mistake(f"ranges: {key!r} is none of its keys")
+    said = {key: value for key, value in content.items() if key not in RESERVED}
+    check_tree(group, said, said, ranges)
+    return {**content, "ranges": ranges} if ranges else content
+
+
+def _has(content: dict[str, Any], key: str) -> bool:
+    first, _, rest = key.partition(".")
+    inner = content.get(first)
+    return first in content and (not rest or (isinstance(inner, dict) and _has(inner, rest)))

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from conf.errors import Mistake
+from conf import groups
+from conf.errors import Mistake, unknown
 
 Config = dict[str, Any]
 
@@ -62,9 +63,36 @@ def _custom(config: Config) -> str | None:
 
 def _frozen(config: Config) -> str | None:
     freeze = config["freeze"]
-    if not isinstance(freeze, list) and freeze not in ("none", "norm_affine"):
+    if freeze not in ("none", "norm_affine") and not _patterns(freeze):
         return f"freeze: {freeze!r} is not one of none, norm_affine, or a list of parameter-name patterns"
     return None
+
+
+def _groups(config: Config) -> str | None:
+    said = config["optimizer"]["groups"]
+    for knob, words in (("no_decay", ("none", "bias_and_norm")), ("invariance", ("none", "auto"))):
+        value = said[knob]
+        if isinstance(value, dict) and knob == "invariance":
+            patterns, extra = list(value.values()), set(value) - {"channel", "layer"}
+        else:
+            patterns, extra = [value] if isinstance(value, list) else [], set()
+        fits = value in words or bool(patterns)
+        if not fits or extra or not all(map(_patterns, patterns)):
+            form = "patterns {channel: [...], layer: [...]}" if knob == "invariance" else "a list of patterns"
+            return f"optimizer.groups.{knob}: {value!r} is not one of {', '.join(words)}, or {form}"
+    return None
+
+
+def _reference(config: Config) -> str | None:
+    reference = config["budget"].get("reference")
+    known = [name for name in groups.options("optimizer") if name not in groups.plugins() and name != "custom"]
+    if reference is not None and reference not in known:
+        return str(unknown("budget.reference", reference, known))
+    return None
+
+
+def _patterns(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(word, str) and word for word in value)
 
 
 def _task(config: Config) -> str | None:
@@ -76,7 +104,7 @@ def _task(config: Config) -> str | None:
 
 
 RULES: tuple[Callable[[Config], str | None], ...] = (
-    _selection, _accumulation, _smoothing, _class_weights, _stem, _warmup, _custom, _frozen, _task,
+    _selection, _accumulation, _smoothing, _class_weights, _stem, _warmup, _custom, _frozen, _groups, _reference, _task,
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Is this a run that can be made? Everything that can be told without torch. Raises Mistake, one line."""
 
+import re
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import MISSING
 
 from conf import groups, rules
-from conf.check import check_tree, check_value
+from conf.check import check_folder, check_name, check_tree, check_value
 from conf.errors import Mistake, unknown
 from conf.schema import RANGES, Schema
 
@@ -23,6 +24,7 @@ def _defaults(node: Any) -> dict[str, Any]:
 
 
 CONSUMED = ("sources", "replace", "where_known", "shrink_epochs")  # an overlay's word to compose
+EXAMPLES = {"optimizer": "torch.optim.RMSprop", "model": "models.imagenet.timm"}
 HIDDEN = (*CONSUMED, "notes", "doubts", "protocol_name", "scale_name")  # not for the command line
 
 
@@ -44,6 +46,7 @@ def _choice(group: str, value: Any) -> None:
     for option in value if isinstance(value, list) and group in groups.LISTS else [value]:
         if str(option) not in groups.options(group):
             raise unknown(group, option, groups.options(group))
+        check_name(group, str(option))
 
 
 def _root_key(key: str, override: Override) -> None:
@@ -87,19 +90,40 @@ def _leaves(key: str, value: Any, default: Any) -> list[tuple[str, Any, Any]]:
     return [leaf for k, d in default.items() for leaf in _leaves(f"{key}.{k}", value[k], d)]
 
 
+def chosen(choices: dict[str, Any]) -> None:
+    """Check the yaml files that were chosen."""
+    for group in groups.CHECKED:
+        for option in _options(choices[group]):
+            groups.raw(group, option)
+
+
+def _options(choice: Any) -> list[str]:
+    return [str(option) for option in (choice if isinstance(choice, list) else [choice])]
+
+
 def _group(group: str, values: dict[str, Any], choice: Any) -> None:
-    chosen = choice if isinstance(choice, list) else [choice]
-    defaults: dict[str, Any] = {"ranges": {}}
-    for option in chosen:
-        content = groups.raw(group, str(option))
-        defaults |= content | {"ranges": defaults["ranges"] | content.get("ranges", {})}
-    free = {"ranges", "sources"}
-    known = {key: default for key, default in defaults.items() if key not in free}
-    named = {key: value for key, value in values.items() if key not in free}
+    known: dict[str, Any] = {}
+    ranges: dict[str, Any] = {}
+    for content in (groups.raw(group, option) for option in _options(choice)):
+        known |= {key: default for key, default in content.items() if key not in groups.RESERVED}
+        ranges |= content.get("ranges", {})
+    named = {key: value for key, value in values.items() if key not in groups.RESERVED}
+    if group in groups.TARGETED:
+        _names(group, choice, named, known)
+    if group == "optimizer" and isinstance(named["groups"], dict) and named["groups"].keys() == known["groups"].keys():
+        del named["groups"]  # words or patterns: rules.py
+    check_tree(group, named, known, ranges)
+    if group == "paths":
+        for key, folder in named.items():
+            check_folder(f"paths.{key}", folder)
+
+
+def _names(group: str, choice: str, values: dict[str, Any], known: dict[str, Any]) -> None:
+    """Check what names an option: fixed by its yaml, or, where the yaml is open, a name and a class."""
     for key in ("name", "target", "version"):
-        free_to_choose = known.get(key) is None or (key == "name" and known["name"] not in chosen) or "args" in known
-        if not free_to_choose and values.get(key) != known[key]:
+        if not groups.is_open(known) and values[key] != known[key]:
             raise Mistake(f"{group}.{key}: fixed by {group}={choice} to {known[key]!r}")
-    if isinstance(named.get("groups"), dict):  # words or patterns: optim tells, once it has the net
-        known["groups"] = named["groups"] if named["groups"].keys() == known["groups"].keys() else known["groups"]
-    check_tree(group, named, known, defaults["ranges"])
+    check_name(f"{group}.name", values["name"])
+    target = values["target"]
+    if target is not None and not (isinstance(target, str) and re.fullmatch(r"\w+(\.\w+)+", target)):
+        raise Mistake(f"{group}.target: {target!r} is not the dotted name of a class, e.g. {EXAMPLES[group]}")

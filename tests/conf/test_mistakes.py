@@ -69,6 +69,49 @@ WRONG = {
     "label_smoothing=1": "label_smoothing: 1 is out of range",
     "protocol_name=x": "unknown 'protocol_name'",
     "budget=seconds schedule.warmup_fraction=0.1": "warmup_fraction.*warmup_epochs",
+    "optimizer.lr=1e400": r"optimizer.lr: inf is out of range",
+    "optimizer.eps=''": "optimizer.eps: '' is not a number",
+    "optimizer.betas=[0.9]": r"optimizer.betas: \[0.9\] is not a list of 2; allowed: each in \[0, 1\)",
+    "optimizer.betas=[0.9,0.99,0.999]": "optimizer.betas: .* is not a list of 2",
+    "optimizer.betas=[0.9,nan]": r"optimizer.betas\[1\]: nan is out of range",
+    "optimizer.betas=[0.9,true]": r"optimizer.betas\[1\]: True is not a number",
+    "optimizer.betas=0.9": "optimizer.betas: 0.9 is not a list",
+    "optimizer=sgd optimizer.dampening=inf": "optimizer.dampening: inf is out of range",
+    "optimizer=sing optimizer.lookahead=5": "optimizer.lookahead: 5 is not a list of 2",
+    "optimizer=sing optimizer.lookahead=[5.5,0.5]": r"optimizer.lookahead\[0\]: 5.5 is out of range; allowed: whole",
+    "optimizer=rmsgd optimizer.p=true": "optimizer.p: True is not a whole number",
+    "optimizer=adafactor optimizer.eps=[null,-1]": r"optimizer.eps\[1\]: -1 is out of range",
+    "optimizer.groups.no_decay=3": "no_decay: 3 is not one of none, bias_and_norm, or a list of patterns",
+    "optimizer.groups.no_decay=[]": r"no_decay: \[\] is not one of",
+    "optimizer.groups.invariance={chanel:[a]}": "invariance: .* is not one of none, auto, or patterns",
+    "data.normalise.mean=[nan]": r"data.normalise.mean\[0\]: nan is out of range",
+    "data.normalise.mean=[0.1,0.2,0.3]": "data.normalise.mean: .* is not a list of 1",
+    "data=imagenet data.scale=[1,0.5] model.force=true": "data.scale: .* does not rise",
+    "schedule=multistep schedule.milestones=[]": r"milestones: \[\] is not a list",
+    "schedule=multistep schedule.milestones=[2,1]": r"milestones: \[2, 1\] does not rise",
+    "schedule=multistep schedule.milestones=[1.5]": r"milestones\[0\]: 1.5 is not a whole number",
+    "target.value=nan target.metric=loss": "target.value: nan is out of range",
+    "seed=9223372036854775808": "seed: 9223372036854775808 is out of range",
+    "workers=1000000": "workers: 1000000 is out of range",
+    "probe=norms probe.norms.layers=[]": r"probe.norms.layers: \[\] is not a list of 1",
+    "probe=norms probe.norms.layers=[3]": r"probe.norms.layers\[0\]: 3 is not a word",
+    "freeze=[]": r"freeze: \[\] is not one of",
+    "freeze=[1]": r"freeze: \[1\] is not one of",
+    "data.num_classes=-1": "data.num_classes: -1 is out of range",
+    "data.task=regression": "data.task: 'regression' is not one of",
+    "budget=wallclock_of budget.reference=foo": "budget.reference: unknown 'foo'",
+    "budget=wallclock_of budget.reference=custom": "budget.reference: unknown 'custom'",
+    "paths.store=''": "paths.store: '' is not a word",
+    "paths.store=/dev/null": "paths.store: '/dev/null': /dev/null is not a folder",
+    "paths.cache=/dev/null/below": "paths.cache: '/dev/null/below': /dev/null is not a folder",
+    "device=''": "device: '' is not a word",
+    **{
+        f"optimizer=custom optimizer.target=torch.optim.SGD optimizer.name={name}": "optimizer.name: .* is not a name"
+        for name in ("..", ".x", "''", "a/b", "1", "'\u00fc'", "'a=b'")
+    },
+    "model=timm model.name=../x": "model.name: '../x' is not a name",
+    "optimizer=custom optimizer.target=3": "optimizer.target: 3 is not the dotted name of a class",
+    "optimizer=custom optimizer.target=SGD": "optimizer.target: 'SGD' is not the dotted name",
 }
 
 
@@ -102,6 +145,10 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         run.stdout.close()
         assert run.stderr.read() == ""
     assert run.returncode == 0
+
+
+OWN = "target: torch.optim.SGD\nversion: 1\ndecay: coupled"
+GROUPS = "{no_decay: none, invariance: none}"
 
 
 @pytest.fixture
@@ -144,12 +191,36 @@ def other_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             "protocol=p",
             "cosin",
         ),
+        ("optimizer/o.yaml", f"{OWN}\ngroups: {{no_decay: none, invariance: none}}\n", "optimizer=o", "lacks 'name'"),
+        ("optimizer/o.yaml", f"name: o\n{OWN}\n", "optimizer=o", "lacks 'groups.no_decay'"),
+        ("optimizer/o.yaml", f"name: p\n{OWN}\ngroups: {GROUPS}\n", "optimizer=o", "name: 'p' is not 'o'"),
+        (
+            "optimizer/o.yaml",
+            f"name: o\n{OWN.replace('coupled', 'couplde')}\ngroups: {GROUPS}\n",
+            "optimizer=o",
+            "decay: 'couplde' is not one of.*nearest: coupled",
+        ),
+        (
+            "optimizer/o.yaml",
+            f"name: o\n{OWN}\ngroups: {GROUPS}\nlr: 1.0\nranges: {{lr: '0 to 1'}}\n",
+            "optimizer=o",
+            "o.yaml: not an interval: '0 to 1'",
+        ),
+        (
+            "optimizer/o.yaml",
+            f"name: o\n{OWN}\ngroups: {GROUPS}\nlr: 1.0\nranges: {{rl: '[0, 1]'}}\n",
+            "optimizer=o",
+            "o.yaml: ranges: 'rl' is none of its keys",
+        ),
+        ("data/d.yaml", "name: d\n", "data=d", "d.yaml: lacks 'target'"),
+        ("data/d.yaml", "- name\n", "data=d", "d.yaml"),
+        ("optimizer/o.yaml", "", "optimizer=o", "o.yaml: lacks 'name'"),
     ],
 )
 def test_a_wrong_yaml_file_is_one_line(other_conf: Path, file: str, content: str, line: str, message: str) -> None:
     (other_conf / file).write_text(content)
     with pytest.raises(Mistake) as caught:
-        compose([line])
+        compose(line.split())
     assert "\n" not in str(caught.value)
     assert re.search(message, str(caught.value)), str(caught.value)
 
