@@ -16,7 +16,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from conf import cli
+from conf import cli, metrics
 from conf.compose import compose
 from conf.groups import raw
 from record.announce import already_there
@@ -83,7 +83,8 @@ class Trainer:
         self.epoch_seconds: list[float] = []
         self.step_seconds: list[float] = []  # of this process alone
         self.reached: dict[str, Any] | None = None
-        self.selection = Selection(config["selection"], self.objective.primary, self.budget.timed)
+        primary = self.objective.primary
+        self.selection = Selection(config["selection"], primary, metrics.metric(primary).sign, self.budget.timed)
         self.meter = self.objective.meter()
         world.join(device)
         forward = world.wrap(self.model, device)
@@ -227,11 +228,15 @@ class Trainer:
         if self.over() or epoch % self.config["evaluate"]["every_epochs"] == 0:
             row |= self.scores()
         self.selection.offer(row, self.budget.counts(self.clock.seconds), self.model)
-        self.reached = self.reached or crossing(self.config["target"], row)
+        self.reached = self.reached or self.crossing(row)
         self.log.rows([{"kind": "epoch", **row}, *self.observer.epoch_end(epoch)])
         self.show.row(row)
         self.meter = self.objective.meter()
         self.save_when_due(agreed=True)
+
+    def crossing(self, row: dict[str, Any]) -> dict[str, Any] | None:
+        metric, value = self.config["target"]["metric"], self.config["target"]["value"]
+        return crossing(metric, metrics.metric(metric).sign, value, row) if metric else None
 
     def scores(self) -> dict[str, float]:
         """Evaluate the current weights on the validation split, if there is one, and on the test split."""

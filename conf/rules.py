@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from conf import groups
+from conf import groups, metrics
 from conf.errors import Mistake, unknown
 
 Config = dict[str, Any]
@@ -103,8 +103,16 @@ def _task(config: Config) -> str | None:
     return None
 
 
+def _target(config: Config) -> str | None:
+    name, data = config["target"]["metric"], config["data"]
+    if name is not None:
+        metrics.target(name, data["task"], data["num_classes"], bool(data.get("validation")))
+    return None
+
+
 RULES: tuple[Callable[[Config], str | None], ...] = (
     _selection, _accumulation, _smoothing, _class_weights, _stem, _warmup, _custom, _frozen, _groups, _reference, _task,
+    _target,
 )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ class Checkpoint:
 
 @dataclass
 class Target:
-    metric: str | None = None  # e.g. top1; the first evaluation that reaches `value` is recorded
+    metric: str | None = None  # e.g. top1, or test_top1; the first evaluation that reaches `value` is recorded
     value: float = 0.0
 
 
@@ -98,6 +98,7 @@ RANGES: dict[str, Any] = {
     "selection": ["last", "best_validation"],
     "evaluate.every_epochs": "[1, inf)",
     "evaluate.batch_size": "[1, inf)",
+    "target.value": "(-inf, inf)",
     "source": ["default", "text", "code"],
     "threads": "[0, 1024]",
     "workers": "[0, 1024]",

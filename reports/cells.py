@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from math import isfinite, nan
 from typing import Any
 
+from conf import metrics
 from papers.published import Published
 from papers.table import METRICS, Cell, Table
 from reports import statistics
@@ -149,7 +150,7 @@ def _against(cell: Filled) -> Comparison:
 
 def better(metric: str) -> int:
     """Return 1 where higher is better, -1 where lower is."""
-    return -1 if METRICS.get(metric, {}).get("better") == "low" else 1
+    return metrics.metric(METRICS.get(metric, {}).get("of", metric)).sign
 
 
 def _best(contest: list[Filled]) -> Filled | None:

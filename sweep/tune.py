@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from conf import groups
+from conf import groups, metrics
 from conf.errors import Mistake, unknown
 from conf.tuned import ROOT
 from papers.table import word
@@ -106,10 +106,10 @@ def _score(result: dict[str, Any], metric: str) -> float:
     """Return a number of which more is better; a diverged trial is worse than any other."""
     if result.get("state") == "diverged":
         return -math.inf
-    metrics = result.get("metrics", {})
-    if metric not in metrics:
-        raise unknown("--metric", metric, metrics)
-    return -metrics[metric] if metric.endswith("loss") else metrics[metric]
+    scores = result.get("metrics", {})
+    if metric not in scores:
+        raise unknown("--metric", metric, scores)
+    return metrics.metric(metric).sign * scores[metric]
 
 
 def _edges(best: Settings, tried: Sequence[Settings]) -> list[str]:

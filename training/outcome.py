@@ -52,13 +52,14 @@ def outcome(trainer: Any, state: str) -> tuple[dict[str, Any], dict[str, Tensor]
     return result, weights
 
 
-def crossing(target: dict[str, Any], row: dict[str, Any]) -> dict[str, Any] | None:
-    """Return where a run first reached its target (epoch, step, seconds, value), None while it has not.
+def crossing(metric: str, sign: int, value: float, row: dict[str, Any]) -> dict[str, Any] | None:
+    """Return where an epoch's row reached a target (epoch, step, seconds, value), None if it did not; a NaN never does.
 
-    `target.metric` is a metric's name, of the validation split where there is one, else of the test split.
+    metric: with its split, or bare: of the validation split where there is one, else of the test split.
+    sign: 1 where more of it is better, -1 where less is.
     """
-    names = [f"{split}_{target['metric']}" for split in ("validation", "test")]
+    names = (metric, f"validation_{metric}", f"test_{metric}")
     name = next((name for name in names if name in row), None)
-    if name is None or row[name] < target["value"]:
+    if name is None or not sign * row[name] >= sign * value:
         return None
     return {key: row[key] for key in ("epoch", "step", "seconds")} | {"metric": name, "value": row[name]}

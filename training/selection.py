@@ -10,9 +10,11 @@ Row = dict[str, Any]
 class Selection:
     """Keeps the row, and where training goes on past it the weights, of the epoch that stands for the run."""
 
-    def __init__(self, rule: str, primary: str, timed: bool) -> None:
-        """rule: last | best_validation; primary: the metric, higher is better; timed: the last epoch may not count."""
-        self.rule, self.primary = rule, primary
+    def __init__(self, rule: str, primary: str, sign: int, timed: bool) -> None:
+        """rule: last | best_validation; primary: the metric; sign: 1 where more of it is better, -1 where less is;
+        timed: the last epoch may not count.
+        """
+        self.rule, self.primary, self.sign = rule, primary, sign
         self.copies_weights = timed or rule == "best_validation"
         self.row: Row | None = None
         self.weights: dict[str, Tensor] | None = None
@@ -23,7 +25,7 @@ class Selection:
         if not counts:
             return
         test = f"test_{self.primary}"
-        if test in row and (self.best_test is None or row[test] > self.best_test[test]):
+        if test in row and (self.best_test is None or self._better(row, self.best_test, test)):
             self.best_test = {"epoch": row["epoch"], test: row[test]}
         if self._prefers(row):
             self.row = row
@@ -34,7 +36,10 @@ class Selection:
         if self.rule == "last" or self.row is None:
             return self.rule == "last" or f"validation_{self.primary}" in row
         score = f"validation_{self.primary}"
-        return score in row and row[score] > self.row[score]
+        return score in row and self._better(row, self.row, score)
+
+    def _better(self, one: Row, other: Row, score: str) -> bool:
+        return bool(self.sign * one[score] > self.sign * other[score])
 
     def state(self) -> Row:
         return {"row": self.row, "weights": self.weights, "best_test": self.best_test}

@@ -1,0 +1,52 @@
+"""Which epoch stands for a run, and whether a target is reached: in the metric's own direction."""
+
+import math
+
+import pytest
+from torch import nn
+
+from conf.metrics import metric, parted
+from training.outcome import crossing
+from training.selection import Selection
+
+
+@pytest.mark.parametrize(("name", "best"), [("top1", 90.0), ("loss", 10.0)])
+def test_the_best_epoch_is_best_in_the_metrics_direction(name, best):
+    selection = Selection("best_validation", name, metric(name).sign, timed=False)
+    for epoch, score in enumerate((50.0, 90.0, 10.0, math.nan)):
+        row = {"epoch": epoch, f"validation_{name}": score, f"test_{name}": score}
+        selection.offer(row, True, nn.Linear(1, 1))
+    assert selection.row[f"validation_{name}"] == best
+    assert selection.best_test[f"test_{name}"] == best
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "score", "reached"),
+    [
+        ("loss", 0.5, 2.33, False),
+        ("loss", 0.5, 0.5, True),
+        ("loss", 0.5, 0.4, True),
+        ("loss", 0.5, math.nan, False),
+        ("top1", 90.0, 91.0, True),
+        ("top1", 90.0, 89.0, False),
+        ("top1", 90.0, math.nan, False),
+        ("test_top1", 90.0, 91.0, True),
+        ("validation_top1", 90.0, 91.0, False),  # not evaluated in this row
+        ("train_loss", 0.5, 0.1, False),
+    ],
+)
+def test_a_target_is_reached_in_the_metrics_direction(name, value, score, reached):
+    row = {"epoch": 1, "step": 2, "seconds": 3.0, f"test_{parted(name)[1]}": score}
+    assert (crossing(name, metric(name).sign, value, row) is not None) is reached
+
+
+def test_a_bare_metric_is_the_validation_splits_where_there_is_one():
+    row = {"epoch": 1, "step": 2, "seconds": 3.0, "validation_loss": 0.6, "test_loss": 0.1}
+    assert crossing("loss", -1, 0.5, row) is None
+    assert crossing("test_loss", -1, 0.5, row) == {
+        "epoch": 1,
+        "step": 2,
+        "seconds": 3.0,
+        "metric": "test_loss",
+        "value": 0.1,
+    }
