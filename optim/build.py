@@ -31,8 +31,8 @@ def build(target: str, params: Any, **keywords: Any) -> Optimizer:
         keywords |= _fused(cls, params)
     try:
         optimizer = cls(params, **keywords)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{target}: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # whatever a stranger's class makes of a value
+        raise ValueError(f"{target}: {_said(error)}") from error
     if not isinstance(optimizer, Optimizer):
         raise ValueError(f"{target} is not an optimizer: it makes a {type(optimizer).__name__}")
     return optimizer
@@ -94,6 +94,12 @@ def _tensors(params: Iterable[Any]) -> Iterable[Tensor]:
             yield from _tensors(entry["params"])
         else:
             yield entry[1] if isinstance(entry, tuple) else entry
+
+
+def _said(error: Exception) -> str:
+    """Return an error's words, with its kind where they do not say what is wrong (`KeyError: 'lr'`)."""
+    words = (str(error).splitlines() or [""])[0]
+    return words if isinstance(error, TypeError | ValueError | RuntimeError) else f"{type(error).__name__}: {words}"
 
 
 def _near(word: str, words: Iterable[str]) -> str:

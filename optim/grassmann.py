@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Unpack
 
 from optim.chain import Chain, Options
-from optim.stages.base import Stage, check
+from optim.stages.base import BETAS, Stage, check
 from optim.stages.choice import by_invariance
 from optim.stages.grassmann import sphere_adam, sphere_adam_repo, sphere_momentum, sphere_sgd
 from optim.stages.moments import adam
@@ -63,6 +63,7 @@ class AdamG(Chain):
         rest: str = "sgd",
         **options: Unpack[Options],
     ) -> None:
+        check("betas", betas, BETAS)
         plain: dict[str, Stage] = {"sgd": heavy_ball(betas[0], nesterov=True), "adam": adam(betas, eps)}
         check("rest", rest, tuple(plain))
         stage = by_invariance(plain[rest], sphere_adam(betas, eps, omega, grad_clip, lr_ratio))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Unpack
 
 from optim.chain import Chain, Options
 from optim.stages import adam, lookahead, momentum
-from optim.stages.base import Stage, check
+from optim.stages.base import BETAS, Stage, check
 
 BASES: dict[str, Callable[[tuple[float, float]], Stage]] = {
     "sgd": lambda betas: momentum(betas[0]),
@@ -35,4 +35,5 @@ class LookAhead(Chain):
         **options: Unpack[Options],
     ) -> None:
         check("base", base, tuple(BASES))
+        check("betas", betas, BETAS)
         super().__init__(params, (BASES[base](betas), lookahead(k, alpha)), lr=lr, weight_decay=weight_decay, **options)

@@ -9,7 +9,7 @@ from optim.chain import Chain, Options
 from optim.stages import adabelief, adafactor, adam, centralize, decay_matrices, normalize
 from optim.stages import lookahead as averaged
 from optim.stages import momentum as heavy_ball
-from optim.stages.base import Stage, check
+from optim.stages.base import BETAS, Stage, check
 
 BASES: dict[str, Callable[..., Stage]] = {
     "adam": lambda betas, eps, denominator: adam(betas, eps, denominator=denominator),
@@ -42,7 +42,10 @@ class SING(Chain):
         **options: Unpack[Options],
     ) -> None:
         check("base", base, tuple(BASES))
+        check("betas", betas, BETAS)
         check("eps", eps, "[0, inf)")
+        if lookahead is not None:
+            check("lookahead", lookahead, "[1, inf) and [0, 1]")
         stages: list[Stage] = [decay_matrices(), centralize(), normalize(eps), BASES[base](betas, eps, denominator)]
         if lookahead is not None:
             stages.append(averaged(*lookahead))

@@ -12,7 +12,8 @@ the step:
 A stage may define, all of it optional but `update`:
 
     name            buffers are kept as `<name>.<buffer>`; unique in a chain
-    ranges          interval of each number, as text ("[0, 1)"), or the list of choices of each string
+    ranges          interval of each number, as text ("[0, 1)"; of a pair "[0, 1) and [0, 1)"), or the list of choices
+                    of each string
     __init__        calls `super().__init__(**hyper)`: the hyper-parameters, under their public names. They live in
                     the param groups, are validated by `ranges`, and are read again at every step. Two stages may
                     share a name (`eps`) if they give it the same value. A constant that belongs to no
@@ -68,6 +69,7 @@ Scalar = float | Tensor
 Closure = Callable[[], Any]
 Allowed = str | Sequence[str]
 Ranges = Mapping[str, Allowed]
+BETAS = "[0, 1) and [0, 1)"
 
 
 @dataclass
@@ -107,7 +109,7 @@ class Hyper:
     def check(self, group: Mapping[str, Any]) -> None:
         """Raise a ValueError of one line if a value of the group is out of range."""
         for key, allowed in self.ranges.items():
-            check(key, group[key], allowed, like=self.hyper.get(key, 0.0))
+            check(key, group[key], allowed)
 
 
 class Stage(Hyper):
@@ -164,20 +166,21 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float | Tensor) and not isinstance(value, bool)
 
 
-def check(key: str, value: Any, allowed: Allowed, like: Any = 0.0) -> None:
+def check(key: str, value: Any, allowed: Allowed) -> None:
     """Raise a ValueError of one line unless `value` is allowed: an interval as text, or a list of choices.
 
-    `like` is an example of a good value: where it is a sequence, `value` is one of the same length, checked by entry.
+    Several intervals joined by `and` are of a sequence, whose entries have one each.
     """
     if not isinstance(allowed, str):
         _check_choice(key, value, allowed)
         return
+    intervals = allowed.split(" and ")
     entries: Sequence[Any] = [value]
-    if isinstance(like, tuple | list):
-        if not isinstance(value, tuple | list) or len(value) != len(like):
-            raise ValueError(f"{key}={value!r} is not allowed: give {len(like)} numbers in {allowed}")
+    if len(intervals) > 1:
+        if not isinstance(value, tuple | list) or len(value) != len(intervals):
+            raise ValueError(f"{key}={value!r} is not allowed: give {len(intervals)} numbers, in {allowed}")
         entries = value
-    if not all(is_number(entry) and _inside(float(entry), allowed) for entry in entries):
+    if not all(is_number(e) and _inside(float(e), interval) for e, interval in zip(entries, intervals, strict=True)):
         raise ValueError(f"{key}={value!r} is not allowed: choose numbers in {allowed}")
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from optim.stages.base import Bucket, Ranges, Stage
+from optim.stages.base import BETAS, Bucket, Ranges, Stage
 from optim.stages.sphere import inner, settled
 
 
@@ -91,7 +91,7 @@ class sphere_adam(riemannian):
     d = -lr sqrt(1 - b2^t) / (1 - b1^t) m / sqrt(v + eps), y <- exp_y(d), m <- m carried along d.
     """
 
-    ranges: ClassVar[Ranges] = {**riemannian.ranges, "betas": "[0, 1)", "eps": "[0, inf)"}
+    ranges: ClassVar[Ranges] = {**riemannian.ranges, "betas": BETAS, "eps": "[0, inf)"}
 
     def __init__(self, betas: tuple[float, float], eps: float, omega: float, grad_clip: float, lr_ratio: float) -> None:
         super().__init__(betas=betas, eps=eps, omega=omega, grad_clip=grad_clip, lr_ratio=lr_ratio)
@@ -128,7 +128,7 @@ class sphere_adam_repo(sphere):
     m <- (<x', x> m - <x', m> x) / (||x|| ||x'|| + eps), x <- x' / (||x'|| + eps). No tangent part, no exponential map.
     """
 
-    ranges: ClassVar[Ranges] = {"betas": "[0, 1)", "eps": "[0, inf)"}
+    ranges: ClassVar[Ranges] = {"betas": BETAS, "eps": "[0, inf)"}
 
     def __init__(self, betas: tuple[float, float], eps: float) -> None:
         super().__init__(betas=betas, eps=eps)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from optim.stages.base import Bucket, Ranges, Stage, check
+from optim.stages.base import BETAS, Bucket, Ranges, Stage, check
 from optim.stages.lists import add_, add_product_, add_scalar_, blend_, quotients
 
 SHARPNESS = 50.0  # SING's softplus, in its authors' code
@@ -59,7 +59,7 @@ class adam(Stage):
     """
 
     name = "adam"
-    ranges: ClassVar[Ranges] = {"betas": "[0, 1)", "eps": "[0, inf)"}
+    ranges: ClassVar[Ranges] = {"betas": BETAS, "eps": "[0, inf)"}
 
     def __init__(
         self,

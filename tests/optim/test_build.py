@@ -1,6 +1,9 @@
 """optim.build: any importable optimizer from its name and keywords, or one line that says what is wrong."""
 
+import inspect
 import re
+import sys
+import types
 
 import pytest
 import torch
@@ -78,3 +81,37 @@ def test_a_group_that_is_refused_is_not_added():
     with pytest.raises(ValueError, match=r"^betas=\(0.9,\) is not allowed: give 2 numbers"):
         optimizer.add_param_group({"params": [Parameter(torch.ones(1))], "betas": (0.9,)})
     assert len(optimizer.param_groups) == 1
+
+
+PAIRED = sorted(
+    name
+    for name, made in vars(optim).items()
+    if isinstance(made, type) and issubclass(made, Chain) and "betas" in inspect.signature(made).parameters
+)
+
+
+@pytest.mark.parametrize("betas", [(), (0.9,), (0.9, 0.99, 0.999), 0.9, (0.9, None)])
+@pytest.mark.parametrize("name", PAIRED)
+def test_betas_are_two_numbers(name, betas):
+    with pytest.raises(ValueError, match=rf"^optim.{name}: betas=[^\n]* is not allowed[^\n]*$"):
+        optim.build(f"optim.{name}", parameters(), betas=betas)
+
+
+def test_lookahead_is_two_numbers():
+    for value in ((5,), (5, 0.5, 1), 5, (5, 2.0)):
+        with pytest.raises(ValueError, match=r"lookahead=.* is not allowed"):
+            optim.SING(parameters(), lookahead=value)
+
+
+class Assertive(torch.optim.SGD):
+    def __init__(self, params, lr=1.0):
+        assert lr < 1, "lr too large"
+        super().__init__(params, {}["lr"])
+
+
+def test_whatever_a_constructor_raises_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mine", types.SimpleNamespace(Assertive=Assertive))
+    with pytest.raises(ValueError, match=r"^mine.Assertive: AssertionError: lr too large$"):
+        optim.build("mine.Assertive", parameters())
+    with pytest.raises(ValueError, match=r"^mine.Assertive: KeyError: 'lr'$"):
+        optim.build("mine.Assertive", parameters(), lr=0.5)
