@@ -5,42 +5,66 @@ import io
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from record.files import write_atomic
+from record.files import digest, write_atomic
+from record.regular import open_regular
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 KEPT = 2
+PLAIN = "keep tensors, numbers, texts, lists and dicts in it"
 _NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{16})\.pt")
 
 
-def save(folder: Path, state: Mapping[str, Any], step: int) -> Path:
+def packed(state: Mapping[str, Any]) -> memoryview:
+    """Return a state as the bytes of a checkpoint. Raises ValueError, one line, for one that cannot be saved."""
+    import torch
+
+    buffer = io.BytesIO()
+    try:
+        torch.save(dict(state), buffer)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever pickling a foreign object raises
+        raise ValueError(f"the state of this run cannot be saved ({_first_line(error)}): {PLAIN}") from error
+    return buffer.getbuffer()
+
+
+def require_readable(content: memoryview) -> None:
+    """Raise ValueError, one line, for a packed state that a resume could not read back."""
+    try:
+        _unpacked(io.BytesIO(content))
+    except ValueError as error:
+        raise ValueError(f"the state of this run could not be read back ({error}): {PLAIN}") from error
+
+
+def save(folder: Path, content: memoryview, step: int, guard: Callable[[], None] = lambda: None) -> Path:
     """Write `checkpoint-<step>-<hash>.pt` and remove all but the two newest.
 
-    state: tensors, numbers, strings, lists and dicts, which torch.load reads with weights_only=True. Raises OSError
-    (disk full, ...); the checkpoints that there were then stand untouched.
+    Raises OSError (disk full, ...); the checkpoints that there were then stand untouched.
     """
-    content = _packed(dict(state))
-    path = folder / f"checkpoint-{step:09d}-{_digest(content)}.pt"
-    write_atomic(path, content)
+    path = folder / f"checkpoint-{step:09d}-{hashlib.sha256(content).hexdigest()[:16]}.pt"
+    write_atomic(path, content, guard)
     for old in found(folder)[KEPT:]:
         old.unlink(missing_ok=True)
     return path
 
 
-def load(folder: Path, notice: Callable[[str], None]) -> dict[str, Any] | None:
-    """Read the newest whole checkpoint, onto the CPU; None if there is none.
+def load(folder: Path, run: str, notice: Callable[[str], None]) -> dict[str, Any] | None:
+    """Read the newest whole checkpoint of a run, by its id, onto the CPU; None if there is none.
 
-    A torn or bit-flipped one is set aside as `*.bad`, with one line to `notice`, and the one before is read.
+    One whose SHA-256 is not that of its name is damaged: it is set aside as `*.bad`, with one line to `notice`, and the
+    one before is read. Raises OSError or ValueError, one line, for whatever else hinders reading, and for another
+    run's checkpoint; nothing is changed then.
     """
     for path in found(folder):
-        try:
-            return _unpacked(path)
-        except Exception as error:  # whatever unpickling a damaged file raises
-            path.rename(path.with_suffix(".bad"))
-            notice(f"{path.name}: {_first_line(error)}; set aside, going back to the checkpoint before")
+        if digest(path)[:16] == path.stem.split("-")[2]:
+            with open_regular(path) as file:
+                return _of(run, path, file)
+        path.rename(path.with_suffix(".bad"))
+        notice(f"{path.name}: damaged: its SHA-256 is not the one in its name; set aside, going back to the one before")
     return None
 
 
@@ -50,9 +74,9 @@ def found(folder: Path) -> list[Path]:
     return sorted(paths, key=lambda path: (path.name.split("-")[1], path.stat().st_mtime_ns), reverse=True)
 
 
-def save_weights(folder: Path, weights: Mapping[str, Any]) -> Path:
+def save_weights(folder: Path, weights: Mapping[str, Any], guard: Callable[[], None] = lambda: None) -> Path:
     """Write the final weights as `weights.pt`, atomically."""
-    write_atomic(folder / "weights.pt", _packed(dict(weights)))
+    write_atomic(folder / "weights.pt", packed(weights), guard)
     return folder / "weights.pt"
 
 
@@ -68,27 +92,30 @@ def weights_hash(weights: Mapping[str, "Tensor"]) -> str:
     return total.hexdigest()
 
 
-def _packed(state: dict[str, Any]) -> memoryview:
+def _of(run: str, path: Path, file: IO[bytes]) -> dict[str, Any]:
+    try:
+        stored = _unpacked(file)
+    except ValueError as error:
+        raise ValueError(f"{path}: whole, and cannot be read ({error}); it is left as it is") from error
+    if not isinstance(stored, dict) or stored.get("run") != run:
+        named = isinstance(stored, dict) and "run" in stored
+        whose = f"run {stored['run']}" if named else "no named run (an earlier version wrote it)"
+        raise ValueError(f"{path}: of {whose}, not of {run}; move it away, or delete it, to go on without it")
+    return dict(stored)
+
+
+def _unpacked(file: IO[bytes]) -> Any:
     import torch
 
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getbuffer()
-
-
-def _unpacked(path: Path) -> dict[str, Any]:
-    import torch
-
-    content, name = path.read_bytes(), _NAME.fullmatch(path.name)
-    if name is None or _digest(content) != name[2]:
-        raise ValueError("damaged: its SHA-256 is not the one in its name")
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    return state
-
-
-def _digest(content: bytes | memoryview) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever unpickling raises: a class that it does not know, a newer format
+        raise ValueError(_first_line(error)) from error
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    said = str(error)
+    reason = re.search(r"WeightsUnpickler error: (.*?)(\. Please|\n|$)", said)  # torch says it after general advice
+    return reason[1] if reason else (said.strip().splitlines() or [type(error).__name__])[0]

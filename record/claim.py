@@ -3,22 +3,29 @@
 Claims are numbered, and the highest number holds the run. A new claim is the next number, created exclusively, so
 that of any number of processes that find the same claim stale exactly one creates the next. The highest number never
 goes down while the run is unfinished (a release rewrites the file instead of removing it), so that a slow taker
-cannot win with an old number. Needs exclusive create and nothing else of the file system.
+cannot win with an old number. A claim has a token, which its holder compares before every write: a folder that was
+removed under it, and made again by another, has the same number. Needs exclusive create and nothing else of the file
+system.
 """
 
 import json
 import os
 import platform
+import re
 import secrets
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from record.files import read_json, write_atomic
+from record.schema import CLAIM
 
 BEAT = 10.0  # seconds between heartbeats
 STALE = 120.0  # seconds without one after which a claim of another machine is doubted
+UNSIGNED = 2.0  # seconds that the maker of a claim has to write into it who it is
+_NAME = re.compile(r"claim-(\d+)\.json", re.ASCII)
 
 
 class Claimed(RuntimeError):
@@ -37,12 +44,11 @@ class Claim:
     def __init__(self, folder: Path, *, beat: float = BEAT, stale: float = STALE) -> None:
         self.folder = folder
         self._beat = beat
+        self._portrait = _self_portrait()
         self._ended = threading.Event()
         self.lost = False
         self.number = self._take(stale)
-        for number, path in _claims(folder):
-            if number < self.number:
-                path.unlink(missing_ok=True)
+        self._remove(below=self.number)
         self._thread = threading.Thread(target=self._keep_beating, name="heartbeat", daemon=True)
         self._thread.start()
 
@@ -51,45 +57,67 @@ class Claim:
         return _path(self.folder, self.number)
 
     def check(self) -> None:
-        """Raise Claimed if another process has taken the run over (this one slept too long)."""
+        """Raise Claimed if the newest claim is not this one: taken over while it slept, or its folder was removed."""
+        self.lost = self.lost or not self._stands()
         if self.lost:
-            raise Claimed(f"{self.folder}: taken over by another process while this one did not answer")
+            raise Claimed(f"{self.folder}: taken over by another process, or removed, while this one did not look")
 
     def release(self, *, finished: bool = False) -> None:
-        """Give the run up. A finished run needs no claim any more: its result says all."""
+        """Give the run up, if it is still ours. A finished run needs no claim any more: its result says all."""
         self._ended.set()
         self._thread.join()
-        if finished:
-            for _, path in _claims(self.folder):
-                path.unlink(missing_ok=True)
-        elif self.path.exists():
-            write_atomic(self.path, json.dumps(_self_portrait() | {"released": True}).encode())
+        with suppress(Claimed):
+            self.check()
+            if finished:
+                self._remove(below=self.number + 1)
+            else:
+                write_atomic(self.path, json.dumps(self._portrait | {"released": True}).encode(), self.check)
+
+    def _stands(self) -> bool:
+        try:
+            newest_number = max((number for number, _ in claims(self.folder)), default=0)
+            return newest_number == self.number and read_json(self.path).get("token") == self._portrait["token"]
+        except (FileNotFoundError, ValueError):
+            return False
 
     def _take(self, stale: float) -> int:
         while True:
-            number, holder = newest(self.folder)
+            number, holder = self._signed()
             if holder is not None and _lives(_path(self.folder, number), holder, stale, patience=2.5 * self._beat):
-                raise Claimed(f"{self.folder}: running as process {holder.get('pid')} on {holder.get('host')}")
-            if _create(_path(self.folder, number + 1)) and newest(self.folder)[0] == number + 1:
+                raise Claimed(f"{self.folder}: running as process {holder['pid']} on {holder['host']}")
+            if _create(_path(self.folder, number + 1), self._portrait) and newest(self.folder)[0] == number + 1:
                 return number + 1
+
+    def _signed(self) -> tuple[int, dict[str, Any] | None]:
+        """Return the newest claim and who made it; one that says nothing gets the time to, or its maker is dead."""
+        end = time.monotonic() + UNSIGNED
+        while (found := newest(self.folder))[1] == {} and time.monotonic() < end:
+            time.sleep(0.05)
+        return found
+
+    def _remove(self, below: int) -> None:
+        for number, path in claims(self.folder):
+            if number < below:
+                with suppress(OSError):  # gone already, or no file at all
+                    path.unlink()
 
     def _keep_beating(self) -> None:
         while not self._ended.wait(self._beat):
-            try:
-                self.lost = newest(self.folder)[0] > self.number
+            with suppress(OSError):  # a file system that stumbles once; two more beats follow before anyone doubts this
+                self.lost = self.lost or not self._stands()
+                if self.lost:
+                    return
                 os.utime(self.path)
-            except OSError:
-                continue  # a file system that stumbles once; two more beats follow before anyone doubts this one
 
 
 def newest(folder: Path) -> tuple[int, dict[str, Any] | None]:
     """Return the number of the newest claim and who made it; (0, None) without one, {} if it cannot be read."""
-    claims = _claims(folder)
-    if not claims:
+    numbered = claims(folder)
+    if not numbered:
         return 0, None
-    number, path = claims[-1]
+    number, path = numbered[-1]
     try:
-        return number, read_json(path)
+        return number, read_json(path, CLAIM)
     except (OSError, ValueError):
         return number, {}
 
@@ -101,10 +129,10 @@ def is_live(folder: Path, stale: float = STALE) -> bool:
 
 
 def _lives(path: Path, holder: dict[str, Any], stale: float, patience: float) -> bool:
-    if holder.get("released"):
+    if not holder or holder.get("released"):
         return False
-    if holder.get("machine") == _machine():
-        return bool(_started(int(holder["pid"])) == holder["started"])
+    if holder["machine"] == _machine():
+        return (started := _started(holder["pid"])) is not None and started == holder["started"]
     return abs(time.time() - _mtime(path)) <= stale or _moves(path, patience)
 
 
@@ -117,13 +145,13 @@ def _moves(path: Path, seconds: float) -> bool:
     return False
 
 
-def _create(path: Path) -> bool:
+def _create(path: Path, portrait: dict[str, Any]) -> bool:
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         return False
     with os.fdopen(descriptor, "wb") as file:
-        file.write(json.dumps(_self_portrait()).encode())
+        file.write(json.dumps(portrait).encode())
     return True
 
 
@@ -166,8 +194,10 @@ def _answers(pid: int) -> str | None:
     return "unknown"
 
 
-def _claims(folder: Path) -> list[tuple[int, Path]]:
-    return sorted((int(path.stem.partition("-")[2]), path) for path in folder.glob("claim-*.json"))
+def claims(folder: Path) -> list[tuple[int, Path]]:
+    """Return the claims of a run folder by their numbers."""
+    named = ((_NAME.fullmatch(path.name), path) for path in folder.glob("claim-*.json"))
+    return sorted((int(name[1]), path) for name, path in named if name)
 
 
 def _path(folder: Path, number: int) -> Path:

@@ -1,29 +1,47 @@
 """Files that survive a kill at any moment: written whole or not at all, or line by line."""
 
+import hashlib
 import json
 import math
 import os
+import re
 import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from record.regular import contents, open_regular
+from record.schema import ANYTHING, ROW, Shape, check
+
 Row = dict[str, Any]
 SCHEMA = 1  # of every JSON file in a run folder; a reader refuses newer ones by name
+MOST_JSON, MOST_LINES = 2**25, 2**30  # bytes of a file that is read whole, and of one that is read line by line
+DEPTH, DIGITS = 32, 20  # of nesting; of an integer: more than 64 bits need
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
-def write_atomic(path: Path, content: bytes | memoryview) -> None:
-    """Replace `path` by `content`, durable when this returns; on any error the old file stands untouched."""
+def write_atomic(path: Path, content: bytes | memoryview, guard: Callable[[], None] = lambda: None) -> None:
+    """Replace `path` by `content`, durable when this returns; on any error the old file stands untouched.
+
+    guard: called at the last moment before the file takes its name; what it raises stops it.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        guard()
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def temporaries(folder: Path) -> Iterator[Path]:
+    """Yield what kills inside `write_atomic` have left in a folder."""
+    return (path for path in folder.glob(".*.tmp") if _TEMPORARY.fullmatch(path.name))
 
 
 def sync_folder(folder: Path) -> None:
@@ -46,30 +64,89 @@ def strict(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON atomically."""
-    write_atomic(path, (json.dumps(strict(value), indent=1, allow_nan=False) + "\n").encode())
+def write_json(path: Path, value: Any, guard: Callable[[], None] = lambda: None) -> None:
+    """Write strict JSON atomically; guard: as for `write_atomic`."""
+    write_atomic(path, (json.dumps(strict(value), indent=1, allow_nan=False) + "\n").encode(), guard)
 
 
-def read_json(path: Path) -> Row:
-    """Read a JSON object. Raises FileNotFoundError, or ValueError for anything torn or alien."""
-    value = json.loads(path.read_bytes())
-    if not isinstance(value, dict):
-        raise ValueError("not a JSON object")
-    return value
+def read_json(path: Path, shape: Shape = ANYTHING) -> Row:
+    """Read a JSON object of a shape.
+
+    Raises FileNotFoundError, or ValueError, one line that names the file, for what is torn or alien: no regular file,
+    too large, no strict JSON in UTF-8 (a NaN is none), nested too deep, or of another shape.
+    """
+    try:
+        value = _parsed(contents(path, MOST_JSON))
+        check(value, {})
+        _require_shallow(value)
+        check(value, shape)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be read ({_without(path, error)})") from error
+    return dict(value)
 
 
 def read_lines(path: Path) -> tuple[list[Row], int]:
-    """Read a file of one JSON object a line: the rows, and how many lines were torn and left out."""
-    rows, torn = [], 0
-    for line in path.read_bytes().split(b"\n") if path.exists() else []:
+    """Read a file of one JSON object a line: the rows, and how many lines were torn or alien and left out.
+
+    Raises OSError, or ValueError, one line, for what is no file that could be read at all.
+    """
+    rows, left_out = [], 0
+    for line in contents(path, MOST_LINES).split(b"\n") if os.path.lexists(path) else []:
+        if not line.strip():
+            continue
         try:
-            row = json.loads(line) if line.strip() else None
-        except ValueError:
-            row, torn = None, torn + 1
-        if isinstance(row, dict):
+            row = _parsed(line)
+            check(row, ROW)
             rows.append(row)
-    return rows, torn
+        except ValueError:
+            left_out += 1
+    return rows, left_out
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a regular file."""
+    with open_regular(path) as file:
+        return str(hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        return json.loads(text.decode(), parse_int=_integer, parse_float=_float, parse_constant=_constant)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def _integer(text: str) -> int:
+    if len(text) > DIGITS:
+        raise ValueError(f"an integer of {len(text)} digits")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _constant(text)
+
+
+def _constant(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _require_shallow(value: Any) -> None:
+    """Raise ValueError for what is nested deeper than any reader goes: hashing and flattening it recurse."""
+    layer = [value]
+    for _ in range(DEPTH):
+        inner = (node.values() if isinstance(node, dict) else node for node in layer if isinstance(node, dict | list))
+        layer = [entry for entries in inner for entry in entries]
+    if layer:
+        raise ValueError("nested too deep")
+
+
+def _without(path: Path, error: Exception) -> str:
+    """Return what is wrong without the path, which is said anyway."""
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return words.removeprefix(f"{path}: ")
 
 
 class Lines:
@@ -77,27 +154,37 @@ class Lines:
 
     A line is handed to the operating system before `append` returns: it survives the death of the process. `sync`
     makes it survive that of the machine. Raises OSError when it cannot be written; the file then ends with the
-    line before.
+    line before. guard: called before every change; what it raises stops it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115  closed by close()
-        self.length = path.stat().st_size
+    def __init__(self, path: Path, guard: Callable[[], None] = lambda: None) -> None:
+        self.path, self._guard = path, guard
+        self._file = open_regular(path, "ab", buffering=0)
+        self.length = os.fstat(self._file.fileno()).st_size
 
     def append(self, row: Row) -> None:
         line = (json.dumps(strict(row), allow_nan=False) + "\n").encode()
+        self._guard()
         try:
             written = self._file.write(line)
             if written != len(line):
                 raise OSError(28, "no space left for a whole line", str(self.path))
         except OSError:
-            self.cut(self.length)
+            self._file.truncate(self.length)
             raise
         self.length += len(line)
 
     def cut(self, length: int) -> None:
-        """Shorten the file to its first `length` bytes, whole lines that a checkpoint knows."""
+        """Shorten the file to its first `length` bytes, whole lines that a checkpoint knows.
+
+        Raises ValueError, one line, if it has fewer: rows are missing, and nothing is changed.
+        """
+        if length > self.length:
+            raise ValueError(
+                f"{self.path}: has {self.length} bytes, and the newest checkpoint knows {length}: rows are missing. "
+                "Bring back the whole file, or delete the checkpoints to start afresh"
+            )
+        self._guard()
         self._file.truncate(length)
         self.length = length
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from record.claim import is_live
 from record.files import SCHEMA, read_json
-from record.identity import run_id
+from record.identity import group_id, run_folder, run_id
+from record.regular import one_line, open_regular
+from record.schema import RESULT, STATUS, check
 
 Row = dict[str, Any]
 
@@ -30,24 +32,45 @@ class Status:
 def read_result(folder: Path) -> Row | None:
     """Return a finished run's result, None if there is none.
 
-    Raises ValueError, one line, for a result that is torn, of a newer schema, or of another configuration than its
-    id and its folder say.
+    Raises ValueError, one line that names the file, for a result that is torn, alien, of a newer schema, or of another
+    run than its id, its group and its folder say.
     """
-    path = folder / "result.json"
     try:
-        result = read_json(path)
+        return checked(folder / "result.json")
     except FileNotFoundError:
         return None
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: cannot be read ({error})") from error
+
+
+def checked(path: Path) -> Row:
+    """Read one result in a run folder. Raises FileNotFoundError, or ValueError as `read_result` does."""
+    result = read_json(path)
     schema = result.get("schema")
     if not isinstance(schema, int) or schema > SCHEMA:
         raise ValueError(f"{path}: schema {schema!r}; this version reads up to {SCHEMA}: update the suite")
-    if not isinstance(result.get("config"), dict) or run_id(result["config"]) != result.get("id"):
-        raise ValueError(f"{path}: its configuration is not the one of its id {result.get('id')}")
-    if not folder.name.endswith(f"-{result['id']}"):
-        raise ValueError(f"{path}: has the id {result['id']}, which is not its folder's")
+    try:
+        check(result, RESULT)
+        _require_itself(result, path.absolute().parent)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return result
+
+
+def _require_itself(result: Row, folder: Path) -> None:
+    if run_id(result["config"]) != result["id"]:
+        raise ValueError(f"its configuration is not the one of its id {result['id']}")
+    if group_id(result["config"]) != result["group_id"]:
+        raise ValueError(f"its configuration is not the one of its group {result['group_id']}")
+    place = run_folder("", result["config"])
+    if folder.parts[-4:] != place.parts:
+        raise ValueError(f"is a result of {place}, which is not its folder's place in a store")
+
+
+def read_status(folder: Path) -> Row | None:
+    """Return what a run's process said last, None if it said nothing. Raises ValueError, one line, for alien words."""
+    try:
+        return read_json(folder / "status.json", STATUS)
+    except FileNotFoundError:
+        return None
 
 
 def status(folder: Path) -> Status:
@@ -55,19 +78,24 @@ def status(folder: Path) -> Status:
     try:
         result = read_result(folder)
     except ValueError as error:
-        return Status("failed", "damaged", str(error))
+        return Status("failed", "damaged", one_line(error))
     if result is not None:
-        return Status(str(result["state"]), attempt=int(result["attempts"]))
-    try:
-        content = read_json(folder / "status.json")
-    except (OSError, ValueError):
-        return Status("running" if is_live(folder) else "missing")
-    state, words = str(content.get("state")), {key: str(content.get(key, "")) for key in ("kind", "message")}
+        return Status(result["state"], attempt=result["attempts"])
     if is_live(folder):
-        state = "running"
-    elif state != "failed":
-        state = "stopped"
-    return Status(state, attempt=int(content.get("attempt", 0)), **words)
+        return Status("running", attempt=_last(folder).attempt)
+    return _last(folder)
+
+
+def _last(folder: Path) -> Status:
+    """Tell what an unfinished run without a process came to."""
+    try:
+        said = read_status(folder)
+    except ValueError as error:
+        return Status("stopped", "damaged", one_line(error))
+    if said is None:
+        return Status("missing")
+    state = "failed" if said["state"] == "failed" else "stopped"
+    return Status(state, one_line(said.get("kind", "")), one_line(said.get("message", "")), said["attempt"])
 
 
 def run_folders(store: Path) -> Iterator[Path]:
@@ -83,6 +111,9 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
         names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     except FileNotFoundError:
         return
+    except OSError:  # whoever reads it gets the error, and names it
+        yield folder
+        return
     for name in names:
         yield from _below(folder / name, depth - 1)
 
@@ -96,24 +127,31 @@ def read_store(store: Path | str) -> tuple[list[Row], list[str]]:
     rows, complaints = [], []
     for folder in run_folders(Path(store)):
         try:
-            result = read_result(folder)
+            rows += [_row(folder, result) for result in [_complete(folder)] if result is not None]
         except ValueError as error:
-            complaints.append(str(error))
-            continue
-        if result is None:
-            if not (folder / "status.json").exists():
-                complaints.append(f"{folder}: not a run (neither result.json nor status.json)")
-            continue
-        if not (folder / "metrics.jsonl").exists():
-            complaints.append(f"{folder}: half copied (metrics.jsonl is missing)")
-            continue
-        rows.append(_row(folder, result))
+            complaints.append(one_line(error))
     return rows, complaints
+
+
+def _complete(folder: Path) -> Row | None:
+    """Return a finished run's result, with whose metrics a reader can count; None for an unfinished run."""
+    result = read_result(folder)
+    if result is None:
+        if not (folder / "status.json").exists():
+            raise ValueError(f"{folder}: not a run (neither result.json nor status.json)")
+        return None
+    try:
+        open_regular(folder / "metrics.jsonl").close()
+    except FileNotFoundError:
+        raise ValueError(f"{folder}: half copied (metrics.jsonl is missing)") from None
+    except OSError as error:
+        raise ValueError(f"{folder / 'metrics.jsonl'}: cannot be read ({error.strerror})") from error
+    return result
 
 
 def _row(folder: Path, result: Row) -> Row:
     names = {group: result["config"][group]["name"] for group in ("data", "model", "optimizer")}
-    return {"folder": str(folder), "seed": result["config"]["seed"], **names, **flat(result)}
+    return {**flat(result), "folder": str(folder), "seed": result["config"]["seed"], **names}
 
 
 def flat(node: Row, prefix: str = "") -> Row:

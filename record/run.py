@@ -1,6 +1,5 @@
 """One claimed run folder, from its first line to its result."""
 
-import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -12,9 +11,12 @@ from typing import Any
 from record import checkpoint
 from record.claim import BEAT, STALE, Claim, Claimed, is_live
 from record.environment import environment
-from record.files import SCHEMA, Lines, read_json, write_atomic, write_json
+from record.files import SCHEMA, Lines, digest, read_json, temporaries, write_atomic, write_json
 from record.identity import canonical_json, group_id, run_folder, run_id, semantic
-from record.read import read_result
+from record.read import read_result, read_status
+from record.regular import open_regular
+from record.schema import ENVIRONMENT
+from record.tidy import remove_checkpoints
 
 LABELS = {"protocol": "protocol_name", "scale": "scale_name", "tuned": "tuned", "source": "source", "notes": "notes"}
 
@@ -52,31 +54,41 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._claim = Claim(self.folder, beat=beat, stale=stale)
         self._open = True
+        self._proved = False
         try:
+            for path in temporaries(self.folder):  # of a process that was killed; nobody else writes here now
+                path.unlink(missing_ok=True)
             if read_result(self.folder) is not None:
                 raise Claimed(f"{self.folder}: finished by another process in the meantime")
             self.attempt = self._begin(list(overrides), dict(facts or {}))
-            self.metrics = Lines(self.folder / "metrics.jsonl")
+            self.metrics = Lines(self.folder / "metrics.jsonl", self._claim.check)
         except BaseException:
             self._claim.release(finished=(self.folder / "result.json").exists())
             raise
 
     def log(self, text: str) -> None:
         """Add a dated line to log.txt."""
+        self._claim.check()
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        with open(self.folder / "log.txt", "a", encoding="utf-8") as file:
+        with open_regular(self.folder / "log.txt", "a", encoding="utf-8") as file:
             file.write("".join(f"{stamp} {line}\n" for line in text.splitlines()))
 
     def save_checkpoint(self, state: Mapping[str, Any], step: int, *, required: bool = False) -> bool:
         """Write a checkpoint; True when it is durable.
 
         When it cannot be written (disk full) the two before survive, one line goes to the log and to stdout, and the
-        run goes on: it only loses the right to resume from here. With `required` OSError is raised instead.
+        run goes on: it only loses the right to resume from here. With `required` OSError is raised instead. Raises
+        ValueError, one line, at the first save of a state that a resume could not read back: such a run must not go
+        on for days.
         """
         self._claim.check()
+        content = checkpoint.packed({"run": self.id, "metrics_length": self.metrics.length, "state": dict(state)})
+        if not self._proved:
+            checkpoint.require_readable(content)
+            self._proved = True
         try:
             self.metrics.sync()
-            checkpoint.save(self.folder, {"metrics_length": self.metrics.length, "state": dict(state)}, step)
+            checkpoint.save(self.folder, content, step, self._claim.check)
         except OSError as error:
             if required:
                 raise
@@ -85,8 +97,13 @@ class Run:
         return True
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """Return the newest whole checkpoint's state, metrics.jsonl cut to the length it knew; None: start afresh."""
-        stored = checkpoint.load(self.folder, self._notice)
+        """Return the newest whole checkpoint's state, metrics.jsonl cut to the length it knew; None: start afresh.
+
+        Raises OSError or ValueError, one line, for one that cannot be read though it is whole, for one of another run,
+        and for a metrics.jsonl that is shorter than it knew; nothing is changed then.
+        """
+        self._claim.check()
+        stored = checkpoint.load(self.folder, self.id, self._notice)
         self.metrics.cut(stored["metrics_length"] if stored else 0)
         return stored["state"] if stored else None
 
@@ -101,28 +118,28 @@ class Run:
         if weights is not None:
             result = dict(result) | {"weights_sha256": checkpoint.weights_hash(weights)}
         if keep != "none" and weights is not None:
-            checkpoint.save_weights(self.folder, weights)
+            checkpoint.save_weights(self.folder, weights, self._claim.check)
         self.metrics.sync()
         added = self._result()
         clash = sorted(added.keys() & result.keys())
         if clash:
             raise ValueError(f"result: {', '.join(clash)} is added by record")
-        write_json(self.folder / "result.json", added | dict(result))
+        self._write("result.json", added | dict(result))
         self._write_status(str(result["state"]))
         if keep != "all":
-            for path in self.folder.glob("checkpoint-*"):
-                path.unlink(missing_ok=True)
+            remove_checkpoints(self.folder)
         self._close(finished=True)
         return added | dict(result)
 
     def stop(self, message: str = "stopped") -> None:
         """Record that the run was asked to stop; the same command goes on from its last checkpoint."""
-        self._write_status("stopped", message=message)
+        with suppress(Claimed):
+            self._write_status("stopped", message=message)
         self._close()
 
     def fail(self, kind: str, message: str, traceback: str = "") -> None:
         """Record a failure: kind (error, oom, disk, data, ...), one line, and the traceback into log.txt."""
-        with suppress(OSError):  # the disk may be what failed
+        with suppress(OSError, ValueError, Claimed):  # the disk, or what lies in the folder, may be what failed
             self.log(f"failed ({kind}): {message}\n{traceback}")
             self._write_status("failed", kind=kind, message=message)
         with suppress(OSError):
@@ -145,22 +162,27 @@ class Run:
         """Write config, environment and status; returns the number of this attempt, from 1."""
         from omegaconf import OmegaConf
 
-        write_atomic(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(self.config)).encode())
-        attempts = self._attempts()
-        attempts.append({"started": time.time(), **environment(), "overrides": overrides, **facts})
-        write_json(self.folder / "environment.json", {"schema": SCHEMA, "attempts": attempts})
-        self.attempt = len(attempts)
+        text = OmegaConf.to_yaml(OmegaConf.create(self.config))
+        self._claim.check()
+        write_atomic(self.folder / "config.yaml", text.encode(), self._claim.check)
+        self._attempts = self._attempts_before()
+        self._attempts.append({"started": time.time(), **environment(), "overrides": overrides, **facts})
+        self._write("environment.json", {"schema": SCHEMA, "attempts": self._attempts})
+        self.attempt = len(self._attempts)
         self._write_status("running")
         return self.attempt
 
-    def _attempts(self) -> list[dict[str, Any]]:
+    def _attempts_before(self) -> list[dict[str, Any]]:
         try:
-            return list(read_json(self.folder / "environment.json")["attempts"])
-        except (OSError, ValueError, KeyError):
+            return list(read_json(self.folder / "environment.json", ENVIRONMENT)["attempts"])
+        except FileNotFoundError:
+            return []
+        except ValueError as error:
+            self._notice(f"{error}; what it said of earlier attempts is lost")
             return []
 
     def _result(self) -> dict[str, Any]:
-        attempts = self._attempts()
+        attempts = self._attempts
         platforms = {canonical_json(platform_of(attempt)) for attempt in attempts}
         return {
             "schema": SCHEMA,
@@ -175,12 +197,10 @@ class Run:
             "commits": sorted({str(attempt.get("commit")) for attempt in attempts}),
             "started": attempts[0]["started"],
             "finished": time.time(),
-            "metrics_sha256": hashlib.sha256((self.folder / "metrics.jsonl").read_bytes()).hexdigest(),
+            "metrics_sha256": digest(self.folder / "metrics.jsonl"),
         }
 
     def _write_status(self, state: str, **more: Any) -> None:
-        if self._claim.lost:
-            return  # the folder is another process's by now
         content = {
             "schema": SCHEMA,
             "state": state,
@@ -188,11 +208,15 @@ class Run:
             "updated": time.time(),
             "pid": os.getpid(),
         }
-        write_json(self.folder / "status.json", content | {"host": environment()["host"]} | more)
+        self._write("status.json", content | {"host": environment()["host"]} | more)
+
+    def _write(self, name: str, content: Mapping[str, Any]) -> None:
+        self._claim.check()
+        write_json(self.folder / name, dict(content), self._claim.check)
 
     def _notice(self, text: str) -> None:
         print(text, flush=True)
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             self.log(text)
 
     def _close(self, *, finished: bool = False) -> None:
@@ -207,11 +231,11 @@ def mark_failed(folder: Path, kind: str, message: str) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        before = read_json(folder / "status.json")
-    except (OSError, ValueError):
-        before = {"schema": SCHEMA, "attempt": 0}
+        before = read_status(folder)
+    except ValueError:
+        before = None
     now = {"state": "failed", "kind": kind, "message": message, "updated": time.time()}
-    write_json(folder / "status.json", before | now)
+    write_json(folder / "status.json", (before or {"schema": SCHEMA, "attempt": 0}) | now)
 
 
 def platform_of(attempt: Mapping[str, Any]) -> dict[str, Any]:

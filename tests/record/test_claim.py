@@ -135,6 +135,42 @@ def test_another_machine_lives_by_its_heartbeat(tmp_path):
     Claim(tmp_path, beat=0.1, stale=60).release()
 
 
+def test_alien_claims_are_not_waited_for(tmp_path, monkeypatch):
+    """Empty: its maker died between creating and signing it."""
+    monkeypatch.setattr("record.claim.UNSIGNED", 0.1)
+    (tmp_path / "claim-abc.json").write_text("{}")
+    (tmp_path / "claim-000003.json").touch()
+    (tmp_path / "claim-000002.json").mkdir()
+    os.mkfifo(tmp_path / "claim-000001.json")
+    assert not is_live(tmp_path)
+    began = time.monotonic()
+    claim = Claim(tmp_path, stale=60)
+    assert claim.number == 4
+    assert time.monotonic() - began < 30
+    claim.check()
+    claim.release()
+
+
+def test_a_process_that_never_was_holds_nothing(tmp_path):
+    claim = Claim(tmp_path)
+    claim.release()
+    portrait = json.loads(claim.path.read_text()) | {"released": False, "started": None, "pid": 2**30}
+    claim.path.write_text(json.dumps(portrait))
+    assert not is_live(tmp_path)
+
+
+def test_a_removed_claim_is_noticed_and_the_next_ones_is_left_alone(tmp_path):
+    claim = Claim(tmp_path, beat=0.02)
+    claim.path.unlink()
+    again = Claim(tmp_path)
+    assert again.number == claim.number
+    with pytest.raises(Claimed, match="or removed"):
+        claim.check()
+    claim.release(finished=True)
+    again.check()
+    again.release()
+
+
 @pytest.mark.parametrize("jump", [-86_400, 86_400])
 def test_a_jump_of_the_clock_kills_no_beating_claim(tmp_path, jump):
     path = foreign(tmp_path, age=jump)

@@ -32,7 +32,8 @@ def damage_torn(folder):
 DAMAGES = {
     "cannot be read": damage_torn,
     "schema 99": lambda folder: edit(folder, schema=99),
-    "not the one of its id": lambda folder: edit(folder, config={"seed": 5}),
+    "not the one of its id": lambda folder: edit(folder, config=make_config(seed=5)),
+    "has no 'data'": lambda folder: edit(folder, config={"seed": 5}),
     "not its folder's": lambda folder: folder.rename(folder.with_name("s0-aaaaaaaaaaaa")),
     "half copied": lambda folder: (folder / "metrics.jsonl").unlink(),
     "not a run": lambda folder: [path.unlink() for path in folder.iterdir()],

@@ -1,14 +1,17 @@
+import collections
 import json
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from record import Claimed, Run, read_lines, read_result, read_store, run_folder, status
+from record import Claimed, Run, checkpoint, read_lines, read_result, read_store, run_folder, run_id, semantic, status
 from record.checkpoint import found, weights_hash
 from tests.record.conftest import make_config
 
@@ -63,6 +66,147 @@ def test_without_a_checkpoint_the_metrics_start_afresh(tmp_path, config):
     with Run(tmp_path, config) as run:
         assert run.load_checkpoint() is None
         assert run.metrics.length == 0
+
+
+def interrupted(store, config, rows=2):
+    """Leave a run with so many rows and a checkpoint after each; return its folder's files by name."""
+    with Run(store, config) as run:
+        for step in range(1, rows + 1):
+            run.metrics.append({"step": step})
+            run.save_checkpoint({"step": step}, step)
+        run.stop()
+    return run.folder
+
+
+def files(folder):
+    kept = ("checkpoint-", "metrics.jsonl")
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith(kept)}
+
+
+def refused(store, config, match):
+    """Open a run whose checkpoint cannot be read, and see one line and nothing changed."""
+    folder = run_folder(store, config)
+    before = files(folder)
+    with Run(store, config) as run, pytest.raises((ValueError, OSError), match=match) as caught:
+        run.load_checkpoint()
+    assert "\n" not in str(caught.value)
+    assert files(folder) == before
+
+
+def test_a_whole_checkpoint_that_cannot_be_read_is_no_damage(tmp_path, config, monkeypatch):
+    monkeypatch.setattr("record.checkpoint.require_readable", lambda content: None)
+    with Run(tmp_path, config) as run:
+        for step in (1, 2):
+            run.metrics.append({"step": step})
+            run.save_checkpoint({"history": collections.deque([step])}, step)
+        run.stop()
+    refused(tmp_path, config, r"whole, and cannot be read \(Unsupported global: .*deque")
+
+
+def test_a_checkpoint_that_may_not_be_read_is_no_damage(tmp_path, config, monkeypatch):
+    interrupted(tmp_path, config)
+
+    def forbidden(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("record.checkpoint.digest", forbidden)
+    refused(tmp_path, config, "Permission denied")
+
+
+def test_what_is_no_file_is_no_damage(tmp_path, config):
+    newest = found(interrupted(tmp_path, config))[0]
+    newest.rename(tmp_path / "elsewhere.pt")
+    newest.symlink_to(tmp_path / "elsewhere.pt")
+    refused(tmp_path, config, "a symbolic link, not a regular file")
+
+
+@pytest.mark.parametrize("value", [collections.deque([1]), np.float64(0.5), lambda: 1, Path("x")])
+def test_a_state_that_cannot_come_back_is_found_at_the_first_save(tmp_path, config, value):
+    with Run(tmp_path, config) as run:
+        with pytest.raises(ValueError, match="state of this run c") as caught:
+            run.save_checkpoint({"optimizer": {"state": {0: value}}}, 1)
+        assert "\n" not in str(caught.value)
+        assert found(run.folder) == []
+        run.stop()
+
+
+def test_another_runs_checkpoint_is_never_resumed(tmp_path):
+    ours, theirs = make_config(), make_config(seed=1)
+    for config in (ours, theirs):
+        interrupted(tmp_path, config)
+    stolen = found(run_folder(tmp_path, theirs))[0]
+    for path in found(run_folder(tmp_path, ours)):
+        path.unlink()
+    shutil.copy(stolen, run_folder(tmp_path, ours))
+    refused(tmp_path, ours, f"of run {run_id(semantic(theirs))}, not of {run_id(semantic(ours))}")
+
+
+def test_a_checkpoint_that_names_no_run_is_kept_for_the_version_that_wrote_it(tmp_path, config):
+    folder = interrupted(tmp_path, config)
+    checkpoint.save(folder, checkpoint.packed({"metrics_length": 0, "state": {"step": 9}}), 9)
+    refused(tmp_path, config, "of no named run")
+
+
+@pytest.mark.parametrize("left", [0, 5])
+def test_missing_rows_are_told_and_never_made_up(tmp_path, config, left):
+    """A store whose metrics were copied before its checkpoints looks like this."""
+    metrics = interrupted(tmp_path, config) / "metrics.jsonl"
+    whole = metrics.read_bytes()
+    metrics.write_bytes(whole[:left])
+    refused(tmp_path, config, f"has {left} bytes, and the newest checkpoint knows {len(whole)}: rows are missing")
+    metrics.write_bytes(whole)
+    with Run(tmp_path, config) as run:
+        assert run.load_checkpoint() == {"step": 2}
+        run.stop()
+
+
+def test_a_new_attempt_removes_what_a_kill_inside_a_write_left(tmp_path, config):
+    folder = interrupted(tmp_path, config)
+    (folder / ".result.json.0123abcd.tmp").write_text("{")
+    (folder / ".mine.tmp").write_text("not of an atomic write")
+    finish(tmp_path, config)
+    assert [path.name for path in folder.glob(".*")] == [".mine.tmp"]
+
+
+def test_after_a_removal_under_it_the_first_writer_writes_nothing_more(tmp_path, config):
+    first = Run(tmp_path, config)
+    first.metrics.append({"step": 1})
+    shutil.rmtree(tmp_path / "digits")
+    with Run(tmp_path, config) as second:
+        second.metrics.append({"step": 1, "second": True})
+        before = {path: path.read_bytes() for path in second.folder.iterdir()}
+        for write in (
+            lambda: first.metrics.append({"step": 2}),
+            lambda: first.metrics.cut(0),
+            lambda: first.save_checkpoint({"step": 2}, 2),
+            lambda: first.log("still here"),
+            lambda: first.finish({"state": "done", "metrics": {}}),
+        ):
+            with pytest.raises(Claimed, match="taken over by another process, or removed"):
+                write()
+        first.fail("error", "claimed")
+        assert {path: path.read_bytes() for path in second.folder.iterdir()} == before
+        second.finish({"state": "done", "metrics": {}})
+    assert read_lines(second.folder / "metrics.jsonl") == ([{"step": 1, "second": True}], 0)
+
+
+def logged(store, config):
+    with Run(store, config) as run:
+        run.load_checkpoint()
+        run.log("text")
+
+
+def test_a_link_in_a_run_folder_leads_nowhere(tmp_path, config):
+    """A stranger's unfinished run may not have the next attempt cut, or append to, a file of its user's."""
+    victim = tmp_path / "victim"
+    for name in ("metrics.jsonl", "log.txt"):
+        victim.write_text("mine\n")
+        folder = run_folder(tmp_path / name, config)
+        folder.mkdir(parents=True)
+        (folder / name).symlink_to(victim)
+        with pytest.raises(ValueError, match="symbolic link"):
+            logged(tmp_path / name, config)
+        assert victim.read_text() == "mine\n"
 
 
 def test_two_checkpoints_are_kept_and_a_flipped_bit_falls_back(tmp_path, config, capsys):

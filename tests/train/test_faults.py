@@ -145,7 +145,7 @@ def test_a_second_interrupt_stops_at_once(settings, capsys, monkeypatch) -> None
     assert read_result(folder(config))["steps"] == 6
 
 
-def test_a_store_copied_while_a_run_writes_is_readable_and_can_be_resumed(tmp_path: Path) -> None:
+def test_a_store_copied_while_a_run_writes_is_readable_and_resumes_if_its_metrics_came_last(tmp_path: Path) -> None:
     words = ["model=resnet20", "batch_size=96", "optimizer=sgd", "progress=false", "keep=all", "threads=1"]
     words += ["checkpoint.every_steps=2", "budget=steps", "budget.steps=60"]
     whole, copy = tmp_path / "runs", tmp_path / "copy"
@@ -153,8 +153,29 @@ def test_a_store_copied_while_a_run_writes_is_readable_and_can_be_resumed(tmp_pa
     while reached(folder_of(whole, words)) < 20 and time.monotonic() < end:
         time.sleep(0.01)
     subprocess.run(["cp", "-r", whole, copy], check=False, stderr=subprocess.DEVNULL)  # files come and go meanwhile
+    shutil.copy(folder_of(whole, words) / "metrics.jsonl", folder_of(copy, words))
     assert read_store(copy)[0] == []
     assert not status(folder_of(copy, words)).finished
     assert ended(running) == [0]
     ended_alike(left(folder_of(whole, words)), ran(copy, words))
     assert read_result(folder_of(copy, words))["attempts"] == 2
+
+
+def test_a_resume_without_its_rows_ends_with_one_line_and_goes_on_when_they_are_back(settings, capsys) -> None:
+    """As after a copy whose metrics came first."""
+    config = settings(*SHORT, "checkpoint.every_steps=1", "keep=all", "budget.steps=40")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train.Trainer, "over", lambda self: 1 / 0 if self.step > 30 else False)
+        assert train.run(config, []) == 70
+    metrics = folder(config) / "metrics.jsonl"
+    rows = metrics.read_bytes()
+    assert rows
+    metrics.write_bytes(rows[:-1])
+    capsys.readouterr()
+    assert train.run(config, []) == 70
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "rows are missing" in said[0]
+    metrics.write_bytes(rows)
+    assert train.run(config, []) == 0
+    assert read_result(folder(config))["attempts"] == 3

@@ -1,0 +1,47 @@
+"""Opening files that may come from anyone: regular ones of a bounded size; no link is followed, no pipe waited for."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def open_regular(path: Path, mode: str = "rb", **keywords: Any) -> Any:
+    """Return a regular file, opened as `open` does it. Raises OSError; ValueError, one line, for anything else."""
+    if os.path.lexists(path):
+        require_regular(path)
+    return open(path, mode, opener=_opened, **keywords)
+
+
+def require_regular(path: Path) -> None:
+    """Raise ValueError, one line, for what is there and no regular file; FileNotFoundError for what is not there."""
+    kind = stat.S_IFMT(path.lstat().st_mode)
+    if kind != stat.S_IFREG:
+        raise ValueError(f"{path}: {KINDS.get(kind, 'something else')}, not a regular file")
+
+
+def contents(path: Path, most: int) -> bytes:
+    """Return what a regular file of at most so many bytes holds; ValueError, one line, for a larger one."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise ValueError(f"{path}: {size} bytes; allowed: {most}")
+        return bytes(file.read(most))
+
+
+def one_line(text: object) -> str:
+    """Return a text that any terminal can print on one line, whatever a file is called."""
+    return " ".join(str(text).split()).encode("utf-8", "backslashreplace").decode()
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
