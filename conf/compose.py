@@ -16,9 +16,9 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
-from yaml import MarkedYAMLError
+from yaml import YAMLError
 
-from conf import groups, validate
+from conf import groups, validate, yamls
 from conf.doubts import doubts
 from conf.errors import Mistake, nearest
 from conf.fill import fill, other_choices, tuned
@@ -98,7 +98,7 @@ def _composed(words: list[str]) -> tuple[DictConfig, dict[str, Any]]:
     try:
         with initialize_config_dir(str(groups.ROOT), version_base="1.3"):
             config = hydra_compose("train", forced, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException, MarkedYAMLError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, OSError, UnicodeError) as error:
         raise _worded(error) from error
     finally:
         hydra.hydra = outer
@@ -112,16 +112,16 @@ def _composed(words: list[str]) -> tuple[DictConfig, dict[str, Any]]:
 
 def _worded(error: BaseException) -> Mistake:
     """Word one of Hydra's own errors; the commonest is a misspelt key in a yaml file."""
-    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        return Mistake(f"{mark.name}: line {mark.line + 1} is not YAML: {error.problem}")
     text = str(error)
     stray = re.search(r"Key '(\w+)' (?:is )?not in '\w+'", text)
     if stray:
-        where = [path for path in _overlays() if re.search(rf"(?m)^{stray[1]}\s*:", path.read_text())]
+        where = [path for path in _overlays() if re.search(rf"(?m)^{stray[1]}\s*:", path.read_text(errors="replace"))]
         place = f" in {where[0].parent.name}/{where[0].name}" if where else ""
         return Mistake(f"{stray[1]}: unknown key{place}{nearest(stray[1], Schema.__dataclass_fields__)}")
     key = re.search(r"full_key: (\S+)", text)
+    if not key:  # perhaps of a file as a whole, which Hydra does not always name
+        for path in sorted(groups.ROOT.rglob("*.yaml")):
+            yamls.mapping(str(path), yamls.load(path) or {})
     lines = [line.strip() for line in text.splitlines() if line.strip() and "raised while composing" not in line]
     return Mistake(f"{key[1] if key else 'configuration'}: {lines[0] if lines else type(error).__name__}")
 

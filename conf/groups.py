@@ -5,8 +5,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
+from conf import yamls
 from conf.check import check_tree
 from conf.errors import Mistake
 
@@ -55,7 +54,7 @@ def raw(group: str, option: str) -> dict[str, Any]:
     Raises Mistake, naming the file, where it lacks what a yaml of its group has to say, or says what cannot be.
     """
     path = ROOT / group / f"{option}.yaml"
-    content = OmegaConf.to_container(OmegaConf.load(path))
+    content = yamls.load(path)
     try:
         return _complete(group, option, {} if content is None else content)
     except ValueError as error:

@@ -17,8 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from conf import yamls
 from conf.errors import Mistake, nearest, unknown
 
 ROOT = Path(__file__).parent.parent / "papers" / "tuned"
@@ -74,10 +73,7 @@ def read(tuned: str) -> tuple[dict[str, Any], ...]:
     if not path.is_file():
         papers = sorted(file.stem for file in ROOT.glob("*.yaml"))
         raise Mistake(f"tuned: no {tuned!r}; allowed: {', '.join(papers)}, or a .yaml file{nearest(tuned, papers)}")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise Mistake(f"tuned: {path} is not YAML: {' '.join(str(error).split())}") from error
+    content = yamls.load(path)
     entries = content.get("entries") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise Mistake(f"tuned: {path} has no list `entries`")

@@ -27,13 +27,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from conf import yamls
 from conf.errors import Mistake, unknown
 from papers.published import Published, find
 
 ROOT = Path(__file__).parent / "tables"
-METRICS: dict[str, dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "metrics.yaml").read_text())
+METRICS: dict[str, dict[str, Any]] = yamls.load(Path(__file__).parent / "metrics.yaml")
 CHOICES = {"show": ("mean_std", "mean_ci", "tuned"), "highlight": ("best_within_std", "none")}
 DEFAULTS: dict[str, Any] = {
     "title": None, "rows": None, "columns": None, "metric": None, "seeds": [0, 1, 2, 3, 4], "published": {},
@@ -125,7 +124,7 @@ class Table:
         return find(f"table {self.name}", {key: value for key, value in wanted.items() if value is not None})
 
     def _axis(self, axis: str, small: bool) -> list[Entry]:
-        blocks = self.spec[axis] if isinstance(self.spec[axis], list) else [self.spec[axis]]
+        blocks = yamls.blocks(f"table {self.name}: {axis}", self.spec[axis])
         return [entry for block in (_ends(blocks) if small else blocks) for entry in _expanded(block, small)]
 
     def _wanted(self, row: Entry, column: Entry) -> bool:
@@ -134,7 +133,7 @@ class Table:
 
     def _cell(self, row: Entry, column: Entry, scale: str) -> Cell:
         spec, place = self.spec, row | column
-        seeds = [int(seed) for seed in place.get("seeds", spec["seeds"])]
+        seeds = _seeds(f"table {self.name}", place.get("seeds", spec["seeds"]))
         root = {key: spec[key] for key in ("protocol", "tuned") if spec[key] is not None} | spec["overrides"]
         values = root | {key: value for key, value in place.items() if key not in NOT_OVERRIDES}
         words = [word(key, value) for key, value in values.items()]
@@ -146,7 +145,7 @@ class Table:
             metric=str(place.get("metric", spec["metric"])),
             row_label=_label(row),
             column_label=_label(column),
-            published=row.get("published", {}) | column.get("published", {}),
+            published=_published(self.name, row) | _published(self.name, column),
         )
 
 
@@ -161,12 +160,9 @@ def load(name: str | Path) -> Table:
     Raises Mistake, one line, for an unknown table, unknown or missing keys, and values that cannot be.
     """
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else ROOT / f"{name}.yaml"
-    if not path.is_file():
+    if path.parent == ROOT and not path.is_file():
         raise unknown("table", name, names())
-    try:
-        spec = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise Mistake(f"table {path}: {' '.join(str(error).split())}") from error
+    spec = yamls.load(path)
     if not isinstance(spec, dict):
         raise Mistake(f"table {path}: a table file is a mapping with a title, rows and columns")
     return Table(path.stem, _checked(path.stem, spec))
@@ -199,22 +195,28 @@ def _checked(name: str, spec: Entry) -> Entry:
     for key, allowed in CHOICES.items():
         if full[key] not in allowed:
             raise unknown(f"{where}: {key}", full[key], allowed)
-    if full["published"] and "table" in full["published"]:
-        full["published"] = full["published"] | {"table": str(full["published"]["table"])}
-    _check_seeds(where, full["seeds"])
+    yamls.mapping(f"{where}: overrides", full["overrides"])
+    full["exclude"] = yamls.blocks(f"{where}: exclude", full["exclude"])
+    full["published"] = _published(name, full)
     table = Table(name, full)
     for cell in table.cells():
-        _check_seeds(where, list(cell.seeds))
         if table.has_runs and cell.metric not in METRICS:
             raise unknown(f"{where}: metric", cell.metric, METRICS)
     return full
 
 
-def _check_seeds(where: str, seeds: Any) -> None:
-    if not isinstance(seeds, list) or not seeds or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
+def _published(name: str, node: Entry) -> Entry:
+    """Return what a table, a row or a column says of the published number; a table of the paper may be called 2."""
+    found = yamls.mapping(f"table {name}: published", node.get("published", {}))
+    return found | {key: str(value) for key, value in found.items() if key == "table"}
+
+
+def _seeds(where: str, seeds: Any) -> list[int]:
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
         raise Mistake(f"{where}: seeds: {seeds!r} is not a list of whole numbers of at least 0")
     if len(set(seeds)) != len(seeds):
         raise Mistake(f"{where}: seeds: {seeds!r} holds a seed twice")
+    return seeds
 
 
 def _ends(values: list[Any]) -> list[Any]:

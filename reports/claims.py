@@ -18,8 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import yaml
-
+from conf import yamls
 from papers import table as tables
 from reports.cells import Filled, Result, better
 from reports.layout import fixed
@@ -44,7 +43,7 @@ class Judged:
 @lru_cache
 def claims() -> list[Claim]:
     """Return papers/claims.yaml."""
-    return yaml.safe_load((Path(tables.__file__).parent / "claims.yaml").read_text())
+    return yamls.load(Path(tables.__file__).parent / "claims.yaml")
 
 
 def judge(results: list[Result]) -> list[Judged]:

@@ -6,8 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from conf import yamls
 from papers import table as tables
 from papers.published import Published, numbers
 from reports.cells import Result
@@ -29,7 +28,7 @@ def shown() -> dict[int, tuple[str, str, str]]:
 
 @lru_cache
 def _reasons() -> list[dict[str, str]]:
-    return yaml.safe_load(REASONS.read_text()) or []
+    return yamls.load(REASONS) or []
 
 
 def reason(number: Published) -> str:

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from conf import groups, metrics
+from conf import groups, metrics, yamls
+from conf.compose import parse
 from conf.errors import Mistake, unknown
 from conf.tuned import ROOT
 from papers.table import word
@@ -78,7 +77,7 @@ def write(path: Path, runs: Iterable[Planned], settings: dict[Words, Settings], 
     entries = [_entry(names, tried, points, metric) for names, tried in scores.items()]
     number = {names[2]: len(tried) for names, tried in scores.items()}
     head = "# Written by `python -m sweep tune`; every trial is in the store.\n"
-    path.write_text(head + yaml.safe_dump({"trials": number, "entries": entries}, sort_keys=False, width=120))
+    path.write_text(head + yamls.dump({"trials": number, "entries": entries}), encoding="utf-8")
     return [
         f"{' '.join(names)}: {entry['set']} ({entry['from']})" for names, entry in zip(scores, entries, strict=True)
     ]
@@ -97,7 +96,7 @@ def _entry(names: tuple[str, ...], tried: dict[str, list[float]], points: dict[s
     edge = _edges(points[best], [points[key] for key in tried])
     words += f"; at the edge of its grid: {', '.join(edge)}" if edge else ""
     data, model, optimizer, *fixed = names
-    where = {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in fixed)}
+    where = {override.key_or_group: override.value() for override in parse(fixed)}
     entry = {"optimizer": optimizer, "data": data, "model": model, "set": points[best], "from": words}
     return entry | ({"where": where} if where else {})
 
@@ -114,24 +113,29 @@ def _score(result: dict[str, Any], metric: str) -> float:
 
 def _edges(best: Settings, tried: Sequence[Settings]) -> list[str]:
     """Name the numbers that could be better outside the grid."""
-    numbers = {key: sorted({point[key] for point in tried}) for key, value in best.items() if isinstance(value, float)}
-    return [key for key, values in numbers.items() if len(values) > 1 and best[key] in (values[0], values[-1])]
+    numbers = {key: {point[key] for point in tried if _is_number(point[key])} for key in best if _is_number(best[key])}
+    return [key for key, values in numbers.items() if len(values) > 1 and best[key] in (min(values), max(values))]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _points(grids: dict[str, Any], optimizer: str) -> list[Settings]:
     axes = grids if all("." in key for key in grids) else grids.get(optimizer)
     if axes is None:
         raise unknown("grids", optimizer, grids)
-    if "search" in axes:
-        return draws(axes["search"])
-    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    if "search" in yamls.mapping(f"grids.{optimizer}", axes):
+        return draws(yamls.mapping(f"grids.{optimizer}.search", axes["search"]))
+    lists = (yamls.values(f"grids: {key}", values) for key, values in axes.items())
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*lists)]
 
 
 def _read(grids: str) -> dict[str, Any]:
     path = Path(grids) if grids.endswith((".yaml", ".yml")) else ROOT / f"{grids}.yaml"
     if not path.is_file():
         raise unknown("--grids", grids, [file.stem for file in ROOT.glob("*.yaml")])
-    content = yaml.safe_load(path.read_text())
+    content = yamls.load(path)
     if not isinstance(content, dict) or not isinstance(content.get("grids"), dict):
         raise Mistake(f"--grids: {path} has no mapping `grids`")
     return content

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from conf import yamls
 from conf.errors import Mistake, unknown
 from papers import table as tables
 from sweep.search import draws
@@ -46,8 +45,8 @@ def wanted(name: str, scale: str = "paper") -> Wanted:
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") and path.is_file():
-        content = _read(path)
+    if path.suffix in (".yaml", ".yml"):
+        content = yamls.mapping(name, yamls.load(path))
         if "grid" in content or "search" in content:
             return _sweep_file(path.stem, content, scale)
     return _table(tables.load(name), scale)
@@ -70,10 +69,12 @@ def _sweep_file(name: str, content: Point, scale: str) -> Wanted:
             raise unknown(name, key, KEYS)
     small = scale == "smoke"
     fixed = {key: content[key] for key in ("protocol", "tuned") if content.get(key) is not None}
-    fixed |= (content.get("overrides") or {}) | ({} if scale == "paper" else {"scale": scale})
-    points = [point for block in content.get("grid") or [{}] for point in _product(name, block, small)]
-    points = _excluded(name, points, content.get("exclude") or [], small)
-    drawn = draws(content["search"]) if content.get("search") else [{}]
+    fixed |= yamls.mapping(f"{name}.overrides", content.get("overrides") or {})
+    fixed |= {} if scale == "paper" else {"scale": scale}
+    grid = yamls.blocks(f"{name}.grid", content.get("grid") or {})
+    exclude = yamls.blocks(f"{name}.exclude", content.get("exclude") or [])
+    points = _excluded(name, [point for block in grid for point in _product(block, small)], exclude, small)
+    drawn = draws(yamls.mapping(f"{name}.search", content["search"])) if content.get("search") else [{}]
     seeds = _seeds(name, content.get("seeds", [0]))
     cut = slice(2) if small else slice(None)
     chosen = itertools.product(points, drawn[cut], seeds[cut])
@@ -84,19 +85,7 @@ def _sweep_file(name: str, content: Point, scale: str) -> Wanted:
     return Wanted(name, tuple(words), distinct=scale == "paper")
 
 
-def _read(path: Path) -> Point:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Mistake(f"{path}: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise Mistake(f"{path}: not a mapping")
-    return content
-
-
-def _product(name: str, block: Any, small: bool) -> list[Point]:
-    if not isinstance(block, dict):
-        raise Mistake(f"{name}.grid: {block!r} is not a mapping of keys to values")
+def _product(block: Point, small: bool) -> list[Point]:
     axes = [value if isinstance(value, list) else [value] for value in block.values()]
     values = itertools.product(*(axis[:2] if small else axis for axis in axes))
     return [dict(zip(block, chosen, strict=True)) for chosen in values]
@@ -113,7 +102,7 @@ def _excluded(name: str, points: list[Point], blocks: list[Point], small: bool) 
 
 
 def _seeds(name: str, seeds: Any) -> list[int]:
-    if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
+    if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
         raise Mistake(f"{name}.seeds: {seeds!r} is not a list of whole numbers")
     return seeds
 

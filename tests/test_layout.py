@@ -87,3 +87,10 @@ def test_nothing_of_one_machine_is_written_down() -> None:
         ):
             found = stray.search(path.read_text(errors="ignore"))
             assert found is None, f"{name}: {found[0]}"
+
+
+def test_yaml_is_read_in_one_place() -> None:
+    """PyYAML takes 1e-3 for a text, and OmegaConf takes 010 for 8."""
+    reads = re.compile(r"\byaml\.\w*load|OmegaConf\.load")
+    found = [path for path in sources() if reads.search(path.read_text()) and "tests" not in path.parts]
+    assert found == [ROOT / "conf" / "yamls.py"]

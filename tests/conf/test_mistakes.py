@@ -189,7 +189,11 @@ def other_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             "data: unknown 'agument'.*augment",
         ),
         ("protocol/p.yaml", "# @package _global_\nbatch_size: 0\n", "protocol=p", "batch_size: 0 is out of range"),
-        ("protocol/p.yaml", "# @package _global_\nbatch_size: [1\n", "protocol=p", "p.yaml"),
+        ("protocol/p.yaml", "# @package _global_\nbatch_size: [1\n", "protocol=p", "p.yaml: line 3 is not YAML"),
+        ("protocol/p.yaml", "# @package _global_\nnote: \0\n", "protocol=p", "p.yaml: line 2 is not YAML"),
+        ("protocol/p.yaml", "# @package _global_\nseed: 1\nseed: 2\n", "protocol=p", "p.yaml: line 3.*twice"),
+        ("protocol/p.yaml", "# @package _global_\nseed: !mine 1\n", "protocol=p", "p.yaml: line 2.*!mine"),
+        ("protocol/p.yaml", "# @package _global_\n- 1\n", "protocol=p", "p.yaml"),
         ("scale/s.yaml", "# @package _global_\nreplace: {model: {resnet18: resnet81}}\n", "scale=s", "resnet81"),
         (
             "protocol/p.yaml",

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from conf import groups
+from conf.compose import compose
 from conf.errors import Mistake
 from conf.tuned import ROOT, lookup, read
 from papers.published import hyperparameters
@@ -121,6 +122,17 @@ def test_the_most_specific_entry_wins_for_each_key(tuned, data, model, source, r
 def test_an_entry_may_hold_for_some_values_of_other_keys(tuned):
     given = {"optimizer.nesterov": True}
     assert lookup(tuned, "cifar10", "resnet20", "sgd", given=given.get).values["optimizer.lr"] == 6.0
+
+
+@pytest.mark.parametrize("value", ["1.0e-3", "1e-3", "0.001", "1E-03"])
+def test_a_number_in_where_may_be_written_in_any_way(tmp_path, value):
+    path = tmp_path / "w.yaml"
+    path.write_text(
+        "entries:\n  - {optimizer: sgd, set: {optimizer.weight_decay: 5.0e-4}, from: Table 1}\n"
+        f"  - {{optimizer: sgd, where: {{optimizer.lr: {value}}}, set: {{optimizer.weight_decay: 0.25}}, from: x}}\n"
+    )
+    config = compose(["optimizer=sgd", "optimizer.lr=1e-3", f"tuned={path}"])
+    assert config["optimizer"]["weight_decay"] == 0.25
 
 
 def test_defaults_and_gaps_become_notes(tuned):

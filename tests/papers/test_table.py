@@ -83,6 +83,13 @@ def test_smoke_keeps_the_ends_of_every_axis_and_two_seeds(tmp_path: Path) -> Non
         ({"seeds": [0, 0]}, "holds a seed twice"),
         ({"seeds": 5}, "seeds: 5 is not a list"),
         ({"exclude": [{}]}, "no cell is left"),
+        ({"exclude": ["sgd"]}, "exclude: 'sgd' is not a mapping"),
+        ({"rows": ["digits"]}, "rows: 'digits' is not a mapping"),
+        ({"columns": 3}, "columns: 3 is not a mapping"),
+        ({"overrides": ["budget.epochs=4"]}, "overrides: .* is not a mapping"),
+        ({"published": "rmsgd"}, "published: 'rmsgd' is not a mapping"),
+        ({"columns": {"optimizer": "sgd", "published": 3}}, "published: 3 is not a mapping"),
+        ({"columns": {"optimizer": "sgd", "seeds": ["x"]}}, "seeds: .'x'. is not a list"),
     ],
 )
 def test_mistakes_are_one_line_that_names_the_key(tmp_path: Path, changes: dict[str, object], words: str) -> None:
@@ -97,8 +104,10 @@ def test_an_unknown_table_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(Mistake, match=r"scale: unknown 'cpuu'.*nearest: cpu"):
         table(tmp_path).cells("cpuu")
     (tmp_path / "broken.yaml").write_text("title: [")
-    with pytest.raises(Mistake, match=r"broken\.yaml"):
+    with pytest.raises(Mistake, match=r"broken\.yaml: line 1 is not YAML"):
         tables.load(tmp_path / "broken.yaml")
+    with pytest.raises(Mistake, match=r"none\.yaml: no such file"):
+        tables.load(tmp_path / "none.yaml")
 
 
 def test_the_file_of_published_numbers_is_whole() -> None:

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
+from conf import yamls
 from conf.errors import Mistake
 from conf.tuned import lookup
 from sweep.__main__ import main
@@ -43,6 +43,10 @@ def test_every_optimizer_gets_as_many_trials_on_validation_images(grids):
         ("grids: {sgd: {optimizer.lr: [1, 2]}, adamw: {optimizer.lr: [1]}}", "sgd 2, adamw 1 trials"),
         ("grids: {sgd: {optimizer.lr: [1, 2]}, adma: {optimizer.lr: [1]}}", "unknown 'adamw'.*nearest: adma"),
         ("trials: 3", "no mapping"),
+        ("grids: [1", "grids.yaml: line 1 is not YAML"),
+        ("grids: {sgd: {optimizer.lr: 0.1}, adamw: {optimizer.lr: 0.1}}", "optimizer.lr: 0.1 is not a list"),
+        ("grids: {sgd: 0.1, adamw: 0.1}", "grids.sgd: 0.1 is not a mapping"),
+        ("grids: {sgd: {search: 3}, adamw: {search: 3}}", "grids.sgd.search: 3 is not a mapping"),
     ],
 )
 def test_mistakes_are_one_line(grids, text, words):
@@ -61,6 +65,31 @@ def test_a_set_with_validation_images_of_its_own_keeps_them(tmp_path):
     tried = trials(wanted("rde_small"), str(tmp_path / "grids.yaml"), 0.1, [0], only=["sing"])
     assert len(tried.settings) == 4
     assert not any(word.startswith("data.validation") for words in tried.settings for word in words)
+
+
+@pytest.mark.parametrize(
+    ("rates", "accuracy", "said"),
+    [
+        ("[1e-3, 1e-2, 1e-1]", "0.1", True),
+        ("[1e-3, 1e-2, 1e-1]", "0.01", False),
+        ("[0.1, 1, 10]", "10", True),
+        ("[0.1, 1, 10]", "1", False),
+    ],
+)
+def test_the_edge_of_a_grid_is_named_however_its_numbers_are_written(tmp_path, monkeypatch, rates, accuracy, said):
+    (tmp_path / "grids.yaml").write_text(f"grids: {{optimizer.lr: {rates}}}")
+    tried = trials(wanted("digits_demo"), str(tmp_path / "grids.yaml"), 0.1, [0], only=["sgd"])
+    runs = plan(tried.wanted)
+    words = {run.folder: run.words for run in runs}
+    monkeypatch.setattr(
+        "sweep.tune.read_result",
+        lambda path: {"metrics": {"validation_top1": float(f"optimizer.lr={accuracy}" in words[path])}},
+    )
+    lines = write(tmp_path / "tuned.yaml", runs, tried.settings, Path(), "validation_top1")
+    assert ("at the edge of its grid: optimizer.lr" in lines[0]) is said
+    value = lookup(str(tmp_path / "tuned.yaml"), "digits", "resnet20", "sgd").values["optimizer.lr"]
+    assert value == float(accuracy)
+    assert not isinstance(value, str)
 
 
 def test_variants_of_an_optimizer_have_winners_of_their_own(tmp_path, monkeypatch):
@@ -88,7 +117,7 @@ def test_the_winner_is_what_tuned_reads(grids, tmp_path, capsys):
     words = ["tune", "digits_demo", "--grids", str(grids), "--out", str(out), "--store", str(store)]
     more = ["--only", "sgd,adamw", "--jobs", "2", "--metric", "test_top1"]
     assert main([*words, *more]) == 0
-    content = yaml.safe_load(out.read_text())
+    content = yamls.load(out)
     assert content["trials"] == {"sgd": 3, "adamw": 3}
     from record import read_store
 

@@ -30,6 +30,15 @@ def test_a_sweep_file_is_a_union_of_products_with_exclusions(tmp_path):
     )
 
 
+def test_a_number_excludes_its_other_spellings(tmp_path):
+    text = "grid: [{optimizer: sgd, optimizer.lr: [1e-3, 1E-2, .1]}]\nexclude: {optimizer.lr: [0.001, 0.01]}"
+    assert wanted(write(tmp_path, text)).words == (("optimizer=sgd", "optimizer.lr=0.1", "seed=0"),)
+
+
+def test_a_search_may_have_bounds_without_a_point(tmp_path):
+    assert len(wanted(write(tmp_path, "search: {n: 3, space: {optimizer.lr: {log: [1e-4, 1e-1]}}}")).words) == 3
+
+
 def test_smoke_cuts_and_labels(tmp_path):
     text = "seeds: [0, 1, 2]\ngrid: [{optimizer: [sgd, adam, adamw]}]"
     words = wanted(write(tmp_path, text), "smoke").words
@@ -72,8 +81,14 @@ def test_draws_repeat_and_stay_inside(kind):
         ("grid: [{optimizer: sgd}]\nexclude: [{optimizer: adam}]", "excludes nothing"),
         ("grid: [sgd]", "not a mapping"),
         ("grid: [{optimizer: sgd}]\nseeds: 3", "seeds"),
-        ("grid: [}", "file.yaml"),
-        ("- 1", "not a mapping"),
+        ("grid: [}", "file.yaml: line 1 is not YAML"),
+        ("- 1", "file.yaml: .* is not a mapping"),
+        ("grid: !mine []", "file.yaml: line 1 is not YAML: .*!mine"),
+        ("grid: sgd", "file.grid: 'sgd' is not a mapping"),
+        ("grid: [{optimizer: sgd}]\nexclude: [sgd]", "file.exclude: 'sgd' is not a mapping"),
+        ("grid: [{optimizer: sgd}]\noverrides: [budget.epochs=4]", "file.overrides: .* is not a mapping"),
+        ("search: 3", "file.search: 3 is not a mapping"),
+        ("grid: [{optimizer: sgd}]\nseeds: [true]", "seeds"),
         ("search: {kind: tpe, n: 3, space: {a: {log: [1, 2]}}}", "nearest: random|allowed: random"),
         ("search: {n: 3, space: {a: {lgo: [1, 2]}}}", "nearest: log"),
         ("search: {n: 3, space: {a: {log: [0, 2]}}}", "low > 0"),
