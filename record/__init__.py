@@ -1,6 +1,7 @@
 """What a run leaves behind: identity, write, read, merge. The only room that knows a run folder."""
 
 from record.claim import Claimed
+from record.exact import exact
 from record.files import read_lines
 from record.identity import group_id, run_folder, run_id, semantic
 from record.merge import Conflict, merge
@@ -12,6 +13,7 @@ __all__ = [
     "Conflict",
     "Run",
     "Status",
+    "exact",
     "group_id",
     "mark_failed",
     "merge",

@@ -2,19 +2,22 @@
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from math import isfinite, nan
+from math import inf, isclose, isfinite, nan
 from typing import Any
+
+import numpy as np
 
 from conf import metrics
 from papers.published import Published
 from papers.table import METRICS, Cell, Table
 from reports import statistics
 from reports.runs import Identify, Row, Runs, diverged, made_up, notes, value
-from reports.statistics import ALPHA, Comparison, Summary, holm, summary, welch
+from reports.statistics import ALPHA, NO_SPREAD, Comparison, Summary, holm, summary, welch
 from reports.tuned import used
 
 NOTHING = Comparison(nan, nan, nan, nan)
 AGREES, DIFFERS, FEW, NOT_RUN, DIVERGED = "agrees", "differs", "too few seeds", "not run", "diverged"
+UNDECIDED = "nothing can be said"  # one seed or no spread: there is nothing to judge a difference by
 NO_VALUE, UNPUBLISHED, OTHER_SCALE, RECREATION = "no such metric", "no published number", "other scale", "re-creation"
 
 
@@ -24,7 +27,7 @@ class Filled:
 
     values: one a seed, in order of seed; a run that diverged counts at chance level. against: ours less published;
     p: of that difference, Holm-adjusted within the contest. from_best: against the contest's best, likewise.
-    highlight: `best`, `near` (within one standard deviation of the best, the best's own) or empty.
+    highlight: `best` (all that tie), `near` (within one standard deviation of the best, the best's own) or empty.
     """
 
     cell: Cell
@@ -125,18 +128,24 @@ def _judged(contest: list[Filled], result: Result) -> list[Filled]:
     compared = [_against(cell) if result.comparable and cell.sound else NOTHING for cell in contest]
     adjusted = holm([comparison.p for comparison in compared])
     best = _best(contest)
-    rivals = holm([welch(c.summary, best.summary).p if best and c is not best and c.sound else nan for c in contest])
-    shown = best if result.table.spec["highlight"] != "none" else None
+    places = [_highlight(cell, best) for cell in contest]
+    rivals = holm(
+        [
+            welch(cell.summary, best.summary).p if best and cell.sound and place != "best" else nan
+            for cell, place in zip(contest, places, strict=True)
+        ]
+    )
+    shown = result.table.spec["highlight"] != "none"
     return [
         replace(
             cell,
             against=comparison,
             p=p,
             from_best=rival,
-            highlight=_highlight(cell, shown),
+            highlight=place if shown else "",
             verdict=_verdict(cell, p, result),
         )
-        for cell, comparison, p, rival in zip(contest, compared, adjusted, rivals, strict=True)
+        for cell, comparison, p, rival, place in zip(contest, compared, adjusted, rivals, places, strict=True)
     ]
 
 
@@ -154,8 +163,14 @@ def better(metric: str) -> int:
 
 
 def _best(contest: list[Filled]) -> Filled | None:
+    """Return the best; of several that tie the one with the widest spread, so that their order decides nothing."""
     complete = [cell for cell in contest if cell.complete]
-    return max(complete, key=lambda cell: better(cell.cell.metric) * cell.summary.mean, default=None)
+    return max(complete, key=lambda cell: (score(cell), np.nan_to_num(cell.summary.std, nan=inf)), default=None)
+
+
+def score(cell: Filled) -> float:
+    """Return a cell's mean, higher is better."""
+    return better(cell.cell.metric) * cell.summary.mean
 
 
 def _highlight(cell: Filled, best: Filled | None) -> str:
@@ -163,7 +178,8 @@ def _highlight(cell: Filled, best: Filled | None) -> str:
         return ""
     if cell.summary.mean == best.summary.mean:
         return "best"
-    return "near" if abs(cell.summary.mean - best.summary.mean) <= best.summary.std else ""
+    distance, std = abs(cell.summary.mean - best.summary.mean), best.summary.std
+    return "near" if distance <= std or isclose(distance, std, rel_tol=NO_SPREAD) else ""
 
 
 def _verdict(cell: Filled, p: float, result: Result) -> str:
@@ -179,7 +195,7 @@ def _verdict(cell: Filled, p: float, result: Result) -> str:
         (UNPUBLISHED, number is None or number.mean is None),
         (DIFFERS, p < ALPHA),
         (AGREES, p >= ALPHA),
-        (FEW, True),  # a single seed, and a source without a deviation: there is nothing to judge by
+        (UNDECIDED, True),
     )
     return next(verdict for verdict, true in holds if true)
 

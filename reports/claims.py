@@ -4,7 +4,7 @@ A difference counts where Welch's test, Holm-adjusted over the claim's compariso
 
     supported        every comparison in the claimed direction, all of them significant
     in line          every comparison in the claimed direction, not all significant
-    mixed            some against the claimed direction, none significantly
+    mixed            some level or against the claimed direction, none significantly
     contradicted     at least one significantly against it
     open             runs are missing
 """
@@ -12,15 +12,15 @@ A difference counts where Welch's test, Holm-adjusted over the claim's compariso
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
-from math import isfinite, nan
+from itertools import pairwise, product
+from math import isfinite, isnan, nan
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from conf import yamls
 from papers import table as tables
-from reports.cells import Filled, Result, better
+from reports.cells import Filled, Result, better, score
 from reports.layout import fixed
 from reports.runs import device
 from reports.statistics import ALPHA, Summary, holm, welch
@@ -105,13 +105,16 @@ def _order(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
     ready, missing = _pairs(claim, cells)
     if not ready:
         return OPEN, f"none of {missing} comparisons can be made" if missing else "no such cells"
-    gains = [better(a.cell.metric) * (a.summary.mean - b.summary.mean) for a, b in ready]
-    p = holm([welch(a.summary, b.summary).p for a, b in ready])
+    tests = [welch(a.summary, b.summary) for a, b in ready]
+    gains = [better(a.cell.metric) * test.difference for (a, _), test in zip(ready, tests, strict=True)]
+    p = holm([test.p for test in tests])
     wins = sum(gain > 0 for gain in gains)
     sure = sum(gain > 0 and value < ALPHA for gain, value in zip(gains, p, strict=True))
     against = [pair for pair, gain, value in zip(ready, gains, p, strict=True) if gain < 0 and value < ALPHA]
     text = f"{wins} of {len(ready)} comparisons as claimed, {sure} significantly; {len(against)} significantly against"
-    texts = [text, f"{missing} comparisons lack runs" if missing else "", *map(_named, against[:3])]
+    dumb = sum(map(isnan, p))
+    texts = [text, f"{dumb} of one seed or without spread, of which nothing can be said" if dumb else ""]
+    texts += [f"{missing} comparisons lack runs" if missing else "", *map(_named, against[:3])]
     return _verdict(claim, gains, sure, bool(against), bool(missing)), "; ".join(filter(None, texts))
 
 
@@ -124,7 +127,7 @@ def _verdict(claim: Claim, gains: list[float], sure: int, against: bool, missing
         return SUPPORTED if min(gains) >= 0 else IN_LINE
     if sure == len(gains):
         return SUPPORTED
-    return IN_LINE if min(gains) >= 0 else MIXED
+    return IN_LINE if min(gains) > 0 else MIXED
 
 
 def _named(pair: tuple[Filled, Filled]) -> str:
@@ -166,16 +169,20 @@ def _within(claim: Claim, ratios: list[float], missing: bool) -> str:
 
 
 def _best_value(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
-    best: list[float] = []
+    best: list[list[float]] = []
     for name in claim["order"]:
         mine = [cell for cell in cells if cell.cell.coordinates.get("optimizer") == name]
         done = [cell for cell in mine if cell.complete and isfinite(cell.summary.mean)]
         if not mine or len(done) < len(mine):
             return OPEN, f"{name}: {len(done)} of {len(mine)} values of {claim['key']} have runs"
-        top = max(done, key=lambda cell: better(cell.cell.metric) * cell.summary.mean)
-        best.append(float(top.cell.coordinates[claim["key"]]))
-    values = ", ".join(f"{name} {value:g}" for name, value in zip(claim["order"], best, strict=True))
-    return _within(claim, [best[0] / best[1]], False), f"best {claim['key']}: {values}; ratio {best[0] / best[1]:.3g}"
+        top = max(map(score, done))
+        best.append([float(cell.cell.coordinates[claim["key"]]) for cell in done if score(cell) == top])
+    values = ", ".join(
+        f"{name} {' or '.join(f'{value:g}' for value in tied)}" for name, tied in zip(claim["order"], best, strict=True)
+    )
+    ratios = [one / other for one, other in product(best[0], best[1])]
+    shown = " or ".join(f"{ratio:.3g}" for ratio in ratios)
+    return _within(claim, ratios, False), f"best {claim['key']}: {values}; ratio {shown}"
 
 
 TESTS: dict[str, Callable[[Claim, list[Filled]], tuple[str, str]]] = {

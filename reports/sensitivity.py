@@ -7,7 +7,7 @@ import numpy as np
 
 from papers.table import METRICS
 from reports import style
-from reports.cells import Filled, Result, better
+from reports.cells import Filled, Result, better, score
 from reports.layout import fixed
 from reports.panels import has_axis, name_of, panels, plain, tasks
 from reports.statistics import expected_best
@@ -39,8 +39,7 @@ def tuning(result: Result, path: Path) -> list[Path]:
         trials: dict[str, list[float]] = {}
         for cell in cells:
             if np.isfinite(cell.summary.mean):
-                score = better(cell.cell.metric) * cell.summary.mean
-                trials.setdefault(name_of(cell, LR, DECAY), []).append(score)
+                trials.setdefault(name_of(cell, LR, DECAY), []).append(score(cell))
         for name, scores in trials.items():
             counts = range(1, len(scores) + 1)
             best = [better(cells[0].cell.metric) * expected_best(scores, k) for k in counts]

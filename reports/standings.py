@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from reports import style
-from reports.cells import Filled, Result, better
+from reports.cells import Filled, Result, score
 from reports.panels import label_of, name_of, plain, warn
 from reports.runs import device
 from reports.statistics import ALPHA, friedman, indistinct, performance_profile, ranks, wilcoxon_holm
@@ -15,23 +15,23 @@ from reports.statistics import ALPHA, friedman, indistinct, performance_profile,
 FEWEST_TASKS = 5  # of a rank diagram (Demsar 2006)
 
 
-def standings(result: Result, score: Callable[[Filled], float | None]) -> tuple[list[str], np.ndarray, list[str]]:
+def standings(result: Result, score_of: Callable[[Filled], float | None]) -> tuple[list[str], np.ndarray, list[str]]:
     """Return rivals, their scores [tasks, rivals] over the tasks in which all have one, and the tasks left out."""
     contests = [contest for contest in result.contests() if len(contest) > 1]
     names = list(dict.fromkeys(name_of(cell) for contest in contests for cell in contest))
     rows, left = [], []
     for contest in contests:
-        found = {name_of(cell): value for cell in contest if (value := score(cell)) is not None}
+        found = {name_of(cell): value for cell in contest if (value := score_of(cell)) is not None}
         if set(found) == set(names):
             rows.append([found[name] for name in names])
         else:
             left.append(" ".join(contest[0].cell.task))
-    return names, np.array(rows, float).reshape(-1, len(names)), left
+    return names, np.array(rows, float).reshape(len(rows), len(names)), left
 
 
 def mean_score(cell: Filled) -> float | None:
     """Return a complete cell's mean, higher is better."""
-    return better(cell.cell.metric) * cell.summary.mean if cell.complete else None
+    return score(cell) if cell.complete else None
 
 
 def time_to_target(cell: Filled) -> float | None:
