@@ -1,5 +1,6 @@
 """A filled table as a grid of texts, before any format: what each cell says, and what is said below the table."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
@@ -66,7 +67,7 @@ def grid(result: Result) -> Grid:
 
 def fixed(number: float, metric: str) -> str:
     """Write a number with the digits of its metric; a dash for NaN."""
-    return f"{number:.{METRICS.get(metric, {}).get('digits', 2)}f}" if isfinite(number) else DASH
+    return f"{number:z.{METRICS.get(metric, {}).get('digits', 2)}f}" if isfinite(number) else DASH
 
 
 def _number(cell: Filled, result: Result) -> Entry:
@@ -102,8 +103,8 @@ def _paper(cell: Filled) -> str:
 
 
 def _verdict(cell: Filled) -> str:
-    errors = f"{cell.against.errors:+.1f} se, " if isfinite(cell.against.errors) else ""
-    return errors + cell.verdict_text
+    errors = f", {cell.against.errors:+z.1f} se" if isfinite(cell.against.errors) else ""
+    return cell.verdict_text + errors
 
 
 def _hover(cell: Filled) -> str:
@@ -126,8 +127,9 @@ def _hover(cell: Filled) -> str:
 
 
 def again(cell: Filled) -> str:
-    """Return the one command that makes a cell's runs again."""
-    return f"python train.py -m {' '.join(cell.cell.overrides)} seed={','.join(map(str, cell.cell.seeds))}"
+    """Return the one command that makes a cell's runs again, to be pasted into a shell."""
+    seeds = ",".join(map(str, cell.cell.seeds))
+    return shlex.join(["python", "train.py", "-m", *cell.cell.overrides, f"seed={seeds}"])
 
 
 def commits(cell: Filled) -> list[str]:

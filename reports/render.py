@@ -8,6 +8,7 @@ import html
 import io
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from math import isfinite
@@ -24,9 +25,13 @@ from reports.tuned import used
 COLOURS = {"best": "A8E6A1", "near": "FFD59E"}  # green and orange, as RMSGD's tables; light enough for black print
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "†": r"$^\dagger$",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": r"\textendash{}", "†": r"$^\dagger$",
     "‡": r"$^\ddagger$", "°": r"$^\circ$", "*": r"$^\ast$", "<": r"$<$", ">": r"$>$", "×": r"$\times$",
+    "[": "{[}", "]": "{]}",  # after the end of a row, or \midrule, a bracket would be an optional length
+    "|": r"\textbar{}", "`": r"\`{}",
 }  # fmt: skip
+_FORMULA = "=+-@\t\r\n＝＋－＠"  # how a cell begins that a spreadsheet computes
+_NUMERAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def raw_csv(result: Result) -> str:
@@ -45,7 +50,7 @@ def _raw_row(cell: Filled, result: Result) -> dict[str, Any]:
         "standard_errors": cell.against.errors, "p_holm": cell.p, "detectable": cell.against.detectable(),
         "p_from_best": cell.from_best, "highlight": cell.highlight, "verdict": cell.verdict, "reason": cell.reason,
         "not_from_paper": "; ".join(f"{key}: {note}" for key, note in sorted(cell.notes.items())),
-        "published_line": number.line or None, "overrides": " ".join(cell.cell.overrides),
+        "published_line": number.line or None, "overrides": shlex.join(cell.cell.overrides),
     }  # fmt: skip
 
 
@@ -56,12 +61,12 @@ def _raw_tuned(cell: Filled, result: Result) -> dict[str, Any]:
 def rounded_csv(result: Result) -> str:
     """Return the table as it is printed: per row our numbers, then the paper's, then the verdicts."""
     shown = grid(result)
-    lines = []
+    lines: list[list[Any]] = [["row", "what", *shown.columns]]
     for row in shown.rows:
+        entries = [shown.entries.get((row, column)) for column in shown.columns]
         for what, text in (("ours", _main), ("paper", _paper), ("verdict", _verdict)):
-            cells = {c: text(shown.entries[row, c]) if (row, c) in shown.entries else "" for c in shown.columns}
-            lines.append({"row": row, "what": what} | cells)
-    return csv_of(lines)
+            lines.append([row, what, *(text(entry) if entry else "" for entry in entries)])
+    return _csv(lines)
 
 
 def _main(entry: Entry) -> str:
@@ -78,17 +83,21 @@ def _verdict(entry: Entry) -> str:
 
 def csv_of(lines: list[dict[str, Any]]) -> str:
     """Return lines of equal keys as CSV; floats with ten significant digits, nothing for None and NaN."""
+    return _csv([lines[0].keys(), *(line.values() for line in lines)])
+
+
+def _csv(rows: Iterable[Iterable[Any]]) -> str:
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _plain(value) for key, value in line.items()} for line in lines)
+    csv.writer(stream, lineterminator="\n").writerows(map(_plain, row) for row in rows)
     return stream.getvalue()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> str:
+    """Write a cell. A text that a spreadsheet would take for a formula gets an apostrophe; a number stays one."""
     if isinstance(value, float):
-        return f"{value:.10g}" if isfinite(value) else ""
-    return "" if value is None else value
+        return f"{value:z.10g}" if isfinite(value) else ""
+    text = "" if value is None else str(value)
+    return f"'{text}" if text[:1] and text[0] in _FORMULA and not _NUMERAL.fullmatch(text) else text
 
 
 def markdown(result: Result) -> str:
@@ -98,7 +107,7 @@ def markdown(result: Result) -> str:
     lines.append("|---" * (len(shown.columns) + 1) + "|")
     for row in shown.rows:
         lines.append(f"| {_markdown(row)} | " + " | ".join(_markdown_cell(shown, row, c) for c in shown.columns) + " |")
-    return "\n".join([*lines, "", *(f"- {_markdown(text)}" for text in shown.remarks)]) + "\n"
+    return "\n".join([*lines, "", *(f"- {_item(_markdown(text))}" for text in shown.remarks)]) + "\n"
 
 
 def _markdown_cell(shown: Grid, row: str, column: str) -> str:
@@ -116,7 +125,12 @@ def _markdown_row(texts: Iterable[str]) -> str:
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([\\`*_|\[\]])", r"\\\1", html.escape(text, quote=False)).replace("\n", " ")
+    return re.sub(r"([\\`*_|\[\]#~$])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+
+
+def _item(text: str) -> str:
+    """Keep the beginning of a list's item from being a list of its own."""
+    return re.sub(r"^(\d*)([-+.)])", r"\1\\\2", text)
 
 
 def latex(result: Result) -> str:
@@ -150,8 +164,8 @@ def _latex_cell(entry: Entry | None) -> str:
 
 
 def tex(text: str) -> str:
-    """Escape a text for LaTeX."""
-    return "".join(_LATEX.get(letter, letter) for letter in text)
+    """Escape a text for LaTeX; a blank line would end a paragraph, two hyphens would be a dash."""
+    return re.sub("-(?=-)", "-{}", "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split())))
 
 
 def html_table(result: Result) -> str:

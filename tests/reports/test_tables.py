@@ -139,7 +139,7 @@ def test_names_are_escaped_in_every_format() -> None:
     result = fill(tables.Table("x", spec), Runs([]), lambda cells: ({}, {}))
     assert "<script>" not in render.html_table(result)
     assert "<script>" not in render.markdown(result)
-    assert r"a\_b \& \textbackslash{}input\{x\} | `c`" in render.latex(result)
+    assert r"a\_b \& \textbackslash{}input\{x\} \textbar{} \`{}c\`{}" in render.latex(result)
     row = next(line for line in render.markdown(result).splitlines() if "input" in line)
     assert row.count("|") - row.count(r"\|") == 6
 
