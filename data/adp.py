@@ -1,6 +1,5 @@
 """ADP release 1 (Hosseini et al. 2019): patches of many tissues, hierarchical labels; on request, non-commercial."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from data import stand_ins
 from data.dataset import Dataset, Place, fingerprint
 from data.decoded import decoded
-from data.files import missing
+from data.files import complaint, missing, once_each, read_csv, whole_numbers
 from data.memory import Recipe, in_memory
 
 FLIPS = {"crop_padding": 0, "flip": "both", "rotation": 0.0, "cutout": 0}
@@ -61,6 +60,7 @@ def adp(
         part: _split(folder / "splits" / f"{part}.npy", len(names), verify and size) for part, size in SIZES.items()
     }
     order = np.concatenate([*splits.values()])
+    once_each(folder / "splits", order.tolist())
     images, digest = decoded(place.cache, "adp", [folder / IMAGES / names[index] for index in order], SIDE)
     chosen = [COLUMNS.index(name) for name in classes(level)]
     targets = torch.from_numpy(labels[order][:, chosen])
@@ -95,14 +95,15 @@ def _labels(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     """Read the csv: patch names [N] and labels [N, 43] of 0 and 1."""
     if not path.is_file():
         raise missing("adp", path, HOW)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        header, *rows = csv.reader(file)
+    header, *rows = read_csv(path)
     if header != HEADER.split(","):
         raise ValueError(f"{path}: its first line is not 'Patch Names' and the 43 labels of release 1")
     for number, row in enumerate(rows, start=2):
         if len(row) != 1 + len(COLUMNS) or not {*row[1:]} <= {"0", "1"} or Path(row[0]).name != row[0]:
             raise ValueError(f"{path}: line {number} is not a patch name and 43 labels of 0 or 1")
-    return [row[0] for row in rows], np.array([row[1:] for row in rows], np.float32)
+    names = [row[0] for row in rows]
+    once_each(path, names)
+    return names, np.array([row[1:] for row in rows], np.float32)
 
 
 def _split(path: Path, rows: int, size: int) -> NDArray[np.int64]:
@@ -110,9 +111,9 @@ def _split(path: Path, rows: int, size: int) -> NDArray[np.int64]:
     if not path.is_file():
         raise missing("adp", path, HOW)
     try:
-        indices = np.load(path, allow_pickle=False).astype(np.int64)
-    except (OSError, EOFError, ValueError) as error:
-        raise ValueError(f"{path}: not a readable array of row numbers: {error}") from error
+        indices = whole_numbers(np.load(path, allow_pickle=False), path)
+    except Exception as error:  # numpy raises several kinds for a damaged file
+        raise ValueError(f"{path}: not a readable array of row numbers: {complaint(error)}") from error
     if indices.ndim != 1 or (size and len(indices) != size):
         raise ValueError(f"{path}: shape {indices.shape}, not ({size or 'N'},); data.verify=false reads it")
     if len(indices) == 0 or indices.min() < 0 or indices.max() >= rows:

@@ -115,13 +115,13 @@ def _part(layout: _Layout, folder: Path, names: dict[str, str], verify: bool) ->
 def _batch(path: Path, layout: _Layout) -> Arrays:
     content = unpickled(path)
     try:
-        pixels, labels = content["data"], torch.tensor(content[layout.labels], dtype=torch.int64)
+        pixels, labels = content["data"], np.asarray(content[layout.labels])
         if pixels.dtype != np.uint8:
             raise ValueError(f"pixels are {pixels.dtype}, not uint8")
         images = torch.from_numpy(pixels.reshape(-1, 3, 32, 32))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: not a {layout.name} batch ({type(error).__name__}: {error})") from error
-    return labelled(images, labels, layout.num_classes, str(path))
+    return labelled(images, labels, layout.num_classes, path)
 
 
 class _Restricted(pickle.Unpickler):

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from data.files import published, read_rgb
 
+_VERSION = 2  # raised when the same file decodes to other pixels; 1 cut 16-bit grey off at 255
+
 
 def decoded(cache: Path, name: str, paths: Sequence[Path], side: int) -> tuple[Tensor, str]:
     """Return RGB images uint8 [N, 3, side, side], in the order of `paths`, and the SHA-256 of their pixels.
@@ -33,7 +35,7 @@ def decoded(cache: Path, name: str, paths: Sequence[Path], side: int) -> tuple[T
 
 
 def _identity(paths: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{_VERSION}\n".encode())
     for path in paths:
         try:
             found = path.stat()

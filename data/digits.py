@@ -35,7 +35,7 @@ def digits(
     """
     table = _table()
     pixels = torch.from_numpy(np.rint(table[:, :-1] * (255 / 16)).astype(np.uint8)).view(-1, 1, 8, 8)
-    images, labels = labelled(pixels, torch.from_numpy(table[:, -1].astype(np.int64)), 10, "digits")
+    images, labels = labelled(pixels, table[:, -1], 10, "digits")
     test = torch.zeros(len(labels), dtype=torch.bool)
     test[labels.argsort(stable=True)[::5]] = True
     recipe = Recipe(augment, normalise, validation, split_seed, augment_validation)

@@ -22,6 +22,7 @@ HOW = (
     "apt-get install dataset-fashion-mnist installs it, or data.download=true fetches it, or put "
     "{train,t10k}-{images-idx3,labels-idx1}-ubyte, plain or .gz, there"
 )
+LARGEST = 50_000_000  # bytes; the training images are 47,040,016
 MD5 = {  # of the uncompressed files: the .gz of the site and of Debian differ in their headers
     "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
     "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
@@ -63,7 +64,10 @@ def _part(folder: Path, part: str, verify: bool) -> Arrays:
         _read(folder, f"{part}-{kind}-ubyte", dimensions, verify)
         for kind, dimensions in (("images-idx3", 3), ("labels-idx1", 1))
     )
-    return labelled(images[:, None], labels, 10, f"{folder}/{part}-labels-idx1-ubyte")
+    source = folder / f"{part}-labels-idx1-ubyte"
+    if images.shape[1:] != (28, 28):
+        raise ValueError(f"{source}: its images are {images.shape[2]}x{images.shape[1]} pixels, not 28x28")
+    return labelled(images[:, None], labels, 10, source)
 
 
 def _file(folder: Path, name: str) -> Path | None:
@@ -75,9 +79,12 @@ def _read(folder: Path, name: str, dimensions: int, verify: bool) -> Tensor:
     if path is None:
         raise files.missing("fashion_mnist", folder / name, HOW)
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(LARGEST + 1)
     except (EOFError, gzip.BadGzipFile, gzip.zlib.error) as error:
         raise ValueError(f"{path}: not a whole gzip file: {error}") from error
+    if len(content) > LARGEST:
+        raise ValueError(f"{path}: more than {LARGEST:,} bytes unpacked, which no file of this set has")
     if verify:
         files.check_digest(str(path), hashlib.md5(content).hexdigest(), MD5[name])
     return parse(content, dimensions, path)

@@ -3,6 +3,7 @@
 python -m data.imagenet prepare --tars DIR --root DIR    # DIR/imagenet/{train,val}/<wnid>/*.JPEG from the tars
 """
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,14 +15,15 @@ from data import stand_ins
 from data.augment import Transform
 from data.dataset import Dataset, Place, fingerprint, held_out
 from data.files import missing
+from data.folders import Listing, class_names, images
 from data.streaming import StreamSplit, View
 
 NORMALISE = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 SCALE, RATIO = [0.08, 1.0], [0.75, 4 / 3]
 SIZES = {"train": 1_281_167, "val": 50_000}
 CLASSES = 1000
+WNIDS = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"  # SHA-256 of the sorted names, a line each
 HOW = "register at image-net.org, then `python -m data.imagenet prepare --tars DIR --root {root}` unpacks the tars"
-Listing = list[tuple[str, int, int]]  # path, class, bytes
 
 
 def imagenet(
@@ -48,7 +50,8 @@ def imagenet(
     if stand_in:
         root, verify = stand_ins.folder(place, "imagenet", stand_in, write_stand_in), False
     folder = root / "imagenet"
-    train, test = (_listing(folder / part, HOW.format(root=root), SIZES[part] if verify else 0) for part in SIZES)
+    names = _wnids([folder / part for part in SIZES], HOW.format(root=root), verify)
+    train, test = (_listing(folder / part, names, size if verify else 0) for part, size in SIZES.items())
     size = place.facts.get("image_size", 224)
     view = View(size, scale, ratio, flip, eval_size or size, eval_ratio)
     transform = Transform(normalise, **place.batch_format)
@@ -72,19 +75,24 @@ def imagenet(
     )
 
 
-def _listing(folder: Path, how: str, expected: int) -> Listing:
+def _wnids(folders: Sequence[Path], how: str, verify: bool) -> list[str]:
+    """Return the names of the classes, which are those of every part; verify: and the official ones."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise missing("imagenet", folder, how)
+    names = class_names(folders)
+    if len(names) != CLASSES:
+        raise ValueError(f"{folders[0]}: {len(names)} class folders, not {CLASSES}")
+    if verify and hashlib.sha256("\n".join(names).encode()).hexdigest() != WNIDS:
+        raise ValueError(
+            f"{folders[0]}: {names[0]} to {names[-1]} are not the wnids of ILSVRC 2012; data.verify=false reads them"
+        )
+    return names
+
+
+def _listing(folder: Path, names: Sequence[str], expected: int) -> Listing:
     """List the images of one part. expected: how many there must be, or 0."""
-    if not folder.is_dir():
-        raise missing("imagenet", folder, how)
-    wnids = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
-    if len(wnids) != CLASSES:
-        raise ValueError(f"{folder}: {len(wnids)} class folders, not {CLASSES}")
-    found = [
-        (entry.path, index, entry.stat().st_size)
-        for index, wnid in enumerate(wnids)
-        for entry in sorted(os.scandir(folder / wnid), key=lambda entry: entry.name)
-        if entry.is_file() and not entry.name.startswith(".")
-    ]
+    found = images(folder, names)
     if not found or (expected and len(found) != expected):
         raise ValueError(f"{folder}: {len(found)} images, not {expected or 'any'}; data.verify=false reads them")
     return found

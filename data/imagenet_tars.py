@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-from data.files import check_md5, published
+from data.files import check_md5, complaint, published, read_mat
 
 TARS = {  # file -> MD5
     "ILSVRC2012_devkit_t12.tar.gz": "fa75699e90414af021442c21a62c3abf",
@@ -34,12 +34,14 @@ def prepare(tars: Path, root: Path, verify: bool = True) -> None:
     if verify:
         for path, digest in zip((devkit, val, train), TARS.values(), strict=True):
             check_md5(path, digest)
-    folder = root / "imagenet"
+    folder, classes = root / "imagenet", _val_classes(devkit)
     with _opened(train) as archive:
         for name, content in _members(archive, train):
+            if name.removesuffix(".tar") not in classes.values():
+                raise ValueError(f"{train}: {name!r} is none of the devkit's classes: refused")
             _unpack_class(folder / "train" / name.removesuffix(".tar"), content, train)
     if not (folder / "val").exists():
-        _unpack_val(folder / "val", val, _val_classes(devkit))
+        _unpack_val(folder / "val", val, classes)
 
 
 def _unpack_class(folder: Path, content: IO[bytes], source: Path) -> None:
@@ -68,12 +70,11 @@ def _save(content: IO[bytes], path: Path) -> None:
 
 def _val_classes(devkit: Path) -> dict[str, str]:
     """Read which class (wnid) each validation image has: image n's ILSVRC id is line n of the ground truth."""
-    from scipy.io import loadmat
-
     with _opened(devkit) as archive:
         content = {Path(m.name).name: archive.extractfile(m).read() for m in archive if m.isfile()}  # type: ignore[union-attr]
     try:
-        synsets = loadmat(BytesIO(content["meta.mat"]), squeeze_me=True)["synsets"]
+        meta = BytesIO(content["meta.mat"])
+        synsets = read_mat(meta, devkit / "meta.mat", "synsets", squeeze_me=True)["synsets"]
         wnids = {
             int(row["ILSVRC2012_ID"]): _plain(str(row["WNID"]), devkit) for row in synsets if not row["num_children"]
         }
@@ -90,7 +91,7 @@ def _opened(path: Path, content: IO[bytes] | None = None) -> Iterator[tarfile.Ta
         with tarfile.open(path if content is None else None, fileobj=content) as archive:
             yield archive
     except (tarfile.TarError, EOFError) as error:
-        raise ValueError(f"{path}: damaged or truncated tar: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{path}: damaged or truncated tar: {complaint(error)}") from error
 
 
 def _members(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[str, IO[bytes]]]:

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from data.augment import DRAWS, Transform
 from data.dataset import Dataset, Place, fingerprint, held_out
 from data.draws import uniform
+from data.files import whole_numbers
 
 Arrays = tuple[Tensor, Tensor]  # images uint8 [N, C, H, W], targets [N, ...]
 
@@ -110,12 +113,17 @@ def in_memory(
     )
 
 
-def labelled(images: Tensor, labels: Tensor, num_classes: int, source: str) -> Arrays:
-    """Check a reader's class indices; raises ValueError naming the source of a label out of range."""
-    if len(images) != len(labels):
-        raise ValueError(f"{source}: {len(images)} images but {len(labels)} labels")
-    labels = labels.to(torch.int64)
-    wrong = labels[(labels < 0) | (labels >= num_classes)]
+def labelled(images: Tensor, labels: ArrayLike, num_classes: int, source: Path | str) -> Arrays:
+    """Check a reader's class indices, int64 from here on.
+
+    Raises ValueError naming the source of a label that is no whole number or out of range, or of no images at all.
+    """
+    numbers = torch.from_numpy(whole_numbers(labels, source)).reshape(-1)
+    if not len(images):
+        raise ValueError(f"{source}: no images")
+    if len(images) != len(numbers):
+        raise ValueError(f"{source}: {len(images)} images but {len(numbers)} labels")
+    wrong = numbers[(numbers < 0) | (numbers >= num_classes)]
     if len(wrong):
         raise ValueError(f"{source}: label {int(wrong[0])} is out of range; allowed: 0 to {num_classes - 1}")
-    return images, labels
+    return images, numbers

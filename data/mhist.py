@@ -1,6 +1,5 @@
 """MHIST (Wei et al. 2021): colorectal polyps, hyperplastic (HP) or sessile serrated (SSA); research use agreement."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import torch
 from data import stand_ins
 from data.dataset import Dataset, Place, fingerprint
 from data.decoded import decoded
-from data.files import missing
+from data.files import missing, once_each, read_csv
 from data.memory import Recipe, in_memory
 
 CROP_AND_FLIP = {"crop_padding": 4, "flip": "horizontal", "rotation": 0.0, "cutout": 0}
@@ -58,8 +57,7 @@ def _annotations(path: Path, verify: bool) -> dict[str, list[tuple[str, int]]]:
     """Read the csv: image name and class of each partition's rows."""
     if not path.is_file():
         raise missing("mhist", path, HOW)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        header, *lines = csv.reader(file)
+    header, *lines = read_csv(path)
     if header != HEADER:
         raise ValueError(f"{path}: its first line is {','.join(header)!r}, not {','.join(HEADER)!r}")
     rows: dict[str, list[tuple[str, int]]] = {part: [] for part in SIZES}
@@ -67,6 +65,7 @@ def _annotations(path: Path, verify: bool) -> dict[str, list[tuple[str, int]]]:
         if len(line) != 4 or line[1] not in LABELS or line[3] not in rows or Path(line[0]).name != line[0]:
             raise ValueError(f"{path}: line {number} is not an image, HP or SSA, votes, train or test: {line}")
         rows[line[3]].append((line[0], LABELS[line[1]]))
+    once_each(path, [line[0] for line in lines])
     sizes = {part: len(found) for part, found in rows.items()}
     if 0 in sizes.values() or (verify and sizes != SIZES):
         raise ValueError(f"{path}: {sizes} images, not {SIZES}; data.verify=false reads it")

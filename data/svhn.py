@@ -52,21 +52,17 @@ def svhn(
 
 def _part(path: Path, digest: str | None) -> Arrays:
     """Read `X` uint8 (32, 32, 3, N) and `y` (N, 1), where 10 stands for the digit 0."""
-    from scipy.io import loadmat
-
     if not path.is_file():
         raise files.missing("svhn", path, HOW)
     if digest is not None:
         files.check_md5(path, digest)
-    try:
-        content = loadmat(path, variable_names=("X", "y"))
-        pixels, labels = content["X"], content["y"].reshape(-1)
-    except Exception as error:  # scipy raises many kinds for a damaged file
-        raise ValueError(f"{path}: not a readable SVHN file ({type(error).__name__}: {error})") from error
-    if pixels.dtype != np.uint8 or pixels.shape[:3] != (32, 32, 3):
+    content = files.read_mat(path, path, "X", "y")
+    pixels, labels = content["X"], content["y"].reshape(-1)
+    if pixels.dtype != np.uint8 or pixels.shape[:3] != (32, 32, 3) or pixels.ndim > 4:
         raise ValueError(f"{path}: X is {pixels.dtype} {pixels.shape}, not uint8 (32, 32, 3, N)")
+    pixels = pixels.reshape(32, 32, 3, -1)  # MATLAB drops the last dimension of one image
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(3, 2, 0, 1)))
-    images, labels = labelled(images, torch.from_numpy(labels.astype(np.int64)), 11, str(path))
+    images, labels = labelled(images, labels, 11, path)
     return images, labels % 10
 
 

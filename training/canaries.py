@@ -41,13 +41,17 @@ def clipping(trainer: Any) -> Iterator[str]:
 
 
 def overlap(trainer: Any) -> Iterator[str]:
-    """Warn of test samples that selection sees; generated sets have no samples to compare."""
-    if trainer.data.validation is None or not hasattr(trainer.data.test, "identities"):
+    """Warn of test samples that training or selection sees; generated sets have no samples to compare."""
+    test = trainer.data.test
+    if not hasattr(test, "identities"):
         return
-    seen = set(trainer.data.validation.identities())
-    shared = sum(sample in seen for sample in trainer.data.test.identities())
-    if shared:
-        yield f"data: {shared} of {len(trainer.data.test)} test samples are in the validation split"
+    held_out = [hash(sample) for sample in test.identities()]  # the samples themselves would fill gigabytes
+    for name in ("train", "validation"):
+        split = getattr(trainer.data, name)
+        seen = set() if split is None else {hash(sample) for sample in split.identities()}
+        shared = sum(sample in seen for sample in held_out)
+        if shared:
+            yield f"data: {shared} of {len(test)} test samples are in the {name} split"
 
 
 def gradients(trainer: Any) -> Iterator[str]:

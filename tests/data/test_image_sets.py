@@ -1,6 +1,7 @@
 """MHIST and ADP: formats, the decoded copy, and what is refused."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import torch
 from PIL import Image
 
 from data import adp, mhist
+from data.dataset import Dataset
 from data.decoded import decoded
+from data.files import read_rgb
 from data.memory import MemorySplit
 from tests.data.places import one_line, place
 
@@ -133,6 +136,81 @@ def test_a_wrong_annotation_is_named(folder: Path, old: str, new: str, words: tu
         _mhist(folder)
 
 
+CSVS = {
+    "UTF-16": (lambda text: text.encode("utf-16"), "not UTF-8"),
+    "Latin-1": (lambda text: text.replace("train0", "tr\u00e9").encode("latin-1"), "not UTF-8"),
+    "empty": (lambda text: b"", "empty"),
+    "NUL": (lambda text: text.replace("train0", "tr\0").encode(), "NUL"),
+    "long": (lambda text: text.encode() + b"a" * 200_000, "field larger than field limit"),
+}
+
+
+@pytest.mark.parametrize("harm", CSVS)
+def test_a_csv_of_another_kind_is_named(folder: Path, harm: str) -> None:
+    change, words = CSVS[harm]
+    for load, path in ((_mhist, folder / "root/mhist/annotations.csv"), (_adp, folder / "root" / adp.FOLDER / adp.CSV)):
+        path.write_bytes(change(path.read_text().replace("000.png_crop_0", "train0")))
+        with one_line(ValueError, path, words):
+            load(folder)
+
+
+def test_a_csv_of_excel_is_read(folder: Path) -> None:
+    """UTF-8 with a byte order mark and CRLF."""
+    path, expected = folder / "root/mhist/annotations.csv", _mhist(folder).fingerprint
+    path.write_bytes(path.read_text().replace("\n", "\r\n").encode("utf-8-sig"))
+    assert _mhist(folder).fingerprint == expected
+
+
+def test_an_image_in_train_and_test_is_refused(folder: Path) -> None:
+    path = folder / "root/mhist/annotations.csv"
+    path.write_text(path.read_text() + "MHIST_train3.png,SSA,6,test\n")
+    with one_line(ValueError, path, "'MHIST_train3.png' is listed twice"):
+        _mhist(folder)
+    splits = folder / "root" / adp.FOLDER / "splits"
+    np.save(splits / "test.npy", np.array([10, 3], np.int32))
+    with one_line(ValueError, splits, "3 is listed twice"):
+        _adp(folder)
+
+
+@pytest.mark.parametrize("load", [_mhist, _adp])
+def test_16_bits_are_8_bits_with_more_digits(folder: Path, load: Callable[..., Dataset]) -> None:
+    (path,) = (folder / "root").rglob("MHIST_train3.png") if load is _mhist else (folder / "root").rglob("003.png*")
+    side = mhist.SIDE if load is _mhist else adp.SIDE
+    ramp = np.tile(np.linspace(0, 255, side).astype(np.uint8), (side, 1))
+    found = []
+    for pixels in (ramp, ramp.astype(np.uint16) * 257):
+        path.unlink()
+        Image.fromarray(pixels).save(path)
+        found.append(load(folder).train.images[3])
+    assert torch.equal(*found)
+    assert torch.equal(found[0][0], torch.from_numpy(ramp))
+
+
+@pytest.mark.parametrize(("suffix", "dtype"), [("tif", np.uint16), ("tif", np.int32), ("tif", np.float32)])
+def test_numbers_of_an_unknown_range_are_refused(tmp_path: Path, suffix: str, dtype: type) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.full((4, 4), 4000, dtype)).save(path)
+    with one_line(ValueError, path, "whose range it does not tell"):
+        read_rgb(path)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF"])
+def test_damage_of_any_kind_is_named(tmp_path: Path, kind: str) -> None:
+    random, path = np.random.default_rng(0), tmp_path / "a"
+    Image.fromarray(random.integers(0, 255, (8, 8, 3), np.uint8)).save(path, kind)
+    whole, said = path.read_bytes(), []
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[random.integers(0, min(len(whole), 150))] = random.integers(0, 256)
+        path.write_bytes(damaged)
+        try:
+            read_rgb(path)
+        except ValueError as error:
+            said.append(str(error))
+    assert said
+    assert all(line.startswith(f"{path}: ") and "\n" not in line for line in said)
+
+
 def test_counts_are_verified(folder: Path) -> None:
     with one_line(ValueError, "annotations.csv", "2175", "data.verify=false"):
         _mhist(folder, verify=True)
@@ -193,6 +271,9 @@ def test_a_wrong_adp_file_is_named(folder: Path) -> None:
     split = release / "splits" / "test.npy"
     np.save(split, np.array([3, 99], np.int32))
     with one_line(ValueError, split, "outside 0 to 11"):
+        _adp(folder)
+    np.save(split, np.array([3, 9.5]))
+    with one_line(ValueError, split, "9.5 is not a whole number"):
         _adp(folder)
     np.save(split, np.array([print], object), allow_pickle=True)
     with one_line(ValueError, split, "not a readable array"):

@@ -1,8 +1,10 @@
 """ImageNet: folders streamed by any number of workers, and prepared from tars that may be hostile."""
 
+import hashlib
 import io
 import os
 import tarfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -118,11 +120,65 @@ def test_wrong_layouts(tmp_path: Path) -> None:
     with one_line(FileNotFoundError, "data=imagenet", tmp_path, "image-net.org", "prepare --tars DIR"):
         _load(tmp_path)
     imagenet.write_stand_in(tmp_path / "root", 3)
-    with one_line(ValueError, "3 images, not 1281167", "data.verify=false"):
+    with one_line(ValueError, "wnids of ILSVRC 2012", "data.verify=false"):
         _load(tmp_path, verify=True)
-    (tmp_path / "root/imagenet/val/n00000999").rmdir()
+    for part in imagenet.SIZES:
+        (tmp_path / f"root/imagenet/{part}/n00000999").rmdir()
     with one_line(ValueError, "999 class folders, not 1000"):
         _load(tmp_path)
+
+
+def _rename(folder: Path, part: str, names: dict[str, str]) -> None:
+    for old, new in names.items():
+        (folder / "root/imagenet" / part / old).rename(folder / "root/imagenet" / part / new)
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_a_part_of_other_classes_is_refused(tmp_path: Path, part: str) -> None:
+    """Numbered by itself, class 2 of folders 0 to 999 would get label 112; of one misspelt, all behind it move."""
+    imagenet.write_stand_in(tmp_path / "root", 12)
+    _rename(tmp_path, part, {"n00000002": "n00000002x"})
+    words = {"val": ("1 missing, e.g. n00000002;", "1 too many, e.g. n00000002x"), "train": ("e.g. n00000002x;",)}
+    with one_line(ValueError, tmp_path / "root/imagenet/val", tmp_path / "root/imagenet/train", *words[part]):
+        _load(tmp_path)
+    _rename(tmp_path, part, {"n00000002x": "n00000002"})
+    assert _load(tmp_path).test.targets.tolist() == [0, 1, 2]
+    _rename(tmp_path, part, {f"n{index:08d}": str(index) for index in range(1000)})
+    with one_line(ValueError, "1000 missing", "1000 too many"):
+        _load(tmp_path)
+
+
+def test_verification_checks_the_names_of_the_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imagenet, "SIZES", {"train": 12, "val": 3})
+    imagenet.write_stand_in(tmp_path / "root", 12)
+    with one_line(ValueError, "n00000000 to n00000999", "wnids of ILSVRC 2012", "data.verify=false"):
+        _load(tmp_path, verify=True)
+    names = [f"n{index:08d}" for index in range(1000)]
+    monkeypatch.setattr(imagenet, "WNIDS", hashlib.sha256("\n".join(names).encode()).hexdigest())
+    assert len(_load(tmp_path, verify=True).test) == 3
+
+
+def test_the_official_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = find_spec("timm").submodule_search_locations[0]
+    names = Path(package, "data/_info/imagenet_synsets.txt").read_text().split()
+    assert hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest() == imagenet.WNIDS
+
+
+def test_what_is_no_image_is_left_out(tmp_path: Path) -> None:
+    imagenet.write_stand_in(tmp_path / "root", 12)
+    before = _load(tmp_path)
+    for name in ("Thumbs.db", "desktop.ini", "._train_00000003.JPEG", "notes.txt"):
+        (tmp_path / "root/imagenet/train/n00000003" / name).write_bytes(b"x")
+    after = _load(tmp_path)
+    assert (len(after.train), after.fingerprint) == (12, before.fingerprint)
+
+
+def test_a_bomb_is_named_in_a_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    imagenet.write_stand_in(tmp_path / "root", 12)
+    loaded = _load(tmp_path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with one_line(ValueError, loaded.train.decoder.paths[0], "decompression bomb"):
+        list(loaded.train.batches(ORDER, 1))
 
 
 def _tar(path: Path, members: dict[str, bytes], mode: str = "w") -> None:
@@ -198,7 +254,7 @@ def test_prepare_unpacks_and_goes_on_where_it_stopped(tars: Path, tmp_path: Path
 def test_a_member_cannot_leave_its_folder(tars: Path, tmp_path: Path, name: str) -> None:
     path, root = tars / "ILSVRC2012_img_train.tar", tmp_path / "root"
     before = _tree(tmp_path)
-    for members in ({"n05.tar": _bytes_of_tar({name: b"x"})}, {name: b"x"}):
+    for members in ({"n01.tar": _bytes_of_tar({name: b"x"})}, {name: b"x"}, {"n05.tar": _bytes_of_tar({})}):
         _tar(path, members)
         with one_line(ValueError, path, "refused"):
             imagenet_tars.prepare(tars, root, verify=False)

@@ -1,13 +1,16 @@
 """Readers of the small sets: what they read is what torchvision (or scikit-learn) reads from the same files."""
 
 import gzip
+import os
 import pickle
+import signal
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 from data import cifar, files, idx, svhn
 from data.cifar import cifar10, cifar100, unpickled
@@ -141,6 +144,63 @@ def test_labels_out_of_range(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps(unpickled(path) | {"labels": [0, 1]}, protocol=2))
     with one_line(ValueError, path, "6 images but 2 labels"):
         _read("cifar10", tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [9.5, float("nan")])
+def test_labels_are_whole_numbers(tmp_path: Path, wrong: float) -> None:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    WRITERS["cifar10"](folder, 30)
+    path = folder / NAMES["cifar10"]
+    path.write_bytes(pickle.dumps(unpickled(path) | {"labels": [0, 1, 2, 3, wrong, 5]}, protocol=2))
+    with one_line(ValueError, path, f"{wrong} is not a whole number"):
+        _read("cifar10", tmp_path)
+    WRITERS["svhn"](folder, 3)
+    savemat(folder / NAMES["svhn"], {"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[1.0], [wrong]])})
+    with one_line(ValueError, folder / NAMES["svhn"], f"{wrong} is not a whole number"):
+        _read("svhn", tmp_path)
+
+
+def test_svhn_of_one_image(tmp_path: Path) -> None:
+    """MATLAB drops a last dimension of 1."""
+    (tmp_path / "root").mkdir()
+    WRITERS["svhn"](tmp_path / "root", 3)
+    savemat(tmp_path / "root" / NAMES["svhn"], {"X": np.ones((32, 32, 3), np.uint8), "y": np.array([[10]])})
+    train = _read("svhn", tmp_path).train
+    assert (train.images.shape, train.targets.tolist()) == ((1, 3, 32, 32), [0])
+
+
+def test_a_mat_file_that_ends_scipy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "root").mkdir()
+    WRITERS["svhn"](tmp_path / "root", 3)
+    monkeypatch.setattr("scipy.io.loadmat", fall)
+    with one_line(ValueError, tmp_path / "root" / NAMES["svhn"], "not a readable MATLAB file"):
+        _read("svhn", tmp_path)
+
+
+def fall(*_: object, **__: object) -> None:
+    """End the process as a read outside of its memory does."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@pytest.mark.parametrize(("shape", "words"), [((0, 28, 28), "no images"), ((3, 14, 28), "28x14 pixels, not 28x28")])
+def test_idx_of_another_shape_is_named(tmp_path: Path, shape: tuple[int, ...], words: str) -> None:
+    WRITERS["fashion_mnist"](tmp_path / "root", 30)
+    folder = tmp_path / "root/FashionMNIST/raw"
+    idx.write(folder / "t10k-images-idx3-ubyte", np.zeros(shape, np.uint8))
+    idx.write(folder / "t10k-labels-idx1-ubyte", np.zeros(shape[0], np.uint8))
+    with one_line(ValueError, folder / "t10k", words):
+        _read("fashion_mnist", tmp_path)
+
+
+def test_an_idx_that_unpacks_to_too_much_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    WRITERS["fashion_mnist"](tmp_path / "root", 30)
+    path = tmp_path / "root" / NAMES["fashion_mnist"]
+    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    monkeypatch.setattr(idx, "LARGEST", 1000)
+    with one_line(ValueError, path, "more than 1,000 bytes"):
+        _read("fashion_mnist", tmp_path)
 
 
 class _Attack:

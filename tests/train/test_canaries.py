@@ -45,6 +45,11 @@ def leak(trainer) -> None:
     trainer.data = replace(trainer.data, validation=trainer.data.test)
 
 
+def repeat(trainer) -> None:
+    images = trainer.data.train.images
+    images[5] = trainer.data.test.images[7]
+
+
 def unused_layer(trainer) -> None:
     trainer.model.unused = train.nn.Linear(2, 2)
 
@@ -66,6 +71,11 @@ def said(settings, capsys, plant, *words: str) -> list[str]:
     plant(trainer)
     trainer.fit(Follower(), False)
     return [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+
+
+def test_an_image_in_train_and_test_is_told(settings, capsys) -> None:
+    (line,) = said(settings, capsys, repeat, *SHORT, "optimizer=sgd")
+    assert "data: 1 of 360 test samples are in the train split" in line
 
 
 @pytest.mark.parametrize("name", CANARIES)
