@@ -2,6 +2,7 @@
 
 from optim.adabelief import AdaBelief
 from optim.adabound import AdaBound
+from optim.adafactor import Adafactor
 from optim.adamp import SGDP, AdamP
 from optim.adamsrt import SGDMRT, AdamS, AdamSRT
 from optim.build import build
@@ -29,6 +30,7 @@ __all__ = [
     "SLS",
     "AdaBelief",
     "AdaBound",
+    "Adafactor",
     "AdamG",
     "AdamGRepo",
     "AdamGStar",

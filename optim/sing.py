@@ -14,7 +14,7 @@ from optim.stages.base import BETAS, Stage, check
 BASES: dict[str, Callable[..., Stage]] = {
     "adam": lambda betas, eps, denominator: adam(betas, eps, denominator=denominator),
     "sgd": lambda betas, eps, denominator: heavy_ball(betas[0]),
-    "adabelief": lambda betas, eps, denominator: adabelief(betas, eps**2, denominator),
+    "adabelief": lambda betas, eps, denominator: adabelief(betas, eps**2, denominator, rectify=True),
     "adafactor": lambda betas, eps, denominator: adafactor(denominator=denominator, scaled=False),
 }
 
@@ -26,7 +26,8 @@ class SING(Chain):
     phi and Gamma); the norm is that of the whole tensor. The base optimizer sees the result. Decay is decoupled and
     of matrices only. `denominator="softplus"`: softplus(sqrt(vhat)), sharpness 50, in the place of sqrt(vhat) + eps.
     `lookahead`: None, or (k, alpha); the authors' code has (5, 0.5). Over SGD, betas[0] is the momentum.
-    AdaBelief's eps is the square of this one; Adafactor's rate is lr itself (Appendix C.1). Neither has public code.
+    AdaBelief's eps is the square of this one, and it rectifies: its package's defaults, which the paper kept (Appendix
+    B.1). Adafactor's rate is lr itself (Appendix C.1). Neither has public code.
     """
 
     def __init__(

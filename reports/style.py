@@ -24,6 +24,7 @@ _TEXT = """
     lookahead yellow p :; rmsgd purple D -; sing red * -; sing_lookahead red p -.; sing_sgd red o --;
     sing_adabelief red v :; sing_adafactor red X --; adams orange s --; adamsrt orange ^ -; sgdmrt orange v -.;
     adamg orange P :; adamg_repo orange X :; adamg_star orange * :; sgdg orange h -.;
+    adafactor_torch sky X --;
 """
 LOOKS = {name: tuple(look) for name, *look in (entry.split() for entry in _TEXT.split(";") if entry.strip())}
 SETTINGS: dict[str, Any] = {

@@ -13,6 +13,7 @@ from torch.nn.functional import softplus
 from optim.stages.base import BETAS, Bucket, Ranges, Stage, check
 from optim.stages.lists import add_, add_product_, add_scalar_, blend_, quotients
 
+LOG2 = math.log(2)
 SHARPNESS = 50.0  # SING's softplus, in its authors' code
 
 
@@ -155,6 +156,8 @@ class adabelief(adam):
             return scalars
         beta1, beta2 = (float(beta) for beta in hyper["betas"])
         bias1, r = 1 - beta1**step, rectification(beta2, step)
+        if self.denominator == "softplus":  # whose value at 0 is log 2
+            return scalars | ({"slope": 0.0, "after": bias1 / LOG2} if r is None else {"after": scalars["after"] / r})
         if r is None:
             return scalars | {"slope": 0.0, "shift": bias1}
         slope = bias1 / (r * math.sqrt(1 - beta2**step))

@@ -87,9 +87,14 @@ def _sing_sgd(g, s, t, h):
 
 
 def _sing_adabelief(g, s, t, h):
-    mhat, shat = beliefs(g, s, t, h["betas"], h["eps"] ** 2)
-    d = np.sqrt(shat)
-    return mhat / (softplus(d) if h["denominator"] == "softplus" else d + h["eps"] ** 2)
+    b2, eps = h["betas"][1], h["eps"] ** 2
+    mhat, shat = beliefs(g, s, t, h["betas"], eps)
+    r = rectified(b2, t)
+    if r is None:
+        return mhat
+    if h["denominator"] == "softplus":
+        return r * mhat / softplus(np.sqrt(shat))
+    return r * np.sqrt(1 - b2**t) * mhat / (np.sqrt(s["s"]) + eps)
 
 
 def _sing_adafactor(g, s, t, h):
@@ -127,12 +132,24 @@ def adabelief(w, g, s, t, h):
     w = decayed(w, h)
     if not h["rectify"]:
         return w - h["lr"] * mhat / (np.sqrt(shat) + h["eps"])
+    r = rectified(b2, t)
+    if r is None:
+        return w - h["lr"] * mhat
+    return w - h["lr"] * r * np.sqrt(1 - b2**t) * mhat / (np.sqrt(s["s"]) + h["eps"])
+
+
+def rectified(b2, t):
+    """RAdam's r_t; None where its rho is below 5."""
     rho_inf = 2 / (1 - b2) - 1
     rho = rho_inf - 2 * t * b2**t / (1 - b2**t)
-    if rho < 5:
-        return w - h["lr"] * mhat
-    r = np.sqrt((rho - 4) / (rho_inf - 4) * (rho - 2) / (rho_inf - 2) * rho_inf / rho)
-    return w - h["lr"] * r * np.sqrt(1 - b2**t) * mhat / (np.sqrt(s["s"]) + h["eps"])
+    return np.sqrt((rho - 4) / (rho_inf - 4) * (rho - 2) / (rho_inf - 2) * rho_inf / rho) if rho >= 5 else None
+
+
+def adafactor(w, g, s, t, h):
+    """With lr as its rate; Vhat is never below eps1^2."""
+    v = factored(l2(w, g, h), s, t, h["beta2_decay"], h["eps1"])
+    u = l2(w, g, h) / np.sqrt(np.maximum(v, h["eps1"] ** 2))
+    return decayed(w, h) - h["lr"] * u / max(1.0, np.sqrt(np.mean(u * u)) / h["d"])
 
 
 def adabound(w, g, s, t, h):

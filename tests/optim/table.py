@@ -35,6 +35,7 @@ ADAMP = {"lr": 0.02, "eps": 1e-8, "delta": 0.1, "wd_ratio": 0.1, "nesterov": Fal
 SGDP = {"lr": 0.05, "momentum": 0.9, "dampening": 0.2, "nesterov": False, "eps": 1e-8, "delta": 0.1, "wd_ratio": 0.3}
 BELIEF = {"lr": 0.02, "eps": 1e-10, "rectify": False, **BETAS}
 BOUND = {"lr": 0.01, "final_lr": 0.1, "gamma": 1e-2, "eps": 1e-8, **BETAS}
+FACTOR = {"lr": 0.02, "beta2_decay": -0.7, "eps1": 1e-7, "d": 1.5}
 AHEAD = {"lr": 0.02, "base": "sgd", "k": 3, "alpha": 0.7, **BETAS}
 LAMB = {"lr": 0.02, "eps": 1e-6, "max_norm": 2.0, "debias": True, **BETAS}
 GC_SGD = {"lr": 0.05, "momentum": 0.9, "dampening": 0.1, "nesterov": True}
@@ -63,6 +64,12 @@ ROWS: dict[str, Row] = {
     "adabelief coupled": Row(optim.AdaBelief, BELIEF | {"decay": "coupled"}, reference.adabelief),
     "adabound": Row(
         optim.AdaBound, BOUND, reference.adabound, errors={**ADAM, "lr": 0.0, "final_lr": 0.0, "gamma": 0.0}
+    ),
+    "adafactor": Row(
+        optim.Adafactor,
+        FACTOR,
+        reference.adafactor,
+        errors={**RATES, "beta2_decay": 0.1, "eps1": 0.0, "d": 0.5},
     ),
     "yogi": Row(
         optim.Yogi,
