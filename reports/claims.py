@@ -105,17 +105,38 @@ def _order(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
     ready, missing = _pairs(claim, cells)
     if not ready:
         return OPEN, f"none of {missing} comparisons can be made" if missing else "no such cells"
-    tests = [welch(a.summary, b.summary) for a, b in ready]
-    gains = [better(a.cell.metric) * test.difference for (a, _), test in zip(ready, tests, strict=True)]
-    p = holm([test.p for test in tests])
-    wins = sum(gain > 0 for gain in gains)
-    sure = sum(gain > 0 and value < ALPHA for gain, value in zip(gains, p, strict=True))
+    gains, p = _gains(ready)
+    wins, sure = _wins(gains, p)
     against = [pair for pair, gain, value in zip(ready, gains, p, strict=True) if gain < 0 and value < ALPHA]
     text = f"{wins} of {len(ready)} comparisons as claimed, {sure} significantly; {len(against)} significantly against"
     dumb = sum(map(isnan, p))
     texts = [text, f"{dumb} of one seed or without spread, of which nothing can be said" if dumb else ""]
     texts += [f"{missing} comparisons lack runs" if missing else "", *map(_named, against[:3])]
     return _verdict(claim, gains, sure, bool(against), bool(missing)), "; ".join(filter(None, texts))
+
+
+def _gains(ready: list[tuple[Filled, Filled]]) -> tuple[list[float], list[float]]:
+    """Return by how much the first of each pair is better, and the p-values, Holm-adjusted."""
+    tests = [welch(a.summary, b.summary) for a, b in ready]
+    gains = [better(a.cell.metric) * test.difference for (a, _), test in zip(ready, tests, strict=True)]
+    return gains, holm([test.p for test in tests])
+
+
+def _wins(gains: list[float], p: list[float]) -> tuple[int, int]:
+    return sum(gain > 0 for gain in gains), sum(g > 0 and value < ALPHA for g, value in zip(gains, p, strict=True))
+
+
+def _unsystematic(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
+    """One task where the first is not above shows it; the first above everywhere, significantly, refutes it."""
+    ready, missing = _pairs(claim, cells)
+    gains, p = _gains(ready)
+    wins, sure = _wins(gains, p)
+    text = f"{claim['order'][0]} above in {wins} of {len(ready)} comparisons, {sure} significantly"
+    if wins < len(ready):
+        return SUPPORTED, text
+    if missing or not ready:
+        return OPEN, f"{text}; {missing} comparisons lack runs"
+    return CONTRADICTED if sure == len(ready) else MIXED, text
 
 
 def _verdict(claim: Claim, gains: list[float], sure: int, against: bool, missing: bool) -> str:
@@ -186,6 +207,7 @@ def _best_value(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
 
 
 TESTS: dict[str, Callable[[Claim, list[Filled]], tuple[str, str]]] = {
-    "above": _order, "best": _order, "at_least": _order, "ratio": _ratio, "best_value": _best_value,
+    "above": _order, "best": _order, "at_least": _order, "unsystematic": _unsystematic,
+    "ratio": _ratio, "best_value": _best_value,
 }  # fmt: skip
-ON_PRINTED = ("above", "best", "at_least")
+ON_PRINTED = ("above", "best", "at_least", "unsystematic")

@@ -132,6 +132,15 @@ def test_a_setting_tells_numbers_apart_and_a_tie_is_refused() -> None:
     assert find("x", key | {"optimizer": "adabound"}) is None
 
 
+@pytest.mark.parametrize("name", ["adamsrt_2", "adamsrt_5"])
+def test_svhn_is_validation_accuracy_as_captioned(name: str) -> None:
+    cells = tables.load(name).cells()
+    assert {(c.coordinates["data"] == "svhn", c.metric) for c in cells} == {
+        (True, "validation_top1"),
+        (False, "test_top1"),
+    }
+
+
 @pytest.mark.parametrize("name", tables.names())
 def test_every_table_of_the_suite_expands_at_every_scale(name: str) -> None:
     table = tables.load(name)

@@ -65,6 +65,16 @@ def test_equal_optimizers_neither_support_nor_contradict() -> None:
     assert judged(result, test="at_least", order=["rmsgd", "sgd"]).verdict in ("supported", "in line")
 
 
+def test_no_systematic_improvement_is_refuted_by_being_above_everywhere() -> None:
+    claim = {"test": "unsystematic", "order": ["rmsgd", "sgd"]}
+    assert judged(drawn({"rmsgd": 95.0, "sgd": 94.0}), **claim).verdict == "contradicted"
+    assert judged(drawn({"rmsgd": 93.0, "sgd": 94.0}), **claim).verdict == "supported"
+    assert judged(drawn({"rmsgd": 95.0}), **claim).verdict == "open"
+    mrt = fill(tables.load("adamsrt_5"), Runs([]), lambda cells: ({}, {}))
+    one = claims._judged(next(claim for claim in claims.claims() if claim["id"] == "sgdmrt-unsystematic"), mrt)
+    assert (one.verdict, one.printed) == ("open", "sgdmrt above in 3 of 8 comparisons, 0 significantly")
+
+
 def test_many_comparisons_are_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
     result = drawn({"rmsgd": 94.0, "sgd": 95.0})
     monkeypatch.setattr(claims, "welch", lambda a, b: Comparison(-1.0, 0.3, 8.0, 0.02))
