@@ -10,6 +10,10 @@ from conf.errors import Mistake
 from conf.schema import CANARIES
 
 Choices = dict[str, Any]
+COUNT_EPOCHS = (
+    *("schedule.milestones", "schedule.step_size", "schedule.warmup_epochs"),
+    *("optimizer.step_size", "evaluate.every_epochs", "probe.ranks.every_epochs"),
+)
 ACCELERATORS = {"precision": "fp32", "channels_last": False, "compile_model": False, "compile_optimizer": False}
 
 
@@ -46,8 +50,7 @@ def fill(config: DictConfig, choices: Choices, values: dict[str, Any], explicit:
         group, _, name = key.partition(".")
         if name in groups.raw(group, str(choices[group])):
             _set(config, key, value, explicit)
-    if config.shrink_epochs:
-        _shrink(config, config.shrink_epochs)
+    _shrink(config)
     if isinstance(config.canaries, bool):  # one word for all
         config.canaries = dict.fromkeys(CANARIES, config.canaries)
     if config.mode == "reference":
@@ -106,15 +109,19 @@ def _drop_leftovers(config: DictConfig, choices: Choices, explicit: set[str]) ->
                 del config[group][key]
 
 
-def _shrink(config: DictConfig, epochs: int) -> None:
-    """Scale a run down to `epochs` epochs, the schedule's milestones along with it."""
-    if "epochs" not in config.budget or config.budget.epochs <= epochs:
-        return
-    ratio = epochs / config.budget.epochs
-    config.budget.epochs = epochs
-    schedule = config.schedule
-    if "milestones" in schedule:
-        schedule.milestones = [max(1, round(milestone * ratio)) for milestone in schedule.milestones]
-    if "step_size" in schedule:
-        schedule.step_size = max(1, round(schedule.step_size * ratio))
-    schedule.warmup_epochs = schedule.warmup_epochs * ratio
+def _shrink(config: DictConfig) -> None:
+    """Cut a budget that is longer than the scale's to it, and by the same factor all that counts epochs."""
+    for unit, longest in config.shrink.items():
+        length = config.budget.get(unit)
+        if length is not None and length > longest:
+            config.budget[unit] = longest
+            for key in COUNT_EPOCHS:
+                value = OmegaConf.select(config, key)
+                if value:  # 0 stands for never
+                    OmegaConf.update(config, key, _times(value, longest / length))
+
+
+def _times(value: Any, ratio: float) -> Any:
+    if OmegaConf.is_list(value):
+        return [_times(entry, ratio) for entry in value]
+    return max(1, round(value * ratio)) if isinstance(value, int) else value * ratio

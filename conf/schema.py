@@ -82,7 +82,7 @@ class Schema:
     sources: Any = field(default_factory=dict)
     replace: Any = field(default_factory=dict)  # {model: {resnet34: resnet20}}: choose the other instead
     where_known: Any = field(default_factory=dict)  # {data.stand_in: 64}: set if the chosen option has the key
-    shrink_epochs: int = 0  # scale the epochs of budget and schedule down to so many
+    shrink: Any = field(default_factory=dict)  # {epochs: 10, steps: 4000}: the longest budget of each kind
 
 
 RANGES: dict[str, Any] = {

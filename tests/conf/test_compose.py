@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import reduce
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -56,6 +57,37 @@ def test_cpu_scale_swaps_nets_and_shrinks_epochs_with_their_milestones() -> None
     assert (config["data"]["name"], config["model"]["name"]) == ("fashion_mnist", "resnet20")
     assert config["budget"]["epochs"] == 10
     assert config["schedule"]["milestones"] == [5, 8]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("protocol=sing_rde", {"budget.steps": 4000, "schedule.warmup_fraction": 0.05}),
+        ("protocol=sing_rde budget.steps=300", {"budget.steps": 300}),
+        ("budget=seconds budget.seconds=9000", {"budget.seconds": 600}),
+        ("protocol=rmsgd_cifar_wallclock", {"budget.epochs": 10, "schedule.step_size": 1}),
+        ("protocol=sing_imagenet", {"budget.epochs": 10, "schedule.warmup_epochs": 1.25}),
+        (
+            "budget=steps budget.steps=40000 schedule=multistep schedule.milestones=[100,150]",
+            {"budget.steps": 4000, "schedule.milestones": [10, 15]},
+        ),
+        (
+            "optimizer=rmsgd optimizer.step_size=50 budget.epochs=100 evaluate.every_epochs=30",
+            {"optimizer.step_size": 5, "evaluate.every_epochs": 3},
+        ),
+        ("optimizer=rmsgd budget.epochs=100 probe=ranks probe.ranks.every_epochs=20", {"optimizer.step_size": 0}),
+    ],
+)
+def test_cpu_scale_shrinks_every_length(words, expected) -> None:
+    assert at(compose([*words.split(), "scale=cpu"]), expected) == expected
+
+
+def at(config, keys) -> dict[str, object]:
+    return {key: reduce(lambda node, part: node[part], key.split("."), config) for key in keys}
+
+
+def test_smoke_scale_is_two_steps_for_a_table_that_counts_steps() -> None:
+    assert compose(["protocol=sing_rde", "budget.steps=4000", "scale=smoke"])["budget"]["steps"] == 2
 
 
 def test_a_replaced_schedule_takes_its_keys_along() -> None:
