@@ -34,6 +34,37 @@ def compose(overrides: list[str]) -> dict[str, Any]:
     interpolation left. Raises Mistake (one line) for anything that cannot work and that needs no torch to see.
     """
     words = [_listed(_plugged(word)) for word in _plugin_keywords(overrides)]
+    try:
+        return _checked(words)
+    except Mistake as error:
+        raise _laid_at_the_protocol(error, words) from error
+
+
+def _laid_at_the_protocol(error: Mistake, words: list[str]) -> Mistake:
+    """Word a mistake that is there because the chosen data set is not the protocol's own; others stay as they are.
+
+    It is one if the command line, without its keys of data and model, fails with the data set and not without.
+    """
+    chosen = {word.partition("=")[0]: word.partition("=")[2] for word in words}
+    bare = [word for word in words if not word.startswith(("data.", "model."))]
+    failed = _outcome(bare) if "protocol" in chosen and chosen.get("data") in groups.options("data") else None
+    for dropped in (("data=",), ("data=", "model=")) if isinstance(failed, Mistake) else ():
+        own = _outcome([word for word in bare if not word.startswith(dropped)])
+        if not isinstance(own, Mistake):
+            reason = str(failed).partition("; allowed")[0]
+            fit = f"made for data={own['data']['name']}, it does not fit data={chosen['data']}"
+            return Mistake(f"protocol={chosen['protocol']}: {fit} ({reason})")
+    return error
+
+
+def _outcome(words: list[str]) -> dict[str, Any] | Mistake:
+    try:
+        return _checked(words)
+    except Mistake as error:
+        return error
+
+
+def _checked(words: list[str]) -> dict[str, Any]:
     given = parse(words)
     validate.command_line(given)
     explicit = {override.key_or_group for override in given}

@@ -111,7 +111,7 @@ def _target(config: Config) -> str | None:
 
 
 RULES: tuple[Callable[[Config], str | None], ...] = (
-    _selection, _accumulation, _smoothing, _class_weights, _stem, _warmup, _custom, _frozen, _groups, _reference, _task,
+    _task, _selection, _accumulation, _smoothing, _class_weights, _stem, _warmup, _custom, _frozen, _groups, _reference,
     _target,
 )  # fmt: skip
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from conf import yamls
+from conf import groups, yamls
 from conf.errors import Mistake, nearest, unknown
 
 ROOT = Path(__file__).parent.parent / "papers" / "tuned"
@@ -52,7 +52,11 @@ def lookup(
     mine = [entry for entry in entries if optimizer in _names(entry["optimizer"])]
     if not mine:
         known = {name for entry in entries for name in _names(entry["optimizer"])}
-        raise unknown(f"tuned={tuned}: optimizer", optimizer, known)
+        if optimizer not in groups.options("optimizer"):
+            raise unknown(f"tuned={tuned}: optimizer", optimizer, known)
+        raise Mistake(
+            f"tuned={tuned}: no published value for {optimizer}; there are some for {', '.join(sorted(known))}"
+        )
     run = {"data": data, "model": model, "source": source}
     fitting = sorted((entry for entry in mine if _fits(entry, run, given)), key=_rank)
     best = {key: entry for entry in fitting for key in entry["set"]}

@@ -61,9 +61,21 @@ def test_what_is_printed_nowhere_has_a_value_and_says_so():
 
 
 @pytest.mark.parametrize("paper", [*PAPERS, *OURS])
+def test_an_optimizer_that_a_paper_does_not_have_is_not_called_unknown(paper):
+    has = {name for entry in read(paper) for name in names(entry)}
+    for name in set(groups.options("optimizer")) - has:
+        with pytest.raises(Mistake, match=f"^tuned={paper}: no published value for {name}; there are some for "):
+            lookup(paper, "cifar10", "resnet18", name)
+
+
+def names(entry):
+    return entry["optimizer"] if isinstance(entry["optimizer"], list) else [entry["optimizer"]]
+
+
+@pytest.mark.parametrize("paper", [*PAPERS, *OURS])
 def test_every_key_exists_in_its_optimizers_yaml(paper):
     for entry in read(paper):
-        for name in entry["optimizer"] if isinstance(entry["optimizer"], list) else [entry["optimizer"]]:
+        for name in names(entry):
             known = groups.raw("optimizer", name)
             for key, value in entry["set"].items():
                 group, _, keyword = key.partition(".")
