@@ -25,7 +25,7 @@ class Planned:
     """One run before it is run.
 
     words: its command line. folder: relative to a store. yardstick: what its wall-clock budget is measured by, if it
-    has one. budget, names and notes are what cost and display need of its configuration.
+    has one. budget, names, notes and optimizer are what cost and display need of its configuration.
     """
 
     words: Words
@@ -36,6 +36,7 @@ class Planned:
     names: tuple[str, str, str]
     budget: Config
     notes: Config
+    optimizer: Config
     yardstick: str | None
 
     @property
@@ -72,6 +73,7 @@ def _planned(words: Words, configs: dict[Words, Config]) -> Planned:
         names=names,  # type: ignore[arg-type]
         budget=config["budget"],
         notes=config.get("notes") or {},
+        optimizer=config["optimizer"],
         yardstick=yardstick(config) if config["budget"]["name"] == "wallclock_of" else None,
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from record import Status, read_lines, read_result
 from sweep.cost import hours
+from sweep.pairs import unlike
 from sweep.plan import Planned
 from sweep.runner import Progress
 
@@ -97,4 +98,4 @@ def plan_lines(name: str, runs: Sequence[Planned], states: dict[str, Status], co
     lines += [
         f"not from the paper: {name} {', '.join(sorted(keys))}: {note}" for (name, note), keys in sorted(notes.items())
     ]
-    return [*lines, cost]
+    return [*lines, *unlike(runs), cost]

@@ -93,6 +93,21 @@ CIFAR10_STD, KUANGLIU_STD = [0.2470, 0.2435, 0.2616], [0.2023, 0.1994, 0.2010]
             "protocol=adamsrt tuned=adamsrt optimizer=adamw model=resnet20 source=code",
             {"optimizer.weight_decay": 1e-2, "optimizer.betas": [0.9, 0.99]},
         ),
+        ("protocol=adamsrt tuned=adamsrt optimizer=adamg", {"optimizer.rest": "adam", "optimizer.lr": 0.01}),
+        ("protocol=adamp_imagenet tuned=adamp optimizer=sgdg", {"optimizer.lr": 0.1, "optimizer.lr_ratio": 1.0}),
+        *(
+            (
+                f"protocol=sing_imagenet tuned=sing optimizer={name} model={net}",
+                {"optimizer.lr": 1e-2, "optimizer.weight_decay": 5e-2, "optimizer.groups.no_decay": "bias_and_norm"},
+            )
+            for name in ("adamw", "gc_adamw", "adabelief")
+            for net in ("resnet18_imagenet", "resnet34_imagenet")
+        ),
+        ("protocol=sing_rde tuned=sing optimizer=sgd", {"optimizer.momentum": 0.9}),
+        ("protocol=sing_rde tuned=sing optimizer=sing_sgd", {"optimizer.betas": [0.9, 0.999]}),
+        ("protocol=sing_rde tuned=sing optimizer=adabelief", {"optimizer.rectify": True, "optimizer.eps": 1e-16}),
+        ("protocol=sing_rde tuned=sing optimizer=adafactor", {"optimizer.target": "optim.Adafactor"}),
+        ("optimizer=adafactor_torch", {"optimizer.target": "torch.optim.Adafactor"}),
         ("protocol=adamp_imagenet tuned=adamp optimizer=adamp", {"optimizer.decay": "absolute"}),
         ("protocol=adamp_imagenet tuned=adamp optimizer=adamp source=text", {"optimizer.wd_ratio": 1.0}),
         ("protocol=adamp_cutmix", {"mix": "cutmix", "model": "resnet50_imagenet", "budget.epochs": 150}),

@@ -4,8 +4,10 @@ from conf.compose import compose
 from conf.errors import Mistake
 from papers import composed as composing
 from record import run_id, semantic
+from sweep import show
+from sweep.pairs import unlike
 from sweep.plan import plan
-from sweep.wanted import Wanted
+from sweep.wanted import Wanted, wanted
 
 
 @pytest.fixture
@@ -72,6 +74,25 @@ def test_wallclock_budgets_of_rivals_share_a_yardstick(cache):
     sticks = [run.yardstick for run in runs]
     assert sticks[0] == sticks[2] != sticks[1] == sticks[3]
     assert sticks[4] is None
+
+
+@pytest.mark.parametrize("name", ["sing_s2", "rde_small", "rde_small_lr", "sing_s1", "sing_s3", "digits_demo"])
+def test_sing_stands_beside_the_base_that_it_has(name):
+    assert unlike(plan(wanted(name))) == []
+
+
+def test_a_sing_beside_another_base_is_flagged(cache):
+    lines = ("optimizer=sgd", "optimizer=sing_sgd", "optimizer=adamw", "optimizer=sing optimizer.betas=[0.8,0.999]")
+    flags = unlike(plan(asked(*(f"{line} model=resnet20" for line in lines))))
+    assert flags == [
+        "not one base: sing and adamw on digits resnet20: betas [0.8, 0.999] and [0.9, 0.999]",
+        "not one base: sing_sgd and sgd on digits resnet20: momentum 0.9 and 0.0",
+    ]
+    apart = asked("optimizer=sgd model=resnet20", "optimizer=sing_sgd model=resnet18")
+    one_of_two = asked(*lines[:2], "optimizer=sgd optimizer.momentum=0.9")
+    assert unlike(plan(apart)) == unlike(plan(one_of_two)) == []
+    shown = show.plan_lines("x", plan(asked(*lines)), {}, "cost: none")
+    assert [line for line in shown if line.startswith("not one base: ")]
 
 
 def test_a_thousand_runs_share_their_compositions(cache, monkeypatch):
