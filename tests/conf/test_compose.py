@@ -86,6 +86,12 @@ def at(config, keys) -> dict[str, object]:
     return {key: reduce(lambda node, part: node[part], key.split("."), config) for key in keys}
 
 
+def test_a_scale_shrinks_what_a_budget_has() -> None:
+    known = {key for option in groups.options("budget") for key in groups.raw("budget", option)}
+    for option in groups.options("scale"):
+        assert groups.raw("scale", option).get("shrink", {}).keys() <= known
+
+
 def test_smoke_scale_is_two_steps_for_a_table_that_counts_steps() -> None:
     assert compose(["protocol=sing_rde", "budget.steps=4000", "scale=smoke"])["budget"]["steps"] == 2
 

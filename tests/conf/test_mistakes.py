@@ -93,7 +93,7 @@ WRONG = {
     "optimizer=sing optimizer.lookahead=5": "optimizer.lookahead: 5 is not a list of 2",
     "optimizer=sing optimizer.lookahead=[5.5,0.5]": r"optimizer.lookahead\[0\]: 5.5 is out of range; allowed: whole",
     "optimizer=rmsgd optimizer.p=true": "optimizer.p: True is not a whole number",
-    "optimizer=adafactor optimizer.eps=[null,-1]": r"optimizer.eps\[1\]: -1 is out of range",
+    "optimizer=adafactor_torch optimizer.eps=[null,-1]": r"optimizer.eps\[1\]: -1 is out of range",
     "optimizer.groups.no_decay=3": "no_decay: 3 is not one of none, bias_and_norm, or a list of patterns",
     "optimizer.groups.no_decay=[]": r"no_decay: \[\] is not one of",
     "optimizer.groups.invariance={chanel:[a]}": "invariance: .* is not one of none, auto, or patterns",
