@@ -62,13 +62,7 @@ def read(store: Path | str) -> Runs:
     """Read a store's finished runs. Raises FileNotFoundError, one line, when there is none."""
     if not Path(store).is_dir():
         raise FileNotFoundError(f"--store: no store at {store}; runs are written to runs/ unless told otherwise")
-    rows, complaints = read_store(store)
-    kept: dict[str, Row] = {}
-    for row in rows:
-        first = kept.setdefault(row["id"], row)
-        if first is not row:
-            complaints.append(f"{row['folder']}: the same run as {first['folder']}, which is taken")
-    return Runs(list(kept.values()), complaints)
+    return Runs(*read_store(store))
 
 
 def identify(runs: Runs) -> Identify:

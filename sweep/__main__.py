@@ -6,6 +6,7 @@ Exit codes: 0 all is there; 1 a user's mistake; 3 some runs are missing; 4 some 
 
 import argparse
 import os
+import shlex
 import sys
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from conf import metrics
 from conf.cli import Parser, guarded
 from conf.errors import Mistake
 from record import Status, merge, read_store, status
@@ -58,7 +60,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
     print("\n".join(show.plan_lines(arguments.table, runs, found, Speeds(rows).cost(todo).line())))
     print(*(f"skipped: {complaint}" for complaint in complaints), sep="\n", end="\n" if complaints else "")
     if arguments.list:
-        print("\n".join(f"{run.id} {found[run.id].state:8} {' '.join(run.words)}" for run in runs))
+        print("\n".join(f"{run.id} {found[run.id].state:8} {shlex.join(run.words)}" for run in runs))
     return COMPLETE
 
 
@@ -90,6 +92,7 @@ def execute(runs: Sequence[Planned], arguments: argparse.Namespace) -> int:
 def tune_command(arguments: argparse.Namespace) -> int:
     from sweep import tune
 
+    metrics.metric(arguments.metric)  # a misspelt one is refused before anything runs
     only = arguments.only.split(",") if arguments.only else []
     tried = tune.trials(asked(arguments), arguments.grids, arguments.validation, arguments.seeds, only)
     runs = plan(tried.wanted)

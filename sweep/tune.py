@@ -11,10 +11,10 @@ The files of papers/tuned hold the papers' grids in this form. What is written i
 
 import itertools
 import math
-import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from conf.compose import parse
 from conf.errors import Mistake, unknown
 from conf.tuned import ROOT
 from papers.table import word
-from record import read_result
+from record import exact, read_result
 from sweep.plan import Planned, Words, option
 from sweep.search import draws
 from sweep.wanted import Wanted
@@ -85,11 +85,11 @@ def write(path: Path, runs: Iterable[Planned], settings: dict[Words, Settings], 
 
 def _entry(names: tuple[str, ...], tried: dict[str, list[float]], points: dict[str, Settings], metric: str) -> Any:
     """Choose the best mean over seeds; of equals the first of the grid, so that the choice repeats."""
-    means = {key: statistics.fmean(values) for key, values in tried.items()}
+    means = {key: _mean(values) for key, values in tried.items()}
     best = max(means, key=lambda key: means[key])
     if means[best] == -math.inf:
-        raise Mistake(f"tune: every trial of {' '.join(names)} diverged")
-    shown = abs(means[best])
+        raise Mistake(f"tune: every trial of {' '.join(names)} diverged or has no {metric}")
+    shown = abs(float(means[best]))
     words = (
         f"best mean {metric} {shown:.5g} of {len(tried)} trials on validation images, {len(tried[best])} seed(s) each"
     )
@@ -101,14 +101,17 @@ def _entry(names: tuple[str, ...], tried: dict[str, list[float]], points: dict[s
     return entry | ({"where": where} if where else {})
 
 
+def _mean(scores: Sequence[float]) -> Fraction | float:
+    """Return the mean of a setting's seeds, in counts where scores are such; the worst of all if a seed has none."""
+    return sum(map(exact, scores)) / len(scores) if all(map(math.isfinite, scores)) else -math.inf
+
+
 def _score(result: dict[str, Any], metric: str) -> float:
-    """Return a number of which more is better; a diverged trial is worse than any other."""
-    if result.get("state") == "diverged":
+    """Return a number of which more is better; a trial that diverged, or has no number, is worse than any other."""
+    score = result.get("metrics", {}).get(metric)
+    if result.get("state") == "diverged" or score is None or not math.isfinite(score):
         return -math.inf
-    scores = result.get("metrics", {})
-    if metric not in scores:
-        raise unknown("--metric", metric, scores)
-    return metrics.metric(metric).sign * scores[metric]
+    return metrics.metric(metric).sign * score
 
 
 def _edges(best: Settings, tried: Sequence[Settings]) -> list[str]:

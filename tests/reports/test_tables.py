@@ -60,7 +60,7 @@ def test_a_copied_run_counts_once_and_is_one_line(tmp_path: Path) -> None:
     found = read(tmp_path)
     assert len(found.rows) == 1
     assert len(found.complaints) == 1
-    assert "the same run as" in found.complaints[0]
+    assert "not its folder's place in a store" in found.complaints[0]
 
 
 def test_verdicts(result: cells.Result) -> None:

@@ -112,6 +112,51 @@ def test_variants_of_an_optimizer_have_winners_of_their_own(tmp_path, monkeypatc
         }
 
 
+def written(tmp_path, monkeypatch, scores, metric="validation_loss", seeds=(0,)):
+    """Write the winner of three rates of sgd, whose runs have these results, a list of seeds for each rate."""
+    (tmp_path / "grids.yaml").write_text("grids: {sgd: {optimizer.lr: [0.1, 0.2, 0.3]}}")
+    tried = trials(wanted("digits_demo"), str(tmp_path / "grids.yaml"), 0.1, seeds, only=["sgd"])
+    runs = plan(tried.wanted)
+    found = {run.folder: scores[tried.settings[run.words]["optimizer.lr"]][run.seed] for run in runs}
+    monkeypatch.setattr("sweep.tune.read_result", lambda path: {"state": "done", "metrics": {metric: found[path]}})
+    write(tmp_path / "tuned.yaml", runs, tried.settings, Path(), metric)
+    return lookup(str(tmp_path / "tuned.yaml"), "digits", "resnet20", "sgd").values["optimizer.lr"]
+
+
+@pytest.mark.parametrize("worst", [None, float("nan"), float("inf")])  # JSON has null for what is not finite
+def test_a_trial_without_a_number_is_worse_than_any_other(tmp_path, monkeypatch, worst):
+    assert written(tmp_path, monkeypatch, {0.1: [worst], 0.2: [1e9], 0.3: [2e9]}) == 0.2
+
+
+def test_one_seed_without_a_number_is_enough(tmp_path, monkeypatch):
+    assert written(tmp_path, monkeypatch, {0.1: [0.1, None], 0.2: [0.3, 0.3], 0.3: [9, 9]}, seeds=(0, 1)) == 0.2
+
+
+def test_no_trial_with_a_number_is_one_line(tmp_path, monkeypatch):
+    with pytest.raises(
+        Mistake, match="every trial of digits resnet20 sgd diverged or has no validation_loss"
+    ) as raised:
+        written(tmp_path, monkeypatch, {0.1: [None], 0.2: [None], 0.3: [None]})
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "tuned.yaml").exists()
+
+
+def test_the_first_of_trials_that_tie_wins(tmp_path, monkeypatch):
+    """The sums of right images are equal; those of the floats differ in the last bit."""
+    tied = [[100 * hits / 360 for hits in trial] for trial in ((352, 344, 338), (355, 341, 338), (1, 2, 3))]
+    for first, second in (tied[:2], tied[1::-1]):
+        scores = dict(zip((0.1, 0.2, 0.3), (first, second, tied[2]), strict=True))
+        assert written(tmp_path, monkeypatch, scores, "validation_top1", (0, 1, 2)) == 0.1
+        lookup.__globals__["read"].cache_clear()
+
+
+def test_a_misspelt_metric_is_refused_before_anything_runs(grids, tmp_path):
+    words = ["tune", "digits_demo", "--grids", str(grids), "--out", str(tmp_path / "o.yaml"), "--store", str(tmp_path)]
+    with pytest.raises(Mistake, match="metric: unknown 'validation_top'"):
+        main([*words, "--metric", "validation_top"])
+    assert not (tmp_path / ".sweep").exists()
+
+
 def test_the_winner_is_what_tuned_reads(grids, tmp_path, capsys):
     out, store = tmp_path / "tuned.yaml", tmp_path / "store" / "runs"
     words = ["tune", "digits_demo", "--grids", str(grids), "--out", str(out), "--store", str(store)]
