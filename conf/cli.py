@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from conf import groups
 from conf.compose import compose, parse
-from conf.errors import Mistake
+from conf.errors import Mistake, of_the_system
 from conf.validate import HIDDEN, root_defaults
 
 HANDED_TO_HYDRA = ("hydra_help", "info", "shell_completion")
@@ -117,8 +117,9 @@ class Parser(argparse.ArgumentParser):
 def guarded(call: Callable[[], int]) -> int:
     """Run a command's main function; a Mistake becomes its one line and exit code 1. A reader may leave (`| head`)."""
     try:
-        code = call()
-        sys.stdout.flush()
+        with of_the_system():
+            code = call()
+            sys.stdout.flush()
     except Mistake as error:
         refuse(error)
         return 1

@@ -1,7 +1,8 @@
 """A user's mistake, worded in one line."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class Mistake(ValueError):
@@ -18,3 +19,15 @@ def unknown(knob: str, word: object, options: Iterable[str]) -> Mistake:
     """Word the commonest mistake: a name that is not among those that exist."""
     names = sorted(str(option) for option in options)
     return Mistake(f"{knob}: unknown {word!r}; allowed: {', '.join(names) or 'nothing'}{nearest(word, names)}")
+
+
+@contextmanager
+def of_the_system() -> Iterator[None]:
+    """Word what the operating system refuses: a full disk, a folder that may not be written. A reader may leave."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename is not None else ""
+        raise Mistake(f"{place}{error.strerror or error}") from error

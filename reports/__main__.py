@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from conf.cli import Parser, guarded
-from conf.errors import Mistake, unknown
+from conf.errors import Mistake, of_the_system, unknown
 from papers import table as tables
 from reports import runs as store
 from reports.cells import NOT_RUN, Result, fill
@@ -29,13 +29,11 @@ def main(argv: list[str] | None = None) -> int:
         raise unknown("reports", arguments.command, COMMANDS)
     if arguments.scale not in (None, *tables.SCALES):
         raise unknown("--scale", arguments.scale, tables.SCALES)
-    try:
+    with of_the_system():
         runs = store.read(arguments.store)
-    except FileNotFoundError as error:
-        raise Mistake(str(error)) from error
-    for line in runs.complaints:
-        print(f"left out: {line}", file=sys.stderr)
-    COMMANDS[arguments.command](runs, arguments)
+        for line in runs.complaints:
+            print(f"left out: {line}", file=sys.stderr)
+        COMMANDS[arguments.command](runs, arguments)
     return 0
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from conf import metrics
 from conf.cli import Parser, guarded
-from conf.errors import Mistake
+from conf.errors import Mistake, of_the_system
 from record import Status, merge, read_store, status
 from sweep import show
 from sweep.backend import Backend
@@ -30,10 +30,8 @@ COMPLETE, MISSING, FAILED, STOPPED = 0, 3, 4, 75
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
-    try:
+    with of_the_system():
         return int(arguments.command(arguments))
-    except FileNotFoundError as error:
-        raise Mistake(str(error)) from error
 
 
 def asked(arguments: argparse.Namespace) -> Wanted:
@@ -82,8 +80,14 @@ def execute(runs: Sequence[Planned], arguments: argparse.Namespace) -> int:
     display = show.Display(store, len(runs))
     sweep = Sweep(runs, store, BACKENDS[arguments.backend](arguments), options, display.report)
     print(f"{arguments.table}: {show.counts_line(sweep.progress.counts)}, {len(sweep.pending)} to run", flush=True)
-    with display.open():
-        sweep.finish(display.show)
+    try:
+        with display.open(), of_the_system():
+            sweep.finish(display.show)
+    except Mistake as error:
+        if not sweep.tries:
+            raise
+        print(f"stepbench: {error}; all runs are stopped, and the same command goes on", file=sys.stderr)
+        return STOPPED
     found = states(store, runs)
     print(show.counts_line(Counter(state.state for state in found.values())))
     return STOPPED if sweep.progress.stopping else _code(found.values())

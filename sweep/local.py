@@ -35,7 +35,15 @@ class Local:
         return len(self._free)
 
     def submit(self, jobs: Sequence[Job]) -> list[Process]:
-        return [self._start(job) for job in jobs]
+        started: list[Process] = []
+        try:
+            for job in jobs:
+                started.append(self._start(job))
+        except OSError:  # a full disk: nobody would know of those that run
+            for process in started:
+                process.child.end(self.grace)
+            raise
+        return started
 
     def poll(self, handle: Process) -> Exit | None:
         code = handle.child.popen.poll()
@@ -55,8 +63,9 @@ class Local:
         handle.child.stop(hard=hard)
 
     def _start(self, job: Job) -> Process:
-        slot = self._free.pop(0)
+        slot = self._free[0]
         environment = {"OMP_NUM_THREADS": str(self.threads)}
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
-        return Process(Child(job.command, job.log, environment), slot, time.monotonic() + self.timeout)
+        child = Child(job.command, job.log, environment)
+        return Process(child, self._free.pop(0), time.monotonic() + self.timeout)

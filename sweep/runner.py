@@ -1,6 +1,8 @@
 """The loop that brings a plan to its end: what is missing is started, what ends is judged, what is lost is repeated."""
 
+import os
 import signal
+import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +19,7 @@ from sweep.plan import Planned
 TICK = 0.05  # seconds between looks at the processes
 LOOK_ELSEWHERE = 1.0  # seconds between looks at runs that other processes have
 HOPELESS = 10  # when the first so many runs all fail, something is wrong with all of them, and the rest is not tried
+ROOM = 2**16  # bytes: what a run writes before its first step
 AGAIN, FAILURE, MISTAKE = 75, 70, 1  # exit codes of train.py
 
 
@@ -70,27 +73,40 @@ class Sweep:
         self._looked = time.monotonic()
 
     def finish(self, show: Callable[[Progress], None] = lambda progress: None) -> Counter[str]:
-        """Work until nothing is left, or until Ctrl-C, SIGTERM or too many failures have stopped all running ones."""
+        """Work until nothing is left, or until Ctrl-C, SIGTERM or too many failures have stopped all running ones.
+
+        An error meanwhile, as of a store that cannot be written, stops them too, and is raised when all have ended.
+        """
+        raised: Exception | None = None
         with self._interruptible():
             while self.handles or (not self.progress.stopping and (self.pending or self.progress.elsewhere)):
-                self._collect()
-                self._stop_measured()
-                self._look_elsewhere()
-                if not self.progress.stopping:
-                    self._start()
-                    if self.options.detach and not self.pending:
-                        break
-                self.progress.waiting = len(self.pending)
-                show(self.progress)
+                try:
+                    self._turn()
+                    show(self.progress)
+                except Exception as error:
+                    raised = raised or error
+                    self._stop()
+                if self.options.detach and not self.pending and not self.progress.stopping:
+                    break
                 time.sleep(TICK)
+        if raised is not None:
+            raise raised
         return self.progress.counts
+
+    def _turn(self) -> None:
+        self._collect()
+        self._stop_measured()
+        self._look_elsewhere()
+        if not self.progress.stopping:
+            self._start()
+        self.progress.waiting = len(self.pending)
 
     def _sort_in(self, run: Planned, found: Status) -> None:
         if found.finished:
             self.progress.counts[found.state] += 1
         elif found.state == "running":
             self.progress.elsewhere.append(run)
-        elif found.state == "failed" and not self.options.retry_failed:
+        elif found.state == "failed" and found.kind != "disk" and not self.options.retry_failed:
             self.progress.counts["failed"] += 1
         else:
             self.pending.append(run)
@@ -179,6 +195,9 @@ class Sweep:
             self._fail(run, "mistake" if ended.code == MISTAKE else "crashed", self._words(run, ended), seconds)
 
     def _fail(self, run: Planned, kind: str, message: str, seconds: float) -> None:
+        if kind == "disk":
+            raise OSError(f"{run.label}: {message}")
+        self._require_room()
         mark_failed(self.store / run.folder, kind, message)
         self.failures += 1
         self._count("failed", run, Status("failed", kind, message), seconds)
@@ -186,6 +205,12 @@ class Sweep:
         hopeless = self.failures == HOPELESS and not self.succeeded and not self.options.max_failures
         if hopeless or (allowed and self.failures >= allowed):
             self._stop()
+
+    def _require_room(self) -> None:
+        """Raise OSError where the store cannot be written: then that is why a run failed, and all others would."""
+        with tempfile.TemporaryFile(dir=self.store) as file:
+            file.write(bytes(ROOM))
+            os.fsync(file.fileno())
 
     def _count(self, event: str, run: Planned, found: Status, seconds: float = 0.0) -> None:
         self.progress.counts[event] += 1

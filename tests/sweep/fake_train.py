@@ -26,8 +26,17 @@ DEEDS = {
     "deaf": lambda run: (signal.signal(signal.SIGTERM, signal.SIG_IGN), time.sleep(600)),
     "exit": lambda run: sys.exit(0),
     "error": lambda run: 1 / 0,
+    "disk": lambda run: run.fail("disk", "OSError: No space left on device") or os._exit(70),
+    "fill": lambda run: fill(run.folder / "log.txt"),
     "once": lambda run: run.attempt == 1 and os.kill(os.getpid(), signal.SIGKILL),
 }
+
+
+def fill(path: Path) -> None:
+    with open(path, "ab") as file:
+        while True:
+            file.write(bytes(4096))
+            file.flush()
 
 
 def main(words: list[str]) -> int:
