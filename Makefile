@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 ARGS ?=
 RUNS ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-extras soak mutants lint smoke tables figures report rde benchmarks clean
+.PHONY: help setup train test test-extras soak mutants lint smoke tables figures report rde benchmarks docs lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -60,6 +60,24 @@ rde: setup ## RDE's samples and targets, and the predictions of runs: make rde R
 
 benchmarks: setup ## speed, side by side with peers
 	@for name in optimizers input train; do $(PY) -m benchmarks.$$name || exit $$?; done
+
+# An environment of its own: the pages need neither torch nor the rest of .venv.
+DOCS := build/docs-env
+$(DOCS)/.ready: requirements-docs.lock
+	@test -n "$(PYTHON)" || { echo "stepbench needs Python 3.11 to 3.13, and found none: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	@touch $@
+
+docs: $(DOCS)/.ready ## the documentation site, in build/site
+	@$(DOCS)/bin/python -m mkdocs build --quiet --strict --site-dir build/site
+	@echo build/site/index.html
+
+LOCK := -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header
+lock: setup ## requirements*.lock from pyproject.toml; what is pinned stays where it can
+	@$(PY) $(LOCK) --extra dev pyproject.toml --output-file requirements.lock
+	@$(PY) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p["optional-dependencies"]["docs"], sep="\n")' \
+		| $(PY) $(LOCK) --python-version 3.11 --constraint requirements.lock - --output-file requirements-docs.lock
 
 clean: ## remove what can be made again: build/, caches (runs/ and datasets/ stay)
 	@rm -rf build .pytest_cache .ruff_cache .mypy_cache

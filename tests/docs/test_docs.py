@@ -1,0 +1,71 @@
+"""The documentation names what exists: pages, keys, and command lines that can be run."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conf import groups
+from conf.cli import check_sweep
+from conf.compose import compose
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMAND = re.compile(r"(?m)^ +(?:\$ )?(?:python|torchrun \S+) train\.py ((?:.+\\\n)*.+)\n(?! *stepbench:)")
+
+
+def made() -> dict[str, str]:
+    """Return path -> text of the pages that docs/hooks.py makes."""
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    return hooks.pages()
+
+
+def named(entry: Any) -> list[str]:
+    """Return the pages that a navigation names."""
+    if isinstance(entry, str):
+        return [entry]
+    return [page for part in (entry.values() if isinstance(entry, dict) else entry) for page in named(part)]
+
+
+def test_the_menu_names_every_page_once() -> None:
+    menu = named(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
+    written = [path.relative_to(ROOT / "docs").as_posix() for path in PAGES if path.is_relative_to(ROOT / "docs")]
+    assert sorted(menu) == sorted([*written, *made()])
+
+
+@pytest.mark.parametrize("group", groups.CHECKED)
+def test_the_reference_has_every_key_of_every_option(group: str) -> None:
+    page = made()[f"reference/config/{group}.md"]
+    for path in (groups.ROOT / group).glob("*.yaml"):
+        section = page.split(f"## {path.stem}\n", 1)[1].split("\n## ", 1)[0]
+        keys = groups.raw(group, path.stem).keys() - {"name", "target", "version", "ranges", "sources"}
+        assert not [key for key in keys if f"| `{group}.{key}" not in section], path.stem
+
+
+def commands() -> list[Any]:
+    found = []
+    for path in PAGES:
+        text = path.read_text()
+        own = [f"={name}" for name in re.findall(r"(?m)^name: (\w+)$", text)]  # options that the page itself makes
+        for line in COMMAND.findall(text):
+            words = shlex.split(line.replace("\\\n", " "), comments=True)
+            if not {"...", "--help"} & set(words) and not any(word.endswith(tuple(own)) for word in words if own):
+                found.append(pytest.param(words, id=f"{path.stem}: {' '.join(words)}"))
+    return found
+
+
+@pytest.mark.parametrize("words", commands())
+def test_a_command_line_in_the_docs_can_be_run(words: list[str]) -> None:
+    overrides = [word for word in words if word not in ("-m", "--cfg", "job")]
+    if "-m" in words:
+        check_sweep(overrides)
+    else:
+        compose(overrides)
