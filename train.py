@@ -83,8 +83,8 @@ class Trainer:
         self.epoch_seconds: list[float] = []
         self.step_seconds: list[float] = []  # of this process alone
         self.reached: dict[str, Any] | None = None
-        primary = self.objective.primary
-        self.selection = Selection(config["selection"], primary, metrics.metric(primary).sign, self.budget.timed)
+        chosen_by = metrics.SELECTS[config["data"]["task"]]
+        self.selection = Selection(config["selection"], chosen_by, metrics.metric(chosen_by).sign, self.budget.timed)
         self.meter = self.objective.meter()
         world.join(device)
         forward = world.wrap(self.model, device)

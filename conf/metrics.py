@@ -28,6 +28,7 @@ TASKS = {
     "multilabel": ("loss", "label_accuracy", "auc"),  # and auc_<class>, see `measured`
     "depth": ("loss", "mse", "accuracy", "rectangle_accuracy"),  # its loss is the mse
 }
+SELECTS = {"multiclass": "top1", "binary": "top1", "multilabel": "label_accuracy", "depth": "loss"}  # a task's epochs
 
 
 def measured(task: str, num_classes: int) -> list[str]:

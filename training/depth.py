@@ -19,8 +19,6 @@ class Depth:
     rectangle is right, `rectangle_accuracy` that of rectangles. The background is not counted.
     """
 
-    primary = "accuracy"
-
     def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
 

@@ -52,7 +52,6 @@ class Multiclass:
     """
 
     meter: type[Meter] = MulticlassMeter
-    primary = "top1"  # the metric that selects an epoch
 
     def __init__(self, num_classes: int, label_smoothing: float = 0.0) -> None:
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
@@ -103,7 +102,6 @@ class Multilabel:
     """
 
     meter = MultilabelMeter
-    primary = "label_accuracy"
 
     def __init__(self, num_classes: int, class_weights: Tensor | None = None) -> None:
         self.num_classes, self.class_weights = num_classes, class_weights

@@ -12,7 +12,7 @@ def settle(trainer: Any) -> dict[str, Tensor]:
     chosen = trainer.selection
     if chosen.weights is not None:
         trainer.model.load_state_dict(chosen.weights)
-    if chosen.row is not None and f"test_{trainer.objective.primary}" not in chosen.row:
+    if chosen.row is not None and f"test_{chosen.metric}" not in chosen.row:
         chosen.row |= trainer.scores()
     return trainer.model.state_dict()
 

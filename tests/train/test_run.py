@@ -101,6 +101,19 @@ def test_best_validation_keeps_that_epoch_and_its_weights(make) -> None:
     assert (best["weights_sha256"] == last["weights_sha256"]) is (best["selected"]["epoch"] == 3)
 
 
+def test_depth_is_selected_by_loss_and_both_scores_are_stored(make) -> None:
+    words = ("data=rde_small", "data.stand_in=40", "model=vit_tiny_rde", "optimizer=adamw", "optimizer.lr=0.03")
+    found = make(*words, "batch_size=20", "budget.epochs=4", "schedule=constant", "selection=best_validation")
+    rows = {row["epoch"]: row for row in found["rows"]}
+    best = min(rows, key=lambda epoch: rows[epoch]["validation_loss"])
+    assert found["selected"]["epoch"] == best
+    assert found["metrics"]["test_accuracy"] == rows[best]["test_accuracy"]
+    on_test = min(rows, key=lambda epoch: rows[epoch]["test_loss"])
+    scores = {key: value for key, value in rows[on_test].items() if key.startswith("test_")}
+    assert found["best_on_test"] == {"epoch": on_test} | scores
+    assert {"test_loss", "test_accuracy"} <= scores.keys()
+
+
 def test_the_first_crossing_of_a_target_is_kept(make) -> None:
     words = ("optimizer=adamw", "budget.epochs=3", "target.metric=top1")
     reached = make(*words, "target.value=1")["target"]["reached"]

@@ -13,11 +13,21 @@ from training.selection import Selection
 @pytest.mark.parametrize(("name", "best"), [("top1", 90.0), ("loss", 10.0)])
 def test_the_best_epoch_is_best_in_the_metrics_direction(name, best):
     selection = Selection("best_validation", name, metric(name).sign, timed=False)
-    for epoch, score in enumerate((50.0, 90.0, 10.0, math.nan)):
+    for epoch, score in enumerate((math.nan, 50.0, 90.0, 10.0, math.nan)):
         row = {"epoch": epoch, f"validation_{name}": score, f"test_{name}": score}
         selection.offer(row, True, nn.Linear(1, 1))
     assert selection.row[f"validation_{name}"] == best
     assert selection.best_test[f"test_{name}"] == best
+
+
+def test_the_best_epoch_on_test_is_kept_with_all_its_scores():
+    """The SING paper reports RDE's accuracy at the best test loss: it stands beside the score of the selected epoch."""
+    selection = Selection("best_validation", "loss", -1, timed=False)
+    for epoch, (validation, test, accuracy) in enumerate([(0.3, 0.2, 50.0), (0.2, 0.4, 70.0), (0.4, 0.3, 60.0)]):
+        row = {"epoch": epoch, "validation_loss": validation, "test_loss": test, "test_accuracy": accuracy, "lr": 0.1}
+        selection.offer(row, True, nn.Linear(1, 1))
+    assert selection.row["test_accuracy"] == 70.0
+    assert selection.best_test == {"epoch": 0, "test_loss": 0.2, "test_accuracy": 50.0}
 
 
 @pytest.mark.parametrize(
