@@ -6,17 +6,19 @@ import math
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from record.regular import contents, open_regular
-from record.schema import ANYTHING, ROW, Shape, check
+from record.schema import ANYTHING, ROW, Shape, check, require_small
 
 Row = dict[str, Any]
 SCHEMA = 1  # of every JSON file in a run folder; a reader refuses newer ones by name
 MOST_JSON, MOST_LINES = 2**25, 2**30  # bytes of a file that is read whole, and of one that is read line by line
-DEPTH, DIGITS = 32, 20  # of nesting; of an integer: more than 64 bits need
+DIGITS = 20  # of an integer: as many as 64 bits need
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
@@ -25,10 +27,22 @@ def write_atomic(path: Path, content: bytes | memoryview, guard: Callable[[], No
 
     guard: called at the last moment before the file takes its name; what it raises stops it.
     """
+    with _replacing(path, guard) as file:
+        file.write(content)
+
+
+def copy_atomic(source: Path, path: Path) -> None:
+    """Replace `path` by a copy of a regular file, as `write_atomic` does."""
+    with open_regular(source) as original, _replacing(path) as file:
+        shutil.copyfileobj(original, file)
+
+
+@contextmanager
+def _replacing(path: Path, guard: Callable[[], None] = lambda: None) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         guard()
@@ -66,7 +80,11 @@ def strict(value: Any) -> Any:
 
 def write_json(path: Path, value: Any, guard: Callable[[], None] = lambda: None) -> None:
     """Write strict JSON atomically; guard: as for `write_atomic`."""
-    write_atomic(path, (json.dumps(strict(value), indent=1, allow_nan=False) + "\n").encode(), guard)
+    write_atomic(path, json_text(value), guard)
+
+
+def json_text(value: Any) -> bytes:
+    return (json.dumps(strict(value), indent=1, allow_nan=False) + "\n").encode()
 
 
 def read_json(path: Path, shape: Shape = ANYTHING) -> Row:
@@ -77,8 +95,8 @@ def read_json(path: Path, shape: Shape = ANYTHING) -> Row:
     """
     try:
         value = _parsed(contents(path, MOST_JSON))
+        require_small(value)
         check(value, {})
-        _require_shallow(value)
         check(value, shape)
     except FileNotFoundError:
         raise
@@ -131,16 +149,6 @@ def _float(text: str) -> float:
 
 def _constant(text: str) -> Any:
     raise ValueError(f"{text} is no number of JSON")
-
-
-def _require_shallow(value: Any) -> None:
-    """Raise ValueError for what is nested deeper than any reader goes: hashing and flattening it recurse."""
-    layer = [value]
-    for _ in range(DEPTH):
-        inner = (node.values() if isinstance(node, dict) else node for node in layer if isinstance(node, dict | list))
-        layer = [entry for entries in inner for entry in entries]
-    if layer:
-        raise ValueError("nested too deep")
 
 
 def _without(path: Path, error: Exception) -> str:

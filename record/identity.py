@@ -33,10 +33,10 @@ def semantic(config: Config) -> Config:
     """
     plain = _canonical(config)
     for key in NOT_SEMANTIC:
-        _drop(plain, key.split("."))
+        drop(plain, key.split("."))
     for key, default in ABSENT.items():
-        if _find(plain, key.split(".")) == _canonical(default):
-            _drop(plain, key.split("."))
+        if find(plain, key.split(".")) == _canonical(default):
+            drop(plain, key.split("."))
     return dict(plain)
 
 
@@ -80,7 +80,8 @@ def _canonical_float(value: float) -> float | int | str:
     return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
-def _find(node: Any, path: list[str]) -> Any:
+def find(node: Any, path: list[str]) -> Any:
+    """Return what stands at a path of keys in nested dicts; an object that equals nothing where nothing does."""
     for part in path:
         if not isinstance(node, dict) or part not in node:
             return _MISSING
@@ -88,8 +89,9 @@ def _find(node: Any, path: list[str]) -> Any:
     return node
 
 
-def _drop(node: Any, path: list[str]) -> None:
-    parent = _find(node, path[:-1])
+def drop(node: Any, path: list[str]) -> None:
+    """Remove what stands at a path of keys in nested dicts, if anything does."""
+    parent = find(node, path[:-1])
     if isinstance(parent, dict):
         parent.pop(path[-1], None)
 

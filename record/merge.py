@@ -1,17 +1,40 @@
-"""Stores merge: commutative, associative, idempotent. Only finished runs travel."""
+"""Stores merge: commutative, associative, idempotent. Only finished runs travel, and only what a run consists of."""
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from record import public
 from record.claim import is_live
-from record.files import read_json, write_atomic
+from record.files import copy_atomic, digest, json_text, read_json, write_atomic
 from record.identity import canonical_json
-from record.read import read_result, run_folders
+from record.read import checked, complete, run_folders
+from record.regular import one_line, require_regular
+from record.tidy import PASSING, keep
 
 Row = dict[str, Any]
+_FILE = re.compile(r"(config\.yaml|(environment|status)\.json|metrics\.jsonl|log\.txt|weights\.pt)")
+_CHECKPOINT = re.compile(r"checkpoint-\d+-[0-9a-f]{16}\.pt")
+_RESULT = re.compile(r"result(\.[0-9a-f]{12})?\.json")
+
+
+@dataclass(frozen=True)
+class Form:
+    """How runs travel. result: what a result, of a folder, is in this form; file: what a file is, None as it is;
+    objection: why a run stays behind; without: files that do.
+    """
+
+    result: Callable[[Path, Row], Row] = lambda folder, result: result
+    file: Callable[[Path, Row], bytes | None] = lambda path, result: None
+    objection: Callable[[Path, Row], str | None] = lambda folder, result: None
+    without: tuple[str, ...] = ()
+
+
+AS_IT_IS = Form()
+PUBLIC = Form(public.public_result, public.public_file, public.objection, without=("log.txt",))
 
 
 @dataclass(frozen=True)
@@ -23,13 +46,15 @@ class Conflict:
     detail: str
 
 
-def merge(sources: Sequence[Path | str], destination: Path | str) -> tuple[list[Conflict], list[str]]:
+def merge(
+    sources: Sequence[Path | str], destination: Path | str, form: Form = AS_IT_IS
+) -> tuple[list[Conflict], list[str]]:
     """Bring the finished runs of `sources` into `destination`.
 
     Of several results of one id the one with the smallest hash stands as result.json, with its files; the others are
     kept beside it as `result.<hash>.json`. Returns the conflicts in the merged store and one line for each run left
-    out. The outcome depends neither on the order nor on the grouping nor on the number of merges; a merge that is
-    killed is completed by the next.
+    out and each file that is no part of a run: no link is followed. The outcome depends neither on the order nor on the
+    grouping nor on the number of merges; a merge that is killed is completed by the next. Raises OSError.
     """
     for source in sources:
         if not Path(source).is_dir():
@@ -39,89 +64,112 @@ def merge(sources: Sequence[Path | str], destination: Path | str) -> tuple[list[
     touched: set[Path] = set()
     for source in map(Path, sources):
         for folder in run_folders(source):
-            try:
-                result = read_result(folder)
-            except ValueError as error:
-                left_out.append(str(error))
-                continue
             target = Path(destination) / folder.relative_to(source)
-            if result is None:
-                left_out.append(f"{folder}: unfinished")
-            elif is_live(target):
-                left_out.append(f"{folder}: running in {destination}")
+            reason = _stays(source, folder, target, form)
+            if reason is not None:
+                left_out.append(one_line(reason))
             elif folder.resolve() != target.resolve():
-                _merge_run(folder, target)
+                left_out += map(one_line, _merge_run(folder, target, form))
                 touched.add(target)
     return [conflict for target in sorted(touched) for conflict in conflicts(target)], left_out
 
 
+def _stays(source: Path, folder: Path, target: Path, form: Form) -> str | None:
+    """Say why a run is left out, if it is."""
+    if folder.resolve() != source.resolve() / folder.relative_to(source):
+        return f"{folder}: lies behind a symbolic link"
+    try:
+        result = complete(folder)
+        objection = form.objection(folder, result) if result else "unfinished"
+        if objection:
+            return f"{folder}: {objection}"
+    except (OSError, ValueError) as error:
+        return str(error)
+    return f"{folder}: running in {target}" if is_live(target) else None
+
+
 def conflicts(folder: Path) -> list[Conflict]:
     """Return one conflict for each result beside the standing one that has other bits."""
-    results = _results(folder)
     standing = read_json(folder / "result.json")
+    others = sorted(((_hash(result), result) for _, result in _results(folder, AS_IT_IS)), key=lambda pair: pair[0])
     return [
         Conflict(str(folder), _kind(standing, other), f"{_bits(standing)[:12]} and {_bits(other)[:12]}")
-        for _, other in sorted(results.items())
+        for _, other in others
         if _bits(other) != _bits(standing)
     ]
 
 
-def _merge_run(source: Path, target: Path) -> None:
-    theirs, ours = _results(source), _results(target)
+def _merge_run(source: Path, target: Path, form: Form) -> list[str]:
+    """Bring one run over; returns a line about what of its folder is no part of it."""
+    names, strays = _parts(source, form)
+    theirs = {_hash(result): result for _, result in _results(source, form)}
+    ours = {_hash(result): result for _, result in _results(target, AS_IT_IS)}
     everything = theirs | ours
     smallest = min(everything)
     target.mkdir(parents=True, exist_ok=True)
     for key, result in everything.items():
         if key != smallest:
-            write_atomic(target / f"result.{key}.json", _content(result))
-    before = _standing(target)
-    if _standing(source) == smallest:
-        _adopt(source, target, replace=before != smallest)
+            write_atomic(target / f"result.{key}.json", json_text(result))
+    before = _standing(target, AS_IT_IS)
+    if _standing(source, form) == smallest:
+        _adopt(source, target, names, lambda path: form.file(path, everything[smallest]), replace=before != smallest)
     if before != smallest:
-        write_atomic(target / "result.json", _content(everything[smallest]))
+        write_atomic(target / "result.json", json_text(everything[smallest]))
     (target / f"result.{smallest}.json").unlink(missing_ok=True)
+    return [f"{source}: not copied: {', '.join(strays)}"] if strays else []
 
 
-def _adopt(source: Path, target: Path, *, replace: bool) -> None:
+def _parts(source: Path, form: Form) -> tuple[list[str], list[str]]:
+    """Return the names of the files that belong to a run, results apart, and of what else lies in its folder."""
+    names, strays = [], []
+    for path in sorted(source.iterdir()):
+        belongs = _FILE.fullmatch(path.name) or (_CHECKPOINT.fullmatch(path.name) and keep(source) == "all")
+        try:
+            require_regular(path)
+        except ValueError as error:
+            strays.append(f"{path.name} ({str(error).removeprefix(f'{path}: ')})")
+            continue
+        if belongs and path.name not in form.without:
+            names.append(path.name)
+        elif not _RESULT.fullmatch(path.name) and not any(path.match(pattern) for pattern in PASSING):
+            strays.append(path.name)
+    return names, strays
+
+
+def _adopt(
+    source: Path, target: Path, names: Sequence[str], rewritten: Callable[[Path], bytes | None], *, replace: bool
+) -> None:
     """Copy the files that belong to a result. Of two versions of one file of one result the smaller digest stands."""
-    names = {
-        path.name
-        for path in source.iterdir()
-        if path.is_file() and not path.name.startswith((".", "result.", "claim-"))
-    }
     if replace:
         for path in target.iterdir():
             if path.is_file() and not path.name.startswith("result.") and path.name not in names:
                 path.unlink()
-    for name in sorted(names):
-        content, present = (source / name).read_bytes(), target / name
-        if replace or not present.exists() or _digest(content) < _digest(present.read_bytes()):
-            write_atomic(present, content)
+    for name in names:
+        content, present = rewritten(source / name), target / name
+        fresh = digest(source / name) if content is None else hashlib.sha256(content).hexdigest()
+        if replace or not present.exists() or fresh < digest(present):
+            if content is None:
+                copy_atomic(source / name, present)
+            else:
+                write_atomic(present, content)
 
 
-def _results(folder: Path) -> dict[str, Row]:
-    """Return all readable results of a run folder by their hash."""
-    found = {}
+def _results(folder: Path, form: Form) -> Iterator[tuple[str, Row]]:
+    """Yield the sound results of a run folder, each with the name of its file."""
     for path in sorted(folder.glob("result*.json")) if folder.is_dir() else []:
-        try:
-            result = read_json(path)
-        except ValueError:
-            continue  # torn: it proves nothing
-        found[_digest(canonical_json(result).encode())] = result
-    return found
+        if _RESULT.fullmatch(path.name):
+            try:
+                yield path.name, form.result(folder, checked(path))
+            except (OSError, ValueError):
+                continue  # torn, or of another run: it proves nothing
 
 
-def _standing(folder: Path) -> str | None:
-    try:
-        return _digest(canonical_json(read_json(folder / "result.json")).encode())
-    except (OSError, ValueError):
-        return None
+def _standing(folder: Path, form: Form) -> str | None:
+    return next((_hash(result) for name, result in _results(folder, form) if name == "result.json"), None)
 
 
-def _content(result: Row) -> bytes:
-    import json
-
-    return (json.dumps(result, indent=1, allow_nan=False) + "\n").encode()
+def _hash(result: Row) -> str:
+    return _digest(canonical_json(result).encode())
 
 
 def _kind(one: Row, other: Row) -> str:

@@ -127,13 +127,13 @@ def read_store(store: Path | str) -> tuple[list[Row], list[str]]:
     rows, complaints = [], []
     for folder in run_folders(Path(store)):
         try:
-            rows += [_row(folder, result) for result in [_complete(folder)] if result is not None]
+            rows += [_row(folder, result) for result in [complete(folder)] if result is not None]
         except ValueError as error:
             complaints.append(one_line(error))
     return rows, complaints
 
 
-def _complete(folder: Path) -> Row | None:
+def complete(folder: Path) -> Row | None:
     """Return a finished run's result, with whose metrics a reader can count; None for an unfinished run."""
     result = read_result(folder)
     if result is None:

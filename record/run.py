@@ -160,11 +160,8 @@ class Run:
 
     def _begin(self, overrides: list[str], facts: dict[str, Any]) -> int:
         """Write config, environment and status; returns the number of this attempt, from 1."""
-        from omegaconf import OmegaConf
-
-        text = OmegaConf.to_yaml(OmegaConf.create(self.config))
         self._claim.check()
-        write_atomic(self.folder / "config.yaml", text.encode(), self._claim.check)
+        write_atomic(self.folder / "config.yaml", config_text(self.config), self._claim.check)
         self._attempts = self._attempts_before()
         self._attempts.append({"started": time.time(), **environment(), "overrides": overrides, **facts})
         self._write("environment.json", {"schema": SCHEMA, "attempts": self._attempts})
@@ -182,20 +179,13 @@ class Run:
             return []
 
     def _result(self) -> dict[str, Any]:
-        attempts = self._attempts
-        platforms = {canonical_json(platform_of(attempt)) for attempt in attempts}
         return {
             "schema": SCHEMA,
             "id": self.id,
             "group_id": group_id(self.semantic),
             "config": self.semantic,
-            "labels": {name: self.config.get(key) for name, key in LABELS.items()},
-            "platform": platform_of(attempts[-1]),
-            "machine": {key: attempts[-1].get(key) for key in ("host", "cpu", "gpu")},
-            "one_platform": len(platforms) == 1,
-            "attempts": len(attempts),
-            "commits": sorted({str(attempt.get("commit")) for attempt in attempts}),
-            "started": attempts[0]["started"],
+            "labels": labels_of(self.config),
+            **provenance(self._attempts),
             "finished": time.time(),
             "metrics_sha256": digest(self.folder / "metrics.jsonl"),
         }
@@ -225,6 +215,13 @@ class Run:
         self._claim.release(finished=finished)
 
 
+def config_text(config: dict[str, Any]) -> bytes:
+    """Write a configuration as config.yaml holds it."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.create(config)).encode()
+
+
 def mark_failed(folder: Path, kind: str, message: str) -> None:
     """Record why a run's process died, which it could not do itself; a finished or running run is left alone."""
     if (folder / "result.json").exists() or is_live(folder):
@@ -236,6 +233,23 @@ def mark_failed(folder: Path, kind: str, message: str) -> None:
         before = None
     now = {"state": "failed", "kind": kind, "message": message, "updated": time.time()}
     write_json(folder / "status.json", (before or {"schema": SCHEMA, "attempt": 0}) | now)
+
+
+def labels_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what chose a configuration's values, by name; none of it is part of its identity."""
+    return {name: config.get(key) for name, key in LABELS.items()}
+
+
+def provenance(attempts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what a result repeats of its environment.json."""
+    return {
+        "platform": platform_of(attempts[-1]),
+        "machine": {key: attempts[-1].get(key) for key in ("host", "cpu", "gpu")},
+        "one_platform": len({canonical_json(platform_of(attempt)) for attempt in attempts}) == 1,
+        "attempts": len(attempts),
+        "commits": sorted({str(attempt.get("commit")) for attempt in attempts}),
+        "started": attempts[0]["started"],
+    }
 
 
 def platform_of(attempt: Mapping[str, Any]) -> dict[str, Any]:

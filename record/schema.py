@@ -6,7 +6,10 @@ absent. Names that a shape does not know are let through: a newer version may wr
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
+
+DEPTH, ENTRIES = 32, 10**6  # of a file's content: levels, and entries of one level
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,18 @@ def check(value: Any, shape: Shape, where: str = "it") -> None:
         _require(value, dict, "a mapping", where)
         for name, entry, inner in _entries(value, shape, where):
             check(entry, inner, name if where == "it" else f"{where}.{name}")
+
+
+def require_small(value: Any) -> None:
+    """Raise ValueError for plain data deeper, or with more entries, than any reader goes: hashing them recurses."""
+    layer = [value]
+    for _ in range(DEPTH):
+        inner = (node.values() if isinstance(node, dict) else node for node in layer if isinstance(node, dict | list))
+        layer = list(islice(chain.from_iterable(inner), ENTRIES))
+        if len(layer) == ENTRIES:
+            raise ValueError("too many entries")
+    if layer:
+        raise ValueError("nested too deep")
 
 
 def _entries(value: dict[str, Any], shape: Each | dict[str, Any], where: str) -> list[tuple[str, Any, Shape]]:

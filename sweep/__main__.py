@@ -18,6 +18,7 @@ from conf import metrics
 from conf.cli import Parser, guarded
 from conf.errors import Mistake, of_the_system
 from record import Status, merge, read_store, status
+from record.merge import AS_IT_IS, PUBLIC
 from sweep import show
 from sweep.backend import Backend
 from sweep.cost import Speeds
@@ -121,7 +122,10 @@ def status_command(arguments: argparse.Namespace) -> int:
 
 
 def merge_command(arguments: argparse.Namespace) -> int:
-    conflicts, left_out = merge(arguments.sources, arguments.destination)
+    try:
+        conflicts, left_out = merge(arguments.sources, arguments.destination, PUBLIC if arguments.public else AS_IT_IS)
+    except OSError as error:
+        raise Mistake(f"merge: {error}; the same command goes on") from error
     for conflict in conflicts:
         words = "REPRODUCIBILITY ALARM" if conflict.kind == "alarm" else conflict.kind
         print(f"{words}: {conflict.folder}: bits {conflict.detail}")
@@ -232,6 +236,9 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--every", type=float, default=5.0, help="seconds between looks")
     look.add_argument("--failed", action="store_true", help="one line a failed run")
     join = commands.add_parser("merge", help="bring the finished runs of stores into one")
+    join.add_argument(
+        "--public", action="store_true", help="without host names, absolute paths and values of the environment"
+    )
     join.add_argument("sources", nargs="+")
     join.add_argument("destination")
     join.set_defaults(command=merge_command)

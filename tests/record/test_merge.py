@@ -1,14 +1,19 @@
 import itertools
 import json
+import os
+import platform
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from record import Run, merge, read_store
+from record.merge import PUBLIC
+from sweep.verify import verify
 from tests.record.conftest import make_config
 from tests.record.test_run import finish
 
@@ -122,3 +127,94 @@ def test_a_killed_merge_is_completed_by_the_next(variants, tmp_path, monkeypatch
 def test_a_missing_source_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no store at"):
         merge([tmp_path / "nowhere"], tmp_path / "b")
+
+
+def planted(folder, secret):
+    """Put into a finished run's folder what is no part of it."""
+    (folder / "evil.py").write_text("raise SystemExit")
+    (folder / "log.txt").symlink_to(secret)
+    (folder / "tensorboard").mkdir()
+    os.mkfifo(folder / "checkpoint-000000001-0123456789abcdef.pt")
+    (folder / "result.0123456789ab.json").write_text('{"state": "done"}')
+
+
+def test_only_the_files_of_a_run_travel_and_the_rest_is_named(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("private")
+    _, folder = finish(tmp_path / "a", make_config())
+    names = {path.name for path in folder.iterdir()}
+    planted(folder, secret)
+    _, left_out = merge([tmp_path / "a"], tmp_path / "b")
+    assert {path.name for path in (tmp_path / "b" / folder.relative_to(tmp_path / "a")).iterdir()} == names
+    assert len(left_out) == 1
+    for words in ("evil.py", "log.txt (a symbolic link", "tensorboard (a folder", ".pt (a pipe"):
+        assert words in left_out[0]
+
+
+def test_no_link_is_followed_to_a_run(tmp_path):
+    finish(tmp_path / "a", make_config())
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "digits").symlink_to(tmp_path / "a" / "digits")
+    _, left_out = merge([tmp_path / "b"], tmp_path / "c")
+    assert len(left_out) == 1
+    assert "lies behind a symbolic link" in left_out[0]
+    assert read_store(tmp_path / "c") == ([], [])
+
+
+SECRETS = ("/home/somebody", "token of mine", platform.node())
+
+
+def private_store(store):
+    """Make runs whose configuration and environment say where, and by whom, they were made; return their ids."""
+    config = make_config(
+        tuned="/home/somebody/my values.yaml",
+        notes={"where": "token of mine", "other": "see /home/somebody/notes.txt"},
+        paths={"store": "/home/somebody/runs"},
+        logger={"wandb": {"project": "token of mine"}},
+        keep="all",
+    )
+    words = ["tuned=/home/somebody/my values.yaml", "notes.where=${oc.env:TOKEN}", "paths.store=/home/somebody"]
+    with Run(store, config, overrides=words, facts={"device": "cpu", "threads": 1}) as run:
+        run.metrics.append({"kind": "epoch", "epoch": 1, "test_top1": 90.0})
+        run.log("File /home/somebody/train.py")
+        run.save_checkpoint({"step": 1}, 1)
+        run.finish({"state": "done", "metrics": {"test_top1": 90.0}}, {"w": torch.ones(1)})
+    return run.id
+
+
+def test_a_public_store_says_nothing_of_its_maker_and_is_sound(tmp_path):
+    run_id = private_store(tmp_path / "a")
+    conflicts, left_out = merge([tmp_path / "a"], tmp_path / "b", PUBLIC)
+    assert (conflicts, [line.partition(": ")[2] for line in left_out]) == ([], ["not copied: log.txt"])
+    for name, content in contents(tmp_path / "b").items():
+        for secret in SECRETS:
+            assert secret.encode() not in content, (name, secret)
+    (row,), complaints = read_store(tmp_path / "b")
+    assert (row["id"], row["labels.tuned"], row["labels.notes.other"], complaints) == (
+        run_id,
+        "my values.yaml",
+        "see notes.txt",
+        [],
+    )
+    assert verify(tmp_path / "b") == (1, [])
+    before = contents(tmp_path / "b")
+    merge([tmp_path / "a"], tmp_path / "b", PUBLIC)
+    merge([tmp_path / "b"], tmp_path / "c", PUBLIC)
+    assert contents(tmp_path / "b") == before == contents(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("value", "words", "reason"),
+    [
+        ("/home/somebody/net.pt", [], "its identity holds an absolute path"),
+        ("token of mine", ["model.file=${oc.env:TOKEN}"], "its identity holds model.file, a text from the environment"),
+    ],
+)
+def test_a_run_whose_identity_is_private_stays_behind(tmp_path, value, words, reason):
+    config = make_config()
+    config["model"]["file"] = value
+    with Run(tmp_path / "a", config, overrides=words) as run:
+        run.finish({"state": "done", "metrics": {}})
+    _, left_out = merge([tmp_path / "a"], tmp_path / "b", PUBLIC)
+    assert [line.partition(": ")[2] for line in left_out] == [reason]
+    assert read_store(tmp_path / "b") == ([], [])

@@ -191,7 +191,7 @@ def test_verify_finds_what_is_wrong(complete, tmp_path, capsys):
     folders = sorted(store.glob("*/*/*/*"))
     (folders[0] / "metrics.jsonl").write_text("{}\n")
     (folders[1] / "result.json").write_text("{")
-    (folders[2] / "checkpoint-000000001-0123456789abcdef.pt").write_text("old")
+    (folders[2] / "checkpoint-of-mine.pt").write_text("old")
     (folders[3] / "config.yaml").unlink()
     capsys.readouterr()
     assert main(["verify", str(store)]) == 4
