@@ -122,10 +122,7 @@ def status_command(arguments: argparse.Namespace) -> int:
 
 
 def merge_command(arguments: argparse.Namespace) -> int:
-    try:
-        conflicts, left_out = merge(arguments.sources, arguments.destination, PUBLIC if arguments.public else AS_IT_IS)
-    except OSError as error:
-        raise Mistake(f"merge: {error}; the same command goes on") from error
+    conflicts, left_out = merge(arguments.sources, arguments.destination, PUBLIC if arguments.public else AS_IT_IS)
     for conflict in conflicts:
         words = "REPRODUCIBILITY ALARM" if conflict.kind == "alarm" else conflict.kind
         print(f"{words}: {conflict.folder}: bits {conflict.detail}")

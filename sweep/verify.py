@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from conf import yamls
 from record import read_lines, semantic, status
 from record.checkpoint import weights_hash
 from record.files import digest, read_json
@@ -67,11 +66,9 @@ def _finished(folder: Path, result: Row) -> Iterator[str]:
 
 def _config(folder: Path, result: Row) -> Iterator[str]:
     path = folder / "config.yaml"
-    try:
-        config = yaml.safe_load(contents(path, MOST_CONFIG))
-        require_small(config)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"{path}: is not YAML ({error})") from error
+    contents(path, MOST_CONFIG)  # a regular file of a size to be parsed
+    config = yamls.load(path)
+    require_small(config)
     if not isinstance(config, dict) or semantic(config) != semantic(result["config"]):
         yield "config.yaml is of another configuration than the result"
     elif any(result["labels"].get(name) != value for name, value in labels_of(config).items()):
