@@ -40,7 +40,8 @@ def contents(path: Path, most: int) -> bytes:
 
 def one_line(text: object) -> str:
     """Return a text that any terminal can print on one line, whatever a file is called."""
-    return " ".join(str(text).split()).encode("utf-8", "backslashreplace").decode()
+    letters = " ".join(str(text).split())
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in letters)
 
 
 def _opened(path: str, flags: int) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 
 from conf.errors import Mistake, unknown
 from papers.table import METRICS
+from record.regular import one_line
 from reports.cells import Filled, Result, better
 from reports.layout import again, fixed
 from reports.runs import Row, device
@@ -75,7 +76,7 @@ def _published(cell: Filled) -> list[str]:
 def _run(row: Row, value: str) -> str:
     commits = ",".join(str(commit)[:10] for commit in row.get("commits") or [])
     made = f"commit {commits}  {device(row)}, torch {row.get('platform.torch')}"
-    return f"    s{row['seed']} {row['id']} {row['state']} {value}  {made}  {row['folder']}/config.yaml"
+    return "    " + one_line(f"s{row['seed']} {row['id']} {row['state']} {value}  {made}  {row['folder']}/config.yaml")
 
 
 def compare(results: list[Result], a: str, b: str) -> str:

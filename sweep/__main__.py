@@ -150,7 +150,7 @@ def rerun_command(arguments: argparse.Namespace) -> int:
         folders = [rerun.find(store, arguments.table)]
     verdicts = []
     for folder in folders:
-        verdicts.append(rerun.rerun(folder))
+        verdicts.append(rerun.rerun(folder, arguments.trust))
         print(verdicts[-1].line, flush=True)
     return COMPLETE if all(verdict.kind in ("equal", "other platform") for verdict in verdicts) else FAILED
 
@@ -246,6 +246,7 @@ def _parser() -> argparse.ArgumentParser:
         "rerun", rerun_command, table, "run a finished run (folder or id), or k of a table, again; compare bits"
     )
     again.add_argument("--random", type=int, default=0, metavar="k")
+    again.add_argument("--trust", action="store_true", help="also run classes that are not ours, torch's or installed")
     again.add_argument("--draw", type=int, default=0, help="which k: the seed of the draw")
     return parser
 

@@ -1,9 +1,6 @@
 """Run finished runs again, elsewhere, and compare bits where the platform is the same."""
 
-import os
 import random
-import re
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from conf.errors import Mistake
-from record import read_result
-from record.files import read_json
+from record import read_result, run_folder
 from record.read import run_folders
-from sweep.backend import command
-from sweep.plan import ROOT, Planned
+from record.regular import one_line
+from sweep import again
+from sweep.backend import Child, command
+from sweep.plan import Planned, Words
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -49,31 +49,68 @@ def sample(store: Path, runs: Sequence[Planned], count: int, seed: int) -> list[
     return sorted(random.Random(seed).sample(finished, count))
 
 
-def rerun(folder: Path) -> Verdict:
-    """Make a finished run again in a store of its own, with its command line and thread count, and compare."""
-    stored = read_result(folder)
+def rerun(folder: Path, trust: bool = False) -> Verdict:
+    """Make a finished run again in a store of its own, from its verified configuration, and compare.
+
+    trust: whether code of a class may be run that is neither this suite's, torch's nor an installed entry point's.
+    Raises Mistake where it may not, and for a class in the store itself.
+    """
+    stored = _stored(folder)
+    config = stored["config"]
+    _require_trust(folder, config, trust)
+    if config.get("world_size", 1) > 1:
+        return Verdict(folder, "failed", f"was made by {config['world_size']} processes; a rerun makes it with one")
+    try:
+        words = again.words(config)
+    except Mistake as error:
+        return Verdict(folder, "another run", str(error))
+    fresh, said = _made(words, config, str(stored["platform"]["threads"] or 1))
+    return Verdict(folder, "failed", said) if fresh is None else _compare(folder, stored, fresh)
+
+
+def _stored(folder: Path) -> Row:
+    for path in (folder, *folder.parents[:3]):
+        if path.is_symlink():
+            raise Mistake(f"{path}: a symbolic link; a run is a folder")
+    try:
+        stored = read_result(folder)
+    except ValueError as error:
+        raise Mistake(one_line(error)) from error
     if stored is None:
         raise Mistake(f"{folder}: is not finished")
-    words = read_json(folder / "environment.json")["attempts"][-1]["overrides"]
-    words = [word for word in words if not re.match(r"\+*paths\.store=", word)]
-    threads = str(stored["platform"].get("threads") or 1)
-    with tempfile.TemporaryDirectory() as there:
-        done = subprocess.run(
-            command(words, Path(there)),
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": threads},
-            capture_output=True,
-            text=True,
+    return stored
+
+
+def _require_trust(folder: Path, config: Row, trust: bool) -> None:
+    target = again.foreign(config)
+    if target is None:
+        return
+    if again.lies_in(target, folder.absolute().parents[3]):
+        raise Mistake(f"{folder}: {target!r} lies in the store; no code of a store is run")
+    if not trust:
+        raise Mistake(
+            f"{folder}: would run {target!r}, which is neither this suite's, torch's nor an installed entry point's; "
+            "with --trust it does"
         )
-        fresh = next((read_result(path) for path in run_folders(Path(there))), None)
-    if fresh is None:
-        return Verdict(folder, "failed", (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
-    return _compare(folder, stored, fresh)
 
 
-def _compare(folder: Path, stored: dict[str, Any], fresh: dict[str, Any]) -> Verdict:
-    if fresh["id"] != stored["id"]:
-        return Verdict(folder, "another run", f"the same command line makes {fresh['id']} today; a config has changed")
+def _made(words: Words, config: Row, threads: str) -> tuple[Row | None, str]:
+    """Make a run in a store that is gone afterwards; returns its result, None without one, and its last line.
+
+    Its output goes to a file: processes that it leaves behind would keep a pipe open for ever. They are killed.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as there:
+        store, log = Path(there) / "runs", Path(there) / "log.txt"
+        child = Child(command(words, store), log, {"OMP_NUM_THREADS": threads})
+        try:
+            code = child.wait()
+        finally:
+            child.stop(hard=True)
+        lines = log.read_text(errors="replace").strip().splitlines()
+        return read_result(run_folder(store, config)), one_line(lines[-1]) if lines else f"exit code {code}"
+
+
+def _compare(folder: Path, stored: Row, fresh: Row) -> Verdict:
     hashes = [str(result.get("weights_sha256"))[:12] for result in (stored, fresh)]
     if hashes[0] == hashes[1]:
         return Verdict(folder, "equal", f"weights {hashes[0]}")

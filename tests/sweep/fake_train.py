@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ DEEDS = {
     "exit": lambda run: sys.exit(0),
     "error": lambda run: 1 / 0,
     "disk": lambda run: run.fail("disk", "OSError: No space left on device") or os._exit(70),
+    "child": lambda run: subprocess.Popen(["sleep", "600.4321"]),
     "fill": lambda run: fill(run.folder / "log.txt"),
     "once": lambda run: run.attempt == 1 and os.kill(os.getpid(), signal.SIGKILL),
 }
