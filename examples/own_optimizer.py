@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from optim.chain import Chain, Options
-from optim.stages.base import Bucket, Ranges, Stage
+from optim.stages.base import BETAS, Bucket, Ranges, Stage
 from optim.stages.lists import blend_
 
 
@@ -27,7 +27,7 @@ class sign_momentum(Stage):
     """The update is sign(b1 m + (1 - b1) g); then m <- b2 m + (1 - b2) g."""
 
     name = "sign_momentum"
-    ranges: ClassVar[Ranges] = {"betas": "[0, 1)"}
+    ranges: ClassVar[Ranges] = {"betas": BETAS}
 
     def __init__(self, betas: tuple[float, float] = (0.9, 0.99)) -> None:
         super().__init__(betas=betas)
