@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from conf.errors import Mistake
 from papers import table as tables
 from papers.table import Table
 from reports import figures, page, render
@@ -79,6 +80,13 @@ def test_a_number_stays_one(number: str) -> None:
 
 def test_a_column_may_be_called_as_one_of_ours_is() -> None:
     assert rows(render.rounded_csv(labelled("x", "row")))[:2] == [["row", "what", "row"], ["x", "ours", "95.20 ± 0.12"]]
+
+
+def test_two_rows_of_one_name_are_refused() -> None:
+    """One would stand in the other's place."""
+    names = [{"data": "cifar10", "model": model, "label": "x"} for model in ("resnet18", "resnet34")]
+    with pytest.raises(Mistake, match=r"table labelled: 2 cells are called x \| sgd"):
+        labelled("x", rows=names)
 
 
 def test_no_negative_zero_is_written() -> None:

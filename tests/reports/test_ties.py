@@ -158,6 +158,16 @@ def test_without_a_second_seed_or_a_spread_a_verdict_is_that_nothing_can_be_said
         assert {cell.verdict for cell in result.cells} != {UNDECIDED}  # the source's own deviation is one
 
 
+def test_a_difference_below_what_the_source_prints_is_none() -> None:
+    nets = {
+        "rows": {"data": "cifar10", "model": ["resnet18", "resnet34"]},
+        "published": {"paper": "rmsgd", "table": "1a"},
+    }
+    printed = scored({"sgd": [95.0] * 3}, protocol="made_up", **nets).cells[0].published.mean
+    close = scored({"sgd": [printed + 0.003, printed + 0.004, printed + 0.003]}, protocol="made_up", **nets)
+    assert (close.cells[0].verdict, close.cells[0].against.difference) == ("agrees", 0.0)
+
+
 def cells_verdict(cell: Any, result: Result) -> str:
     from reports import cells
 
