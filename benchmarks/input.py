@@ -3,9 +3,9 @@
 python -m benchmarks.input [--rounds 5] [--only cifar|imagenet]
 """
 
-import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from conf.arguments import number, whole
+from conf.cli import Parser, guarded
 from data import stand_ins
 from data.augment import Transform
 from data.dataset import Place
@@ -31,9 +33,9 @@ Pipeline = Callable[[], Iterator[int]]  # runs for one round; yields the size of
 
 def main() -> None:
     """Run the comparisons and print medians over the rounds."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.input", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each pipeline in each round")
+    parser = Parser(prog="python -m benchmarks.input", description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=whole("[1, inf)"), default=5)
+    parser.add_argument("--seconds", type=number("(0, inf)"), default=2.0, help="of each pipeline in each round")
     parser.add_argument("--only", choices=("cifar", "imagenet"))
     arguments = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {BATCH}, {WORKERS} loader workers")
@@ -171,4 +173,4 @@ def _timm(folder: Path, use_prefetcher: bool) -> Pipeline:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

@@ -27,6 +27,8 @@ from torch.optim import Optimizer
 
 import optim
 from benchmarks.probe import compare_probe
+from conf.arguments import file, whole
+from conf.cli import Parser, guarded
 
 NETS = {
     "resnet50": ("torchvision.models", "resnet50", {}),
@@ -128,16 +130,16 @@ def show(title: str, rows: list[dict[str, Any]]) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=whole("[1, inf)"), default=9)
+    parser.add_argument("--threads", type=whole("[1, 1024]"), default=2)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--compile-time", action="store_true", help="also time the first step of adamp and sing")
     parser.add_argument("--no-probe", action="store_true", help="leave RMSGD's probe out")
     parser.add_argument("--first-step", choices=METHODS, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, default=Path("build/benchmarks/optimizers.json"))
+    parser.add_argument("--out", type=file(".json"), default=Path("build/benchmarks/optimizers.json"))
     return parser.parse_args()
 
 
@@ -165,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import probes
+from conf.arguments import whole
+from conf.cli import Parser, guarded
 from models.resnet import resnet18, resnet20, resnet50
 from optim import evbmf
 from training.precision import pick_device
@@ -100,8 +103,8 @@ def compare_probe() -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=whole("[1, inf)"), default=5)
     found = cost(parser.parse_args().rounds) | {"threads": torch.get_num_threads()}
     print(f"norms and spherical at every step of ResNet20: {found['share_of_a_step']:.1%} of its time (wanted < 10 %)")
     print(f"ranks after each epoch of ResNet18: {found['share_of_an_epoch']:.2%} of its time (wanted < 1 %)")
@@ -109,4 +112,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

@@ -8,6 +8,7 @@ Beside them the share of the time that checkpoints take, at the default cadence.
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ import torch
 from torch.nn import functional
 
 import train
+from conf.arguments import whole
+from conf.cli import Parser, guarded
 from conf.compose import compose
 from conf.schema import Checkpoint
 from record import Run
@@ -97,9 +100,9 @@ def measure(rounds: int, steps: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=4)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=whole("[1, inf)"), default=5)
+    parser.add_argument("--steps", type=whole("[1, inf)"), default=4)
     arguments = parser.parse_args()
     found = measure(arguments.rounds, arguments.steps)
     for name, rate in found["images_per_second"].items():
@@ -113,4 +116,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

@@ -66,6 +66,14 @@ def check_number(knob: str, value: Any, allowed: str) -> None:
         raise Mistake(f"{knob}: {_short(value)} is out of range; allowed: {allowed}")
 
 
+def check_seeds(knob: str, seeds: Any) -> list[int]:
+    """Return `seeds`; raises Mistake unless it is a list of seeds, each there once."""
+    check_value(f"{knob}: seeds", seeds, [0], "any number of whole [0, inf)")
+    if len(set(seeds)) != len(seeds):
+        raise Mistake(f"{knob}: seeds: {seeds!r} holds a seed twice")
+    return list(seeds)
+
+
 def check_name(knob: str, value: Any) -> None:
     """Raise Mistake unless `value` can be the name of a folder and a word of a command line, anywhere."""
     if not isinstance(value, str) or NAME.fullmatch(value) is None:
@@ -112,16 +120,13 @@ def _check_list(knob: str, value: Any, default: Any, allowed: Any) -> None:
     """Check length, order and entries of a list; a list of words, and `any number of`, may have any length but 0."""
     text = allowed if isinstance(allowed, str) else ""
     intervals = text.removeprefix(_ANY).removesuffix(_RISING).split(" and ") if text else [allowed]
-    words = bool(default) and isinstance(default[0], str)
     example = list(default or [])
-    if words or text.startswith(_ANY):
-        length, example = max(1, len(value)) if isinstance(value, list) else 1, example[:1]
-    else:
-        length = len(example) or len(intervals)
-    if not isinstance(value, list) or len(value) != length:
+    free = text.startswith(_ANY) or (bool(example) and isinstance(example[0], str))
+    length = "1 or more" if free else len(example) or len(intervals)
+    if not isinstance(value, list) or not value or (not free and len(value) != length):
         raise Mistake(f"{knob}: {_short(value)} is not a list of {length}; allowed: {_shown(allowed, default)}")
     for number, entry in enumerate(value):
-        standard = example[number % len(example)] if example else None
+        standard = example[0 if free else number] if example else None
         check_value(f"{knob}[{number}]", entry, standard, intervals[number % len(intervals)])
     if text.endswith(_RISING) and value != sorted(value):
         raise Mistake(f"{knob}: {_short(value)} does not rise; allowed: {text}")

@@ -114,7 +114,7 @@ class Parser(argparse.ArgumentParser):
         raise Mistake(f"{self.prog}: {message}")
 
 
-def guarded(call: Callable[[], int]) -> int:
+def guarded(call: Callable[[], int | None]) -> int | None:
     """Run a command's main function; a Mistake becomes its one line and exit code 1. A reader may leave (`| head`)."""
     try:
         with of_the_system():

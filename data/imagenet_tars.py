@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from data.files import check_md5, complaint, published, read_mat
 
@@ -112,9 +112,14 @@ def _plain(name: str, source: Path) -> str:
     return name
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        sys.exit(f"{self.prog}: {message}")
+
+
 def main() -> None:
     """Run the command line; a mistake is one line on stderr, exit code 1."""
-    parser = argparse.ArgumentParser(prog="python -m data.imagenet", description="Unpack ImageNet's tars.")
+    parser = _Parser(prog="python -m data.imagenet", description="Unpack ImageNet's tars.")
     command = parser.add_subparsers(required=True).add_parser(
         "prepare", help="tars -> root/imagenet/{train,val}/<wnid>/"
     )

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from conf import yamls
+from conf.check import check_seeds
 from conf.errors import Mistake, unknown
 from papers.published import Published, find
 
@@ -133,7 +134,7 @@ class Table:
 
     def _cell(self, row: Entry, column: Entry, scale: str) -> Cell:
         spec, place = self.spec, row | column
-        seeds = _seeds(f"table {self.name}", place.get("seeds", spec["seeds"]))
+        seeds = check_seeds(f"table {self.name}", place.get("seeds", spec["seeds"]))
         root = {key: spec[key] for key in ("protocol", "tuned") if spec[key] is not None} | spec["overrides"]
         values = root | {key: value for key, value in place.items() if key not in NOT_OVERRIDES}
         words = [word(key, value) for key, value in values.items()]
@@ -209,14 +210,6 @@ def _published(name: str, node: Entry) -> Entry:
     """Return what a table, a row or a column says of the published number; a table of the paper may be called 2."""
     found = yamls.mapping(f"table {name}: published", node.get("published", {}))
     return found | {key: str(value) for key, value in found.items() if key == "table"}
-
-
-def _seeds(where: str, seeds: Any) -> list[int]:
-    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
-        raise Mistake(f"{where}: seeds: {seeds!r} is not a list of whole numbers of at least 0")
-    if len(set(seeds)) != len(seeds):
-        raise Mistake(f"{where}: seeds: {seeds!r} holds a seed twice")
-    return seeds
 
 
 def _ends(values: list[Any]) -> list[Any]:

@@ -15,6 +15,7 @@ import os
 import sys
 from pathlib import Path
 
+from conf.arguments import folder, word
 from conf.cli import Parser, guarded
 from conf.errors import Mistake, of_the_system, unknown
 from papers import table as tables
@@ -40,9 +41,9 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("python -m reports", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("command", help=", ".join(COMMANDS))
-    parser.add_argument("words", nargs="*")
-    parser.add_argument("--store", type=Path, default=Path(os.environ.get("STEPBENCH_STORE", "runs")))
-    parser.add_argument("--out", type=Path, default=Path("build"))
+    parser.add_argument("words", type=word, nargs="*")
+    parser.add_argument("--store", type=folder, default=os.environ.get("STEPBENCH_STORE", "runs"))
+    parser.add_argument("--out", type=folder, default=Path("build"))
     parser.add_argument("--scale", help=", ".join(tables.SCALES))
     return parser
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from conf import metrics
+from conf.arguments import file, folder, listed, number, whole, word
 from conf.cli import Parser, guarded
 from conf.errors import Mistake, of_the_system
 from record import Status, merge, read_store, status
@@ -52,7 +52,7 @@ def states(store: Path, runs: Sequence[Planned]) -> dict[str, Status]:
 
 
 def plan_command(arguments: argparse.Namespace) -> int:
-    runs, store = planned(arguments), Path(arguments.store)
+    runs, store = planned(arguments), arguments.store
     found = states(store, runs)
     todo = [run for run in runs if not found[run.id].finished]
     rows, complaints = read_store(store)
@@ -69,7 +69,7 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 def execute(runs: Sequence[Planned], arguments: argparse.Namespace) -> int:
     """Run what is missing of a plan on the chosen back end; returns the exit code."""
-    store = Path(arguments.store)
+    store = arguments.store
     options = Options(
         retries=arguments.retries,
         limit=arguments.limit,
@@ -97,18 +97,17 @@ def execute(runs: Sequence[Planned], arguments: argparse.Namespace) -> int:
 def tune_command(arguments: argparse.Namespace) -> int:
     from sweep import tune
 
-    metrics.metric(arguments.metric)  # a misspelt one is refused before anything runs
-    only = arguments.only.split(",") if arguments.only else []
-    tried = tune.trials(asked(arguments), arguments.grids, arguments.validation, arguments.seeds, only)
+    tried = tune.trials(asked(arguments), arguments.grids, arguments.validation, arguments.seeds, arguments.only)
     runs = plan(tried.wanted)
+    tune.check_metric(arguments.metric, {run.names[0] for run in runs})
     code = execute(runs, arguments)
     if code == COMPLETE:
-        print(*tune.write(Path(arguments.out), runs, tried.settings, Path(arguments.store), arguments.metric), sep="\n")
+        print(*tune.write(arguments.out, runs, tried.settings, arguments.store, arguments.metric), sep="\n")
     return code
 
 
 def status_command(arguments: argparse.Namespace) -> int:
-    runs, store = planned(arguments), Path(arguments.store)
+    runs, store = planned(arguments), arguments.store
     while True:
         found = states(store, runs)
         print(f"{arguments.table}: {show.counts_line(Counter(state.state for state in found.values()))}", flush=True)
@@ -133,9 +132,9 @@ def merge_command(arguments: argparse.Namespace) -> int:
 def verify_command(arguments: argparse.Namespace) -> int:
     from sweep.verify import verify
 
-    if not Path(arguments.store).is_dir():
+    if not arguments.store.is_dir():
         raise Mistake(f"verify: no store at {arguments.store}")
-    sound, lines = verify(Path(arguments.store))
+    sound, lines = verify(arguments.store)
     print("\n".join([*lines, f"{sound} runs are sound, {len(lines)} complaint(s)"]))
     return FAILED if lines else COMPLETE
 
@@ -143,14 +142,14 @@ def verify_command(arguments: argparse.Namespace) -> int:
 def rerun_command(arguments: argparse.Namespace) -> int:
     from sweep import rerun
 
-    store = Path(arguments.store)
+    store = arguments.store
     if arguments.random:
-        folders = rerun.sample(store, planned(arguments), arguments.random, arguments.draw)
+        chosen = rerun.sample(store, planned(arguments), arguments.random, arguments.draw)
     else:
-        folders = [rerun.find(store, arguments.table)]
+        chosen = [rerun.find(store, arguments.table)]
     verdicts = []
-    for folder in folders:
-        verdicts.append(rerun.rerun(folder, arguments.trust))
+    for run in chosen:
+        verdicts.append(rerun.rerun(run, arguments.trust))
         print(verdicts[-1].line, flush=True)
     return COMPLETE if all(verdict.kind in ("equal", "other platform") for verdict in verdicts) else FAILED
 
@@ -163,14 +162,13 @@ def _code(found: Iterable[Status]) -> int:
 def _local(arguments: argparse.Namespace) -> Backend:
     from sweep.local import Local
 
-    gpus = arguments.gpus.split(",") if arguments.gpus else []
-    return Local(arguments.jobs or len(gpus) or 1, gpus, 60 * arguments.timeout or float("inf"))
+    return Local(arguments.jobs or len(arguments.gpus) or 1, arguments.gpus, 60 * arguments.timeout or float("inf"))
 
 
 def _slurm(arguments: argparse.Namespace) -> Backend:
     from sweep.slurm import Slurm
 
-    return Slurm(Path(arguments.store).resolve() / ".sweep" / "slurm", arguments.jobs, arguments.slurm)
+    return Slurm(arguments.store.resolve() / ".sweep" / "slurm", arguments.jobs, arguments.slurm)
 
 
 def _ray(arguments: argparse.Namespace) -> Backend:
@@ -183,19 +181,21 @@ BACKENDS = {"local": _local, "slurm": _slurm, "ray": _ray}
 
 
 def _add_running(run: argparse.ArgumentParser) -> None:
-    run.add_argument("--jobs", type=int, default=0, help="runs at once (default: one, or one a GPU)")
-    run.add_argument("--gpus", default="", help="e.g. 0,1: the slots' CUDA_VISIBLE_DEVICES in turn")
+    run.add_argument("--jobs", type=whole("[0, 10000]"), default=0, help="runs at once (default: one, or one a GPU)")
+    run.add_argument("--gpus", type=listed, default=[], help="e.g. 0,1: the slots' CUDA_VISIBLE_DEVICES in turn")
     run.add_argument("--backend", default="local", choices=list(BACKENDS))
     run.add_argument("--slurm", action="append", default=[], metavar="KEY=VALUE", help="a parameter of submitit")
-    run.add_argument("--cpus", type=float, default=1, help="cores a run (ray)")
-    run.add_argument("--gpus-per-run", type=float, default=0, help="GPUs a run (ray)")
+    run.add_argument("--cpus", type=number("(0, inf)"), default=1, help="cores a run (ray)")
+    run.add_argument("--gpus-per-run", type=number("[0, inf)"), default=0, help="GPUs a run (ray)")
     run.add_argument("--address", default="", help="of a ray cluster; `auto` for the one on this machine")
-    run.add_argument("--limit", type=int, default=0, help="at most so many runs")
+    run.add_argument("--limit", type=whole("[0, inf)"), default=0, help="at most so many runs")
     run.add_argument("--retry", choices=["failed"], help="also run again what failed before")
-    run.add_argument("--retries", type=int, default=2, help="how often a run whose process died is repeated")
+    run.add_argument(
+        "--retries", type=whole("[0, inf)"), default=2, help="how often a run whose process died is repeated"
+    )
     run.add_argument("--fail-fast", action="store_true", help="stop all at the first failure")
-    run.add_argument("--max-failures", type=int, default=0, help="stop all at so many failures")
-    run.add_argument("--timeout", type=float, default=0, help="minutes a run may take")
+    run.add_argument("--max-failures", type=whole("[0, inf)"), default=0, help="stop all at so many failures")
+    run.add_argument("--timeout", type=number("[0, inf)"), default=0, help="minutes a run may take")
     run.add_argument("--detach", action="store_true", help="leave once all are submitted (slurm)")
 
 
@@ -203,9 +203,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m sweep", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="command")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--store", default=os.environ.get("STEPBENCH_STORE", "runs"))
+    common.add_argument("--store", type=folder, default=os.environ.get("STEPBENCH_STORE", "runs"))
     table = argparse.ArgumentParser(add_help=False, parents=[common])
-    table.add_argument("table", help="a name in papers/tables, or a sweep file")
+    table.add_argument("table", type=word, help="a name in papers/tables, or a sweep file")
     table.add_argument("overrides", nargs="*", help="put in place of the table's own, e.g. budget.epochs=1")
     table.add_argument("--scale", default="paper", choices=SCALES)
 
@@ -222,32 +222,34 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("run", run_command, running, "run what is missing")
     search = add("tune", tune_command, running, "run a grid on validation images and write the winners to a file")
-    search.add_argument("--grids", required=True, help="a file with `grids`, or a paper of papers/tuned")
-    search.add_argument("--out", required=True, help="the file to write, for `tuned=FILE`")
-    search.add_argument("--validation", type=float, default=0.1, help="share of the training images held out")
-    search.add_argument("--seeds", type=int, nargs="+", default=[0])
+    search.add_argument("--grids", type=word, required=True, help="a file with `grids`, or a paper of papers/tuned")
+    search.add_argument("--out", type=file(".yaml", ".yml"), required=True, help="the file to write, for `tuned=FILE`")
+    search.add_argument(
+        "--validation", type=number("(0, 1)"), default=0.1, help="share of the training images held out"
+    )
+    search.add_argument("--seeds", type=whole("[0, inf)"), nargs="+", default=[0])
     search.add_argument("--metric", default="validation_top1")
-    search.add_argument("--only", default="", help="optimizers of the table, e.g. sgd,sing")
+    search.add_argument("--only", type=listed, default=[], help="optimizers of the table, e.g. sgd,sing")
     look = add("status", status_command, table, "how far a table is; exit code 0 complete, 3 missing, 4 failed")
     look.add_argument("--watch", action="store_true")
-    look.add_argument("--every", type=float, default=5.0, help="seconds between looks")
+    look.add_argument("--every", type=number("(0, 86400]"), default=5.0, help="seconds between looks")
     look.add_argument("--failed", action="store_true", help="one line a failed run")
     join = commands.add_parser("merge", help="bring the finished runs of stores into one")
     join.add_argument(
         "--public", action="store_true", help="without host names, absolute paths and values of the environment"
     )
-    join.add_argument("sources", nargs="+")
-    join.add_argument("destination")
+    join.add_argument("sources", type=folder, nargs="+")
+    join.add_argument("destination", type=folder)
     join.set_defaults(command=merge_command)
     add("verify", verify_command, common, "schema, checksums, orphans of a store").add_argument(
-        "store", nargs="?", default=argparse.SUPPRESS
+        "store", type=folder, nargs="?", default=argparse.SUPPRESS
     )
     again = add(
         "rerun", rerun_command, table, "run a finished run (folder or id), or k of a table, again; compare bits"
     )
-    again.add_argument("--random", type=int, default=0, metavar="k")
+    again.add_argument("--random", type=whole("[0, inf)"), default=0, metavar="k")
+    again.add_argument("--draw", type=whole("[0, inf)"), default=0, help="which k: the seed of the draw")
     again.add_argument("--trust", action="store_true", help="also run classes that are not ours, torch's or installed")
-    again.add_argument("--draw", type=int, default=0, help="which k: the seed of the draw")
     return parser
 
 

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from conf import yamls
+from conf.check import check_value
 from conf.errors import Mistake, unknown
 
 SPACES: dict[str, Callable[[float, Any], Any]] = {
@@ -23,13 +25,15 @@ def draws(search: dict[str, Any]) -> list[dict[str, Any]]:
     for key in search:
         if key not in ("kind", "n", "seed", "space"):
             raise unknown("search", key, ("kind", "n", "seed", "space"))
-    kind, n = search.get("kind", "random"), search.get("n", 0)
+    kind, n, seed = search.get("kind", "random"), search.get("n", 0), search.get("seed", 0)
     if kind not in KINDS:
         raise unknown("search.kind", kind, KINDS)
-    space = [(key, *_axis(key, axis)) for key, axis in (search.get("space") or {}).items()]
-    if not isinstance(n, int) or n < 1 or not space:
-        raise Mistake("search: needs n >= 1 and a space of at least one key")
-    numbers = KINDS[kind](n, len(space), search.get("seed", 0))
+    space = [(key, *_axis(key, axis)) for key, axis in yamls.mapping("search.space", search.get("space")).items()]
+    if not space:
+        raise Mistake("search.space: names no key")
+    check_value("search.n", n, 1, "[1, 100000]")
+    check_value("search.seed", seed, 0, "[0, inf)")
+    numbers = KINDS[kind](n, len(space), seed)
     return [
         {key: _rounded(SPACES[name](u, limits)) for u, (key, name, limits) in zip(row, space, strict=True)}
         for row in numbers
@@ -44,7 +48,7 @@ def _axis(key: str, axis: Any) -> tuple[str, list[Any]]:
     name, limits = next(iter(axis.items()))
     if name not in SPACES:
         raise unknown(f"search.space.{key}", name, SPACES)
-    if not isinstance(limits, list) or (name != "choice" and not _bounds(limits, positive=name == "log")):
+    if not isinstance(limits, list) or not (limits if name == "choice" else _bounds(limits, positive=name == "log")):
         raise Mistake(
             f"search.space.{key}.{name}: {limits!r}; allowed: [low, high]{', low > 0' if name == 'log' else ''}"
         )
@@ -52,7 +56,7 @@ def _axis(key: str, axis: Any) -> tuple[str, list[Any]]:
 
 
 def _bounds(limits: list[Any], positive: bool) -> bool:
-    numbers = len(limits) == 2 and all(isinstance(limit, int | float) for limit in limits)
+    numbers = len(limits) == 2 and all(type(limit) in (int, float) and math.isfinite(limit) for limit in limits)
     return numbers and limits[0] < limits[1] and (limits[0] > 0 or not positive)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from conf import groups, metrics, yamls
+from conf.check import check_seeds
 from conf.compose import parse
 from conf.errors import Mistake, unknown
 from conf.tuned import ROOT
@@ -45,7 +46,7 @@ def trials(asked: Wanted, grids: str, validation: float, seeds: Sequence[int], o
     grids: a paper or a file. Raises Mistake for an optimizer without a grid, and for unequal numbers of trials that
     the file gives no reason for.
     """
-    content = _read(grids)
+    content, seeds = _read(grids), check_seeds("tune", list(seeds))
     cells = dict.fromkeys(tuple(w for w in words if not w.startswith("seed=")) for words in asked.words)
     chosen = [cell for cell in cells if not only or _optimizer(cell) in only]
     points = {name: _points(content["grids"], name) for name in map(_optimizer, chosen)}
@@ -63,6 +64,14 @@ def trials(asked: Wanted, grids: str, validation: float, seeds: Sequence[int], o
     return Trials(Wanted(asked.name, tuple(settings), distinct=False), settings)
 
 
+def check_metric(metric: str, data: Iterable[str]) -> None:
+    """Raise Mistake, before anything runs, unless the runs on every data set are scored by `metric`."""
+    known = [metrics.measured(raw["task"], raw["num_classes"]) for raw in (groups.raw("data", name) for name in data)]
+    shared = {f"{split}_{name}" for split in metrics.SPLITS for name in set.intersection(*map(set, known))}
+    if metric not in shared:
+        raise unknown("--metric", metric, shared)
+
+
 def write(path: Path, runs: Iterable[Planned], settings: dict[Words, Settings], store: Path, metric: str) -> list[str]:
     """Write the winners of finished trials to a file for `tuned=FILE`; returns one line each."""
     scores: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -77,6 +86,7 @@ def write(path: Path, runs: Iterable[Planned], settings: dict[Words, Settings], 
     entries = [_entry(names, tried, points, metric) for names, tried in scores.items()]
     number = {names[2]: len(tried) for names, tried in scores.items()}
     head = "# Written by `python -m sweep tune`; every trial is in the store.\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(head + yamls.dump({"trials": number, "entries": entries}), encoding="utf-8")
     return [
         f"{' '.join(names)}: {entry['set']} ({entry['from']})" for names, entry in zip(scores, entries, strict=True)

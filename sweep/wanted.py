@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from conf import yamls
+from conf.check import check_seeds
 from conf.errors import Mistake, unknown
 from papers import table as tables
 from sweep.search import draws
@@ -75,7 +76,7 @@ def _sweep_file(name: str, content: Point, scale: str) -> Wanted:
     exclude = yamls.blocks(f"{name}.exclude", content.get("exclude") or [])
     points = _excluded(name, [point for block in grid for point in _product(block, small)], exclude, small)
     drawn = draws(yamls.mapping(f"{name}.search", content["search"])) if content.get("search") else [{}]
-    seeds = _seeds(name, content.get("seeds", [0]))
+    seeds = check_seeds(name, content.get("seeds", [0]))
     cut = slice(2) if small else slice(None)
     chosen = itertools.product(points, drawn[cut], seeds[cut])
     words = [_words(fixed | point | draw | {"seed": seed}) for point, draw, seed in chosen]
@@ -99,12 +100,6 @@ def _excluded(name: str, points: list[Point], blocks: list[Point], small: bool) 
             raise Mistake(f"{name}.exclude: {' '.join(_words(block))} excludes nothing")
         points = rest
     return points
-
-
-def _seeds(name: str, seeds: Any) -> list[int]:
-    if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
-        raise Mistake(f"{name}.seeds: {seeds!r} is not a list of whole numbers")
-    return seeds
 
 
 def _words(point: Point) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
+from conf.arguments import folder
 from conf.cli import Parser, guarded
 from conf.errors import unknown
 from probes import analyses
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="+", metavar="NAME", help=f"all, {', '.join(NAMES)}")
     parser.add_argument("--scale", default="cpu", help="cpu (minutes), paper (a GPU), or smoke (two steps of paper's)")
     parser.add_argument("--data", help=f"of what trains nets, in the place of the scale's: {', '.join(SETS)}")
-    parser.add_argument("--out", type=Path, default=Path("build/figures"))
+    parser.add_argument("--out", type=folder, default=Path("build/figures"))
     return parser
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 import models
+from conf.arguments import folder
 from conf.cli import Parser, guarded, one_line
 from conf.errors import unknown
 from conf.groups import raw
@@ -81,9 +82,9 @@ def _score(num_classes: int, picture: Tensor, target: Tensor) -> dict[str, float
 def main(arguments: list[str] | None = None) -> int:
     """Draw the sheet that the command line asks for. A run that cannot be shown is raised as Mistake."""
     parser = Parser("python -m probes.analyses.rde_sheet", description=__doc__)
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN")
+    parser.add_argument("runs", nargs="*", type=folder, metavar="RUN")
     parser.add_argument("--data", help="rde or rde_small; default: the first run's, or rde")
-    parser.add_argument("--out", type=Path, default=Path("build/figures"))
+    parser.add_argument("--out", type=folder, default=Path("build/figures"))
     options = parser.parse_args(arguments)
     if options.data not in (None, *SETS.values()):
         raise unknown("--data", options.data, SETS.values())

@@ -89,7 +89,7 @@ def test_smoke_keeps_the_ends_of_every_axis_and_two_seeds(tmp_path: Path) -> Non
         ({"overrides": ["budget.epochs=4"]}, "overrides: .* is not a mapping"),
         ({"published": "rmsgd"}, "published: 'rmsgd' is not a mapping"),
         ({"columns": {"optimizer": "sgd", "published": 3}}, "published: 3 is not a mapping"),
-        ({"columns": {"optimizer": "sgd", "seeds": ["x"]}}, "seeds: .'x'. is not a list"),
+        ({"columns": {"optimizer": "sgd", "seeds": ["x"]}}, "seeds.0.: 'x' is not a whole number"),
     ],
 )
 def test_mistakes_are_one_line_that_names_the_key(tmp_path: Path, changes: dict[str, object], words: str) -> None:

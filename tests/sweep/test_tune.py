@@ -151,7 +151,18 @@ def test_the_first_of_trials_that_tie_wins(tmp_path, monkeypatch):
 
 
 def test_a_misspelt_metric_is_refused_before_anything_runs(grids, tmp_path):
-    words = ["tune", "digits_demo", "--grids", str(grids), "--out", str(tmp_path / "o.yaml"), "--store", str(tmp_path)]
+    words = [
+        "tune",
+        "digits_demo",
+        "--grids",
+        str(grids),
+        "--out",
+        str(tmp_path / "o.yaml"),
+        "--store",
+        str(tmp_path),
+        "--only",
+        "sgd",
+    ]
     with pytest.raises(Mistake, match="metric: unknown 'validation_top'"):
         main([*words, "--metric", "validation_top"])
     assert not (tmp_path / ".sweep").exists()

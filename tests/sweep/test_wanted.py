@@ -74,7 +74,7 @@ def test_draws_repeat_and_stay_inside(kind):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("grid: []\nseeds: []", "no runs"),
+        ("grid: []\nseeds: []", "seeds: .* is not a list of 1 or more"),
         ("grid: [{optimizer: []}]", "no runs"),
         ("gird: [{optimizer: sgd}]\ngrid: []", "'gird'"),
         ("grid: [{optimizer: [sgd, sgd]}]", "same run twice"),
@@ -93,7 +93,7 @@ def test_draws_repeat_and_stay_inside(kind):
         ("search: {n: 3, space: {a: {lgo: [1, 2]}}}", "nearest: log"),
         ("search: {n: 3, space: {a: {log: [0, 2]}}}", "low > 0"),
         ("search: {n: 3, space: {a: {uniform: [2, 1]}}}", "low, high"),
-        ("search: {n: 0, space: {a: {log: [1, 2]}}}", "n >= 1"),
+        ("search: {n: 0, space: {a: {log: [1, 2]}}}", "search.n: 0 is out of range"),
         ("search: {n: 1, spaces: {}}", "nearest: space"),
     ],
 )
