@@ -93,7 +93,7 @@ CIFAR10_STD, KUANGLIU_STD = [0.2470, 0.2435, 0.2616], [0.2023, 0.1994, 0.2010]
             "protocol=adamsrt tuned=adamsrt optimizer=adamw model=resnet20 source=code",
             {"optimizer.weight_decay": 1e-2, "optimizer.betas": [0.9, 0.99]},
         ),
-        ("protocol=adamsrt tuned=adamsrt optimizer=adamg", {"optimizer.rest": "adam", "optimizer.lr": 0.01}),
+        ("protocol=adamsrt tuned=adamsrt optimizer=adamg", {"optimizer.rest": "adam", "optimizer.lr_ratio": 1.0}),
         ("protocol=adamp_imagenet tuned=adamp optimizer=sgdg", {"optimizer.lr": 0.1, "optimizer.lr_ratio": 1.0}),
         *(
             (
