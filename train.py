@@ -7,6 +7,7 @@ Exit codes: 0 finished, diverged or already there; 1 a user's mistake; 70 a fail
 process: run the same command again.
 """
 
+import math
 import sys
 from contextlib import nullcontext
 from functools import partial
@@ -20,7 +21,7 @@ from conf import cli, metrics
 from conf.compose import compose
 from conf.groups import raw
 from record.announce import already_there
-from record.supervise import AGAIN, DONE, supervise
+from record.supervise import AGAIN, DONE, leave, supervise
 
 if __name__ == "__main__":
     CONFIG = cli.begin(sys.argv, already_there)
@@ -35,13 +36,14 @@ import probes
 from record import Claimed, Run, loggers
 from record.follower import Follower
 from record.reference import ReferenceTime
-from training import assemble, canaries, norms, timing
+from training import assemble, canaries, contract, norms, timing
 from training.budget import Clock
 from training.distribution import World
 from training.evaluation import evaluate, summed
 from training.outcome import crossing, outcome
 from training.precision import autocast, pick_device, set_kernels
 from training.progress import progress
+from training.rehearsal import rehearse
 from training.schedule import Horizon
 from training.selection import Selection
 from training.state import resume, state_of
@@ -75,10 +77,15 @@ class Trainer:
             config["optimizer"], self.model, compile=config["compile_optimizer"]
         )
         self.schedule, self.budget = assemble.schedule(config["schedule"]), assemble.budget(config["budget"])
+        contract.check(self.optimizer)
+        contract.to_train(self.optimizer)
         self.data = data.load(config["data"], device=device, **assemble.place(config))
         self.objective, self.mix = assemble.objective(config, self.data.train), assemble.mix(config)
         self.steps_per_epoch = -(-len(self.data.train) // self.batch_size)
-        self.step, self.ended_at, self.clock, self.loss = 0, 0, Clock(), torch.zeros(())
+        with self.streams.fork("rehearsal", device=device):
+            rehearse(self.model, facts["in_channels"], facts["image_size"], self.smallest_piece(), device)
+        self.step, self.ended_at, self.loss = 0, 0, torch.zeros((), device=device)
+        self.clock = Clock(settle=partial(timing.settle, device))
         self.shown = world.leads and config["progress"]
         self.epoch_seconds: list[float] = []
         self.step_seconds: list[float] = []  # of this process alone
@@ -91,6 +98,15 @@ class Trainer:
         self.forward = torch.compile(forward, dynamic=False) if config["compile_model"] else forward
         self.compiles = config["compile_model"] or config["compile_optimizer"]
         self.observer = probes.build(config["probe"], self.model, self.optimizer, self.streams.key("probes"))
+
+    def smallest_piece(self) -> int:
+        """Return the fewest images that batch norm will ever take its statistics of at once."""
+        steps = self.budget.left(0, self.steps_per_epoch)
+        short = steps is not None and steps < self.steps_per_epoch  # the run never comes to an epoch's last batch
+        last = self.batch_size if short else len(self.data.train) % self.batch_size or self.batch_size
+        share = max(1, last // self.world.size)
+        together = self.world.size if self.config["bn"] == "sync" else 1
+        return together * (share // min(share, self.config["accumulation"]))
 
     def fit(self, run: Run | Follower, stop: StopRequest) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Train from the last checkpoint, or from the start, to the end of the budget.
@@ -134,21 +150,28 @@ class Trainer:
         order = torch.randperm(len(self.data.train), generator=self.streams.generator("order", epoch))
         batches = order.split(self.batch_size)[position:][: self.budget.left(self.step, self.steps_per_epoch)]
         shares, weights = zip(*map(self.world.share, batches), strict=True)
+        pieces = [self.world.pieces(batch, self.config["accumulation"]) for batch in batches]
         self.model.train()
         self.clock.start()
         augmented = self.data.train.batches(shares, self.streams.key("augmentation", epoch))
-        for (inputs, targets), weight in zip(augmented, weights, strict=True):
-            self.train_step(inputs, targets, weight)
+        for (inputs, targets), weight, number in zip(augmented, weights, pieces, strict=True):
+            self.train_step(inputs, targets, weight, number)
             self.step += 1
             self.after_step()
         self.clock.pause()
 
-    def train_step(self, inputs: Tensor, targets: Tensor, weight: float) -> None:
-        """Take one step of the optimizer, whatever number of evaluations it asks for."""
+    def train_step(self, inputs: Tensor, targets: Tensor, weight: float, pieces: int) -> None:
+        """Take one step of the optimizer, whatever number of evaluations it asks for.
+
+        The first has gradients in any case: an optimizer may call its closure under no_grad and step afterwards.
+        """
         began, calls = timing.now(), 0
         inputs, targets = self.mix(inputs, targets, self.streams.generator("mix", self.step, self.world.rank))
         horizon = Horizon(self.steps_per_epoch, self.total_steps or 10**9)
         rate = self.schedule.apply(self.optimizer, self.step, horizon)
+        first = not self.step_seconds
+        # A clock that stands has waited for the device: it stands only where there is something to look at.
+        aside = self.clock.standing if first or self.observer.due(self.step) else nullcontext
         moving_statistics = getattr(self.optimizer, "batch_norm_statistics", "first") == "all"
 
         def closure() -> Tensor:
@@ -156,35 +179,40 @@ class Trainer:
             calls += 1
             again = calls > 1  # the same batch once more: same masks, and nothing is counted twice
             with (
+                torch.set_grad_enabled(not again or torch.is_grad_enabled()),
                 self.streams.fork("dropout", self.step, self.world.rank, device=self.device),
                 norms.frozen_statistics(self.model, again and not moving_statistics),
             ):
-                loss = self.batch_loss(inputs, targets, weight, counted=not again)
+                loss = self.batch_loss(inputs, targets, weight, pieces, counted=not again)
             if not again:
-                with self.clock.standing():
+                self.loss = loss  # what the step returns may be another's, a number, or nothing
+                with aside():
                     self.observer.gradients()
             return loss
 
-        with self.clock.standing():
+        with aside():
             self.observer.begin(self.step, self.step // self.steps_per_epoch)
-        with self.clock.standing() if self.compiles and not self.step_seconds else nullcontext():
-            self.loss = self.optimizer.step(closure)
-        with self.clock.standing():
+        with self.clock.standing() if self.compiles and first else nullcontext():
+            self.optimizer.step(closure)
+        if not calls:
+            raise RuntimeError(f"{type(self.optimizer).__name__}.step never called its closure: nothing is trained")
+        with aside():
             self.log.rows(self.observer.end(rate))
-            if not self.step_seconds:
+            if first:
                 canaries.warn(self, canaries.AFTER_A_STEP)
         self.step_seconds.append(timing.now() - began)
 
-    def batch_loss(self, inputs: Tensor, targets: Tensor, weight: float, counted: bool) -> Tensor:
+    def batch_loss(self, inputs: Tensor, targets: Tensor, weight: float, pieces: int, counted: bool) -> Tensor:
         """Return the mean loss of a batch; where gradients are enabled, leave its gradient in `p.grad`.
 
-        weight: makes the mean over the processes of their shares' losses the mean over the global batch.
+        weight: makes the mean over the processes of their shares' losses the mean over the global batch. pieces: how
+        many forward and backward passes it takes, the same number on every process.
         """
         if torch.is_grad_enabled():
             self.optimizer.zero_grad()
         total = torch.zeros((), device=self.device)
-        pieces = self.config["accumulation"]
-        for number, (x, y) in enumerate(zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True), start=1):
+        parts = zip(inputs.tensor_split(pieces), targets.tensor_split(pieces), strict=True)
+        for number, (x, y) in enumerate(parts, start=1):
             with assemble.synchronised(self.forward, self.optimizer, last=number == pieces):
                 outputs = self.outputs(x)
                 loss = self.objective.loss(outputs, y) * (weight * len(x) / len(inputs))
@@ -199,35 +227,40 @@ class Trainer:
 
     def after_step(self) -> None:
         """Look whether to go on, and write a checkpoint when one is due."""
-        with self.clock.standing():
-            look = self.step % CHECK_EVERY == 0
-            if look or self.device.type == "cpu":
-                self.require_finite()
+        look = self.step % CHECK_EVERY == 0
+        if look or self.device.type == "cpu":
+            with self.clock.standing():
+                self.require_finite(self.loss)
                 self.show.step(self.step, float(self.loss))
-            agreed = look or self.world.size == 1
-            if agreed and self.world.any(bool(self.stop), self.device):
-                self.save(required=True)
-                raise Stopped
-            self.save_when_due(agreed)
+        agreed = look or self.world.size == 1
+        if agreed and self.world.any(bool(self.stop), self.device):
+            self.save(required=True)
+            raise Stopped
+        self.save_when_due(agreed)
 
-    def require_finite(self) -> None:
-        if not self.world.all_finite(self.loss):
+    def require_finite(self, *tensors: Tensor) -> None:
+        """Raise Diverged, on all processes, where any has a number that is not finite."""
+        finite = torch.stack([tensor.isfinite().all() for tensor in tensors if tensor.numel()]).all()
+        if self.world.any(not finite, self.device):
             raise Diverged
 
     def end_epoch(self) -> None:
-        """Let the optimizer look at the weights, evaluate, select and log: all off the clock."""
-        self.require_finite()
-        self.clock.seconds = self.world.tell(self.clock.seconds)  # one clock, or processes would end apart
+        """Let the optimizer end its epoch, on the clock; then evaluate, select and log."""
+        self.require_finite(self.loss, *self.model.parameters())
         epoch = -(-self.step // self.steps_per_epoch)
         if self.step % self.steps_per_epoch == 0:
-            getattr(self.optimizer, "epoch_end", lambda: None)()
+            with self.clock.running():
+                getattr(self.optimizer, "epoch_end", lambda: None)()
+        self.clock.seconds = self.world.tell(self.clock.seconds)  # one clock, or processes would end apart
+        self.world.require_equal(self.model)
         self.epoch_seconds.append(self.clock.seconds - sum(self.epoch_seconds))
         self.ended_at = self.step
         row: dict[str, Any] = {"epoch": epoch, "step": self.step, "seconds": self.clock.seconds}
         row |= {"lr": float(self.optimizer.param_groups[0]["lr"])} | summed("train", self.meter, self.world)
-        if self.over() or epoch % self.config["evaluate"]["every_epochs"] == 0:
-            row |= self.scores()
-        self.selection.offer(row, self.budget.counts(self.clock.seconds), self.model)
+        with contract.evaluated(self.model, self.optimizer):
+            if self.over() or epoch % self.config["evaluate"]["every_epochs"] == 0:
+                row |= self.scores()
+            self.selection.offer(row, self.budget.counts(self.clock.seconds), self.model)
         self.reached = self.reached or self.crossing(row)
         self.log.rows([{"kind": "epoch", **row}, *self.observer.epoch_end(epoch)])
         self.show.row(row)
@@ -239,10 +272,16 @@ class Trainer:
         return crossing(metric, metrics.metric(metric).sign, value, row) if metric else None
 
     def scores(self) -> dict[str, float]:
-        """Evaluate the current weights on the validation split, if there is one, and on the test split."""
+        """Evaluate the current weights on the validation split, if there is one, and on the test split.
+
+        Raises Diverged for weights that are finite and outputs that are not.
+        """
         splits = {"validation": self.data.validation, "test": self.data.test}
         size = self.config["evaluate"]["batch_size"]
-        return evaluate(self.model, self.outputs, splits, self.objective, size, self.world)
+        scores = evaluate(self.model, self.outputs, splits, self.objective, size, self.world)
+        if not all(map(math.isfinite, scores.values())):
+            raise Diverged
+        return scores
 
     def outputs(self, inputs: Tensor) -> Tensor:
         with autocast(self.precision, self.device):
@@ -256,8 +295,10 @@ class Trainer:
             self.save()
 
     def save(self, required: bool = False) -> None:
-        self.run.save_checkpoint(state_of(self), self.step, required=required)
-        self.saved_at = timing.now()
+        with self.clock.standing():
+            self.world.require_equal(self.model)
+            self.run.save_checkpoint(state_of(self), self.step, required=required)
+            self.saved_at = timing.now()
 
 
 def run(config: dict[str, Any], overrides: list[str]) -> int:
@@ -302,4 +343,4 @@ if __name__ == "__main__":
 
         importable()
     else:
-        sys.exit(cli.guarded(lambda: run(CONFIG, cli.overrides(sys.argv))))
+        leave(cli.guarded(lambda: run(CONFIG, cli.overrides(sys.argv))))

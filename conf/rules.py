@@ -1,5 +1,6 @@
 """Combinations that cannot work, each with the sentence that says so. Torch-free."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -103,6 +104,12 @@ def _task(config: Config) -> str | None:
     return None
 
 
+def _device(config: Config) -> str | None:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", config["device"]):
+        return f"device: {config['device']!r} is not one of auto, cpu, cuda, cuda:N"
+    return None
+
+
 def _target(config: Config) -> str | None:
     name, data = config["target"]["metric"], config["data"]
     if name is not None:
@@ -112,7 +119,7 @@ def _target(config: Config) -> str | None:
 
 RULES: tuple[Callable[[Config], str | None], ...] = (
     _task, _selection, _accumulation, _smoothing, _class_weights, _stem, _warmup, _custom, _frozen, _groups, _reference,
-    _target,
+    _target, _device,
 )  # fmt: skip
 
 

@@ -106,5 +106,5 @@ def timm(
         keywords.setdefault("img_size", image_size)
     try:
         return library.create_model(name, pretrained=False, **keywords)
-    except (TypeError, AssertionError) as error:
+    except Exception as error:  # whatever a net's code makes of its arguments
         raise ValueError(f"model.args: timm's {name} cannot be built with {keywords}: {error}") from error

@@ -31,7 +31,7 @@ def build(target: str, params: Any, **keywords: Any) -> Optimizer:
         keywords |= _fused(cls, params)
     try:
         optimizer = cls(params, **keywords)
-    except Exception as error:  # whatever a stranger's class makes of a value
+    except (Exception, SystemExit) as error:  # whatever a stranger's class makes of a value
         raise ValueError(f"{target}: {_said(error)}") from error
     if not isinstance(optimizer, Optimizer):
         raise ValueError(f"{target} is not an optimizer: it makes a {type(optimizer).__name__}")
@@ -42,8 +42,8 @@ def _resolve(target: str) -> Callable[..., Any]:
     module, _, name = target.rpartition(".")
     try:
         scope = importlib.import_module(module) if module else None
-    except ImportError as error:
-        raise ValueError(f"target={target!r}: {error}") from error
+    except (Exception, SystemExit) as error:  # a stranger's module may do anything when it is imported
+        raise ValueError(f"target={target!r}: {_said(error)}") from error
     found = getattr(scope, name, None)
     if not callable(found):
         raise ValueError(f"target={target!r} does not exist{_near(name, dir(scope) if module else [])}")
@@ -96,7 +96,7 @@ def _tensors(params: Iterable[Any]) -> Iterable[Tensor]:
             yield entry[1] if isinstance(entry, tuple) else entry
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     """Return an error's words, with its kind where they do not say what is wrong (`KeyError: 'lr'`)."""
     words = (str(error).splitlines() or [""])[0]
     return words if isinstance(error, TypeError | ValueError | RuntimeError) else f"{type(error).__name__}: {words}"

@@ -57,6 +57,10 @@ class Observer:
         self._due: dict[str, Probe] = {}
         self._step: Step | None = None
 
+    def due(self, step: int) -> bool:
+        """Tell whether any probe looks at `step`."""
+        return any(probe.due(step) for probe in self._probes.values())
+
     @torch.no_grad()
     def begin(self, step: int, epoch: int) -> None:
         """Freeze the weights if a probe that is due at `step` needs them."""

@@ -1,9 +1,13 @@
 """How a run ends, and the exit code that says so."""
 
+import multiprocessing
+import os
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from record.announce import headline
 from record.claim import Claimed
@@ -11,6 +15,7 @@ from record.follower import Follower
 from record.run import Run
 
 DONE, FAILED, AGAIN = 0, 70, 75  # 75: run the same command again
+GRACE = 10.0  # seconds that a process gets to end by itself once all is done
 
 
 def supervise(
@@ -34,13 +39,28 @@ def supervise(
         return AGAIN
     except Claimed:
         raise
-    except Exception as error:
+    except BaseException as error:  # sys.exit too: any way out of training but its end is a failure
         run.fail(_kind(error), f"{type(error).__name__}: {error}", traceback.format_exc())
         print(f"failed: {type(error).__name__}: {error}; traceback in {run.folder}/log.txt", file=sys.stderr)
         return FAILED
 
 
-def _kind(error: Exception) -> str:
+def leave(code: int) -> NoReturn:
+    """End this process with `code`, whatever threads and child processes a user's class has left running."""
+
+    def insist() -> None:
+        time.sleep(GRACE)
+        names = [thread.name for thread in threading.enumerate() if not thread.daemon and thread.name != "MainThread"]
+        print(f"left running, and ended: {', '.join(names) or 'a child process'}", file=sys.stderr, flush=True)
+        for child in multiprocessing.active_children():
+            child.kill()
+        os._exit(code)
+
+    threading.Thread(target=insist, daemon=True, name="leave").start()
+    sys.exit(code)
+
+
+def _kind(error: BaseException) -> str:
     """Name a failure for those who decide on a retry: oom, disk, or error."""
     if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in str(error):
         return "oom"

@@ -1,16 +1,20 @@
 """How long a run trains: a number of steps, known at the start or predicted from the clock."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Clock:
-    """Seconds of training; evaluation, probes, checkpoints, compilation and warm-up happen while it stands."""
+    """Seconds of training; evaluation, probes, checkpoints, compilation and warm-up happen while it stands.
+
+    settle: waits until the device has done what it was given, so that a pause never lets work run unmeasured.
+    """
 
     seconds: float = 0.0
+    settle: Callable[[], None] = field(default=lambda: None, repr=False)
     _since: float | None = field(default=None, repr=False)
 
     def start(self) -> None:
@@ -18,8 +22,18 @@ class Clock:
 
     def pause(self) -> None:
         if self._since is not None:
+            self.settle()
             self.seconds += time.monotonic() - self._since
             self._since = None
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Let the clock run for the length of a block."""
+        self.start()
+        try:
+            yield
+        finally:
+            self.pause()
 
     @contextmanager
     def standing(self) -> Iterator[None]:

@@ -56,6 +56,12 @@ class World:
         weight = len(part) * self.size / len(batch)
         return (part if len(part) else batch[:1]), weight
 
+    def pieces(self, batch: Tensor, wanted: int) -> int:
+        """Return into how many pieces every process splits its share of a global batch: at most `wanted`, and no more
+        than the smallest share has samples, which each can tell without asking.
+        """
+        return min(wanted, max(1, len(batch) // self.size))
+
     def sum(self, tensor: Tensor) -> Tensor:
         """Add a tensor up over the processes, in place."""
         if self.size > 1:
@@ -66,9 +72,19 @@ class World:
         """Tell whether any process raises the flag: all processes get the same answer."""
         return flag if self.size == 1 else bool(self.sum(torch.tensor(float(flag), device=device)))
 
-    def all_finite(self, tensor: Tensor) -> bool:
-        """Tell whether a scalar is finite on every process."""
-        return bool(self.sum(tensor.detach().clone()).isfinite())
+    def require_equal(self, model: nn.Module) -> None:
+        """Raise RuntimeError on every process unless all have the same weights, bit for bit."""
+        if self.size == 1:
+            return
+        differs = False
+        for parameter in model.parameters():
+            mine = parameter.detach().contiguous().view(-1)
+            theirs = mine.clone()
+            dist.broadcast(theirs, src=0)
+            differs |= not torch.equal(mine.view(torch.uint8), theirs.view(torch.uint8))  # as bits: NaN is itself
+        apart = [rank for rank, other in enumerate(self.gathered([differs])) if other]
+        if apart:
+            raise RuntimeError(f"the processes have drifted apart: the weights of {apart} are not those of process 0")
 
     def copy_buffers(self, model: nn.Module) -> None:
         """Give every process rank 0's buffers: all evaluate with the statistics that are saved."""

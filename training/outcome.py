@@ -4,15 +4,25 @@ from typing import Any
 
 from torch import Tensor
 
-from training import timing
+from training import contract, timing
+from training.stop import NoEpochCounts
 
 
 def settle(trainer: Any) -> dict[str, Tensor]:
-    """Give the net the selected epoch's weights, and see that this epoch has a test score. Returns the weights."""
+    """Give the net the selected epoch's weights, and see that this epoch has a test score. Returns the weights.
+
+    Raises NoEpochCounts where no epoch was selected.
+    """
     chosen = trainer.selection
+    if chosen.row is None:
+        limit, first = f"{trainer.budget.seconds:.3g} s", trainer.epoch_seconds[0]
+        raise NoEpochCounts(
+            f"no epoch that can be selected ended within the budget of {limit}; the first took {first:.3g} s"
+        )
+    contract.to_evaluate(trainer.optimizer)
     if chosen.weights is not None:
         trainer.model.load_state_dict(chosen.weights)
-    if chosen.row is not None and f"test_{chosen.metric}" not in chosen.row:
+    if f"test_{chosen.metric}" not in chosen.row:
         chosen.row |= trainer.scores()
     return trainer.model.state_dict()
 

@@ -7,18 +7,15 @@ import torch
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
-    """Return the device that `name` (auto, cpu, cuda, cuda:1, ...) stands for.
+    """Return the device that `name` (auto, cpu, cuda, cuda:1, ...; conf has checked it) stands for.
 
     Raises ValueError, one line, when this machine does not have it.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device: {name!r} is not a device; allowed: auto, cpu, cuda, cuda:N") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device: {name!r} is not on this machine; allowed here: auto, cpu")
+    devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    device = torch.device(name if name != "auto" else "cuda" if devices else "cpu")
+    if device.type == "cuda" and (device.index or 0) >= devices:
+        here = ["auto", "cpu", *(["cuda"] if devices else []), *(f"cuda:{index}" for index in range(devices))]
+        raise ValueError(f"device: {name!r} is not on this machine; allowed here: {', '.join(here)}")
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)

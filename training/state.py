@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from training.budget import Clock
-
 FORMAT = 2  # raised when the parts of a state change; 1 had the meter of one process
 COUNTERS = ("step", "ended_at", "epoch_seconds", "reached")
 
@@ -47,7 +45,7 @@ def load_state(trainer: Any, state: dict[str, Any]) -> None:
     trainer.meter.sums.update({name: value.to(trainer.device) for name, value in meter["sums"].items()})
     trainer.meter.scores.extend(tuple(part.to(trainer.device) for part in pair) for pair in meter["scores"])
     trainer.selection.load_state(state["selection"])
-    trainer.clock = Clock(state["clock"])
+    trainer.clock.seconds = state["clock"]
     trainer.observer.load_state_dict(state["observer"])
     for name in COUNTERS:
         setattr(trainer, name, state[name])

@@ -12,7 +12,11 @@ class Stopped(Exception):
 
 
 class Diverged(Exception):
-    """The loss is no longer finite."""
+    """The loss, the weights or the evaluation are no longer finite."""
+
+
+class NoEpochCounts(Exception):
+    """The budget ended before an epoch did that could stand for the run."""
 
 
 class StopRequest:

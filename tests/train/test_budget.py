@@ -6,8 +6,11 @@ import pytest
 
 import train
 from record import read_result
+from record.follower import Follower
 from tests.train.conftest import folder
 from training.budget import Clock
+from training.distribution import World
+from training.precision import pick_device
 
 WALL = ("optimizer=sing", "budget=wallclock_of", "budget.epochs=3", "batch_size=720", "model=resnet20")
 
@@ -23,6 +26,28 @@ def ticking(monkeypatch):
         self.clock.seconds += 1.0
 
     monkeypatch.setattr(train.Trainer, "train_step", timed_step)
+
+
+def test_the_clock_waits_for_the_device_and_counts_what_an_optimizer_does_between_epochs(settings, monkeypatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("training.budget.time.monotonic", lambda: now[0])
+
+    def passes(seconds: float) -> None:
+        now[0] += seconds
+
+    clock = Clock(settle=lambda: passes(5.0))
+    with clock.running():
+        passes(1.0)
+        with clock.standing():
+            passes(100.0)
+    assert clock.seconds == 11.0  # twice it waited
+    config = settings("optimizer=sgd", "budget.epochs=2", "batch_size=720")
+    trainer = train.Trainer(config, World(), pick_device("cpu"))
+    trainer.optimizer.epoch_end = lambda: passes(7.0)
+    scores = trainer.scores
+    trainer.scores = lambda: passes(100.0) or scores()  # an evaluation is off the clock
+    trainer.fit(Follower(), False)
+    assert trainer.epoch_seconds == [7.0, 7.0]
 
 
 def test_the_last_epoch_that_ends_within_the_seconds_counts(make, ticking) -> None:

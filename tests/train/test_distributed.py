@@ -19,6 +19,7 @@ from record.follower import Follower
 from tests.train.processes import (
     PATIENCE,
     composed,
+    ended,
     ended_alike,
     folder_of,
     left,
@@ -33,13 +34,14 @@ from training.precision import pick_device
 
 ROOT = Path(__file__).resolve().parents[2]
 # A net without batch norm, whose gradient is the same however a batch is shared out.
-NET = ("model=timm", "model.name=test_vit", "data=cifar10", "data.stand_in=50")
+NET = ("model=timm", "model.name=test_vit", "data=cifar10", "data.stand_in=51")
 WORDS = ("batch_size=16", "budget=steps", "budget.steps=6", "progress=false", "threads=1")
 
 
-@pytest.mark.parametrize("name", ["sgd", "sam"])
-def test_two_processes_equal_one_to_float_tolerance(tmp_path: Path, name: str) -> None:
-    words = [*NET, *WORDS, f"optimizer={name}", "optimizer.lr=0.05"]
+@pytest.mark.parametrize(("name", "pieces"), [("sgd", 16), ("sam", 1)])
+def test_two_processes_equal_one_to_float_tolerance(tmp_path: Path, name: str, pieces: int) -> None:
+    """Shares of eight images, and an epoch's last of two and one, in as many pieces as they have images."""
+    words = [*NET, *WORDS, f"optimizer={name}", "optimizer.lr=0.05", f"accumulation={pieces}"]
     one, two = ran(tmp_path / "one", words), ran(tmp_path / "two", words, processes=2)
     assert two["result"]["id"] != one["result"]["id"]
     for key, value in one["weights"].items():
@@ -67,6 +69,28 @@ def train_and_tell(store: Path, words: list[str]) -> int:
     weights = {name: p.detach() for name, p in trainer.model.named_parameters()}
     torch.save({"weights": weights, "optimizer": trainer.optimizer.state_dict()}, store.parent / f"{world.rank}.pt")
     return 0
+
+
+def drift(store: Path, words: list[str]) -> int:
+    """Train as one of two, of which one takes steps of its own."""
+    step = train.Trainer.train_step
+
+    def astray(self: train.Trainer, *parts: Any) -> None:
+        step(self, *parts)
+        if self.world.rank == 1:
+            with torch.no_grad():
+                next(self.model.parameters()).view(-1)[0] += 1e-3
+
+    train.Trainer.train_step = astray  # type: ignore[method-assign]
+    return train.run(composed(store, words), words)
+
+
+@pytest.mark.parametrize("when", ["checkpoint.every_steps=1", "checkpoint.every_steps=0"])
+def test_processes_that_drift_apart_end_the_run(tmp_path: Path, when: str) -> None:
+    words = ["model=resnet20", "data=cifar10", "data.stand_in=32", *WORDS, "optimizer=sgd", when]
+    assert ended(started(tmp_path / "runs", words, 2, drift)) == [70, 70]
+    assert "the weights of [1] are not those of process 0" in status(folder_of(tmp_path / "runs", words, 2)).message
+    assert not list(folder_of(tmp_path / "runs", words, 2).glob("checkpoint-*"))
 
 
 def both_ranks(folder: Path, *words: str) -> list[dict[str, Any]]:

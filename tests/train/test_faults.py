@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,10 @@ def test_the_table_names_tests_that_exist() -> None:
         (torch.OutOfMemoryError("CUDA out of memory"), "oom"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "oom"),
         (RuntimeError("a cable was pulled"), "error"),
+        (SystemExit(0), "error"),
     ],
 )
-def test_a_failure_is_recorded_by_its_kind(settings, capsys, error: Exception, kind: str) -> None:
+def test_a_failure_is_recorded_by_its_kind(settings, capsys, error: BaseException, kind: str) -> None:
     config = settings(*SHORT)
 
     def fit() -> Any:
@@ -56,6 +58,18 @@ def test_a_failure_is_recorded_by_its_kind(settings, capsys, error: Exception, k
     with train.Run(config["paths"]["store"], config) as run:
         assert supervise(run, fit, ()) == 70
     assert (status(run.folder).state, status(run.folder).kind) == ("failed", kind)
+
+
+def test_a_thread_that_is_left_behind_holds_no_process() -> None:
+    """As an optimizer of a user's may leave one; a process that ends by itself is let alone."""
+    leave = "import threading, time; from record import supervise; supervise.GRACE = 0.2; {}; supervise.leave(3)"
+    for thread, said in (
+        ("pass", ""),
+        ("threading.Thread(target=time.sleep, args=(60,), name='idle').start()", "idle"),
+    ):
+        done = subprocess.run([sys.executable, "-c", leave.format(thread)], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 3
+        assert done.stderr == (f"left running, and ended: {said}\n" if said else "")
 
 
 def test_a_store_that_cannot_be_written_is_one_line(settings) -> None:

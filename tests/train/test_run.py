@@ -56,7 +56,7 @@ def test_equal_seeds_start_equal_and_see_the_same_batches(settings) -> None:
     seen = []
     for trainer in trainers[:2]:
         batches: list[torch.Tensor] = []
-        trainer.train_step = lambda x, y, w, batches=batches: batches.append(x)
+        trainer.train_step = lambda x, *_, batches=batches: batches.append(x)
         trainer.after_step = lambda: None
         trainer.train_epoch()
         seen.append(torch.cat(batches))
@@ -130,7 +130,7 @@ def test_the_first_crossing_of_a_target_is_kept(make) -> None:
         (("optimizer=custom", "optimizer.target=nowhere.SGD"), "nowhere"),
         (("freeze=[nothing.*]",), "nothing"),
         (("device=cuda:7",), "device"),
-        (("device=gpu",), "device: 'gpu'"),
+        (("device=cuda:99",), "device: 'cuda:99' is not on this machine; allowed here: auto, cpu"),
         (("precision=tf32",), "tf32 needs a CUDA device"),
         (("model=timm", "model.name=resnet18_no_such"), "resnet18_no_such"),
     ],

@@ -39,6 +39,17 @@ def test_weighted_shares_make_the_global_mean(size: int, samples: int) -> None:
     assert all(len(share) for share, _ in parts)
 
 
+@pytest.mark.parametrize(("size", "samples"), [(1, 7), (2, 29), (3, 7), (4, 3), (2, 128)])
+def test_all_processes_split_their_shares_into_the_same_number_of_pieces(size: int, samples: int) -> None:
+    batch = torch.arange(samples)
+    for wanted in (1, 2, 3, 8, 64, 128):
+        numbers = {World(rank, size).pieces(batch, wanted) for rank in range(size)}
+        (number,) = numbers
+        assert 1 <= number <= wanted
+        for rank in range(size):
+            assert all(len(piece) for piece in World(rank, size).share(batch)[0].tensor_split(number))
+
+
 def test_frozen_statistics_normalise_by_the_batch_and_stand_still() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
     x = torch.randn(8, 3, 5, 5)
