@@ -22,7 +22,6 @@ ECHO = f'#!/bin/sh\nexec {sys.executable} -c "import json, sys; print(json.dumps
 DIGITS = ("data=digits", "model=resnet20")
 CELLS = [
     (*DIGITS, "optimizer=sgd", r"freeze=['$(touch\${IFS}x)','`touch x`','a;touch x','!!','~','*']"),
-    (*DIGITS, "optimizer=custom", "optimizer.target=torch.optim.RMSprop", "optimizer.args={lr:0.001,alpha:0.9}"),
     (*DIGITS, "optimizer=custom", "optimizer.target=torch.optim.RMSprop", "optimizer.args={lr: 0.001, alpha: 0.9}"),
     (*DIGITS, "optimizer=adamw", "optimizer.betas=[0.9,0.99]", "data.normalise.mean=[0.5]"),
     (*DIGITS, "model=timm", "model.name=x", "model.args={a: 'it''s > x & y | z \"q\"'}".replace("''", r"\'")),
@@ -50,8 +49,9 @@ def one_cell(overrides: tuple[str, ...]) -> Result:
     return replace(result, cells=[replace(found, cell=replace(found.cell, overrides=overrides))])
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize("overrides", CELLS, ids=range(len(CELLS)))
+@pytest.mark.parametrize(
+    ("overrides", "shell"), [*((cell, SHELLS[0]) for cell in CELLS), *((CELLS[0], shell) for shell in SHELLS[1:])]
+)
 def test_a_shell_gives_the_command_the_ids_of_the_cell(overrides: tuple[str, ...], shell: str, tmp_path: Path) -> None:
     text = explain.explain(one_cell(overrides), ["digits"])
     (command,) = [line.removeprefix("  again: ") for line in text.splitlines() if line.startswith("  again: ")]

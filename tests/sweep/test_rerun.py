@@ -13,13 +13,12 @@ import pytest
 from conf.compose import compose
 from conf.errors import Mistake
 from papers import table as tables
-from record import group_id, read_store, run_folder, run_id, semantic
+from record import group_id, run_folder, run_id, semantic
 from sweep import again
 from sweep.__main__ import main
 from sweep.backend import command
 from tests.reports import made_up
 
-ROOT = Path(__file__).parents[2]
 MADE = ("optimizer=sgd", "model=resnet20", "seed=3")
 CUSTOM = ("optimizer=custom", "model=resnet20", "optimizer.args={lr: 0.1, s: [1e-3, 'a b']}")
 
@@ -68,18 +67,12 @@ def test_a_configuration_gives_the_words_that_compose_it(words: tuple[str, ...])
     assert run_id(semantic(compose(list(again.words(kept))))) == run_id(kept)
 
 
-@pytest.mark.parametrize("name", ["adamp_wd", "adamsrt_2", "rmsgd_3", "sing_s1", "sing_s4"])
+@pytest.mark.parametrize("name", ["adamp_wd", "rmsgd_3", "sing_s1"])
 def test_so_does_a_cell_of_a_table(name: str) -> None:
     draw, table = random.Random(name), tables.load(name)
-    for _ in range(2):
-        cell = draw.choice(table.cells(draw.choice(("paper", "cpu"))))
+    for scale in ("paper", "cpu"):
+        cell = draw.choice(table.cells(scale))
         assert again.words(semantic(compose([*cell.overrides, "seed=3"])))
-
-
-def test_every_committed_run_can_be_made_again() -> None:
-    rows = read_store(ROOT / "results")[0]
-    for row in rows[:: len(rows) // 4]:
-        assert again.words(json.loads((Path(row["folder"]) / "result.json").read_text())["config"])
 
 
 def test_what_a_store_says_beside_its_configuration_is_not_asked(one: Path, tmp_path: Path, capsys) -> None:
