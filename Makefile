@@ -70,7 +70,7 @@ $(DOCS)/.ready: requirements-docs.lock
 	@touch $@
 
 docs: $(DOCS)/.ready ## the documentation site, in build/site
-	@$(DOCS)/bin/python -m mkdocs build --quiet --strict --site-dir build/site
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --quiet --strict --site-dir build/site
 	@echo build/site/index.html
 
 LOCK := -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header
