@@ -17,7 +17,7 @@ from record.schema import ANYTHING, ROW, Shape, check, require_small
 
 Row = dict[str, Any]
 SCHEMA = 1  # of every JSON file in a run folder; a reader refuses newer ones by name
-MOST_JSON, MOST_LINES = 2**25, 2**30  # bytes of a file that is read whole, and of one that is read line by line
+MOST_JSON, MOST_LINES = 2**25, 2**32  # bytes of a JSON file, and of one of a JSON object a line
 DIGITS = 20  # of an integer: as many as 64 bits need
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 

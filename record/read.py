@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from record.claim import is_live
-from record.files import SCHEMA, read_json
+from record.files import MOST_LINES, SCHEMA, read_json
 from record.identity import group_id, run_folder, run_id
 from record.regular import one_line, open_regular
 from record.schema import RESULT, STATUS, check
@@ -141,7 +141,7 @@ def complete(folder: Path) -> Row | None:
             raise ValueError(f"{folder}: not a run (neither result.json nor status.json)")
         return None
     try:
-        open_regular(folder / "metrics.jsonl").close()
+        open_regular(folder / "metrics.jsonl", most=MOST_LINES).close()
     except FileNotFoundError:
         raise ValueError(f"{folder}: half copied (metrics.jsonl is missing)") from None
     except OSError as error:

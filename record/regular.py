@@ -15,26 +15,32 @@ KINDS = {
 }
 
 
-def open_regular(path: Path, mode: str = "rb", **keywords: Any) -> Any:
+MOST = 2**36  # bytes: no file of a run is larger, but a hole in a file may be
+
+
+def open_regular(path: Path, mode: str = "rb", most: int = MOST, **keywords: Any) -> Any:
     """Return a regular file, opened as `open` does it. Raises OSError; ValueError, one line, for anything else."""
     if os.path.lexists(path):
-        require_regular(path)
+        require_regular(path, most)
     return open(path, mode, opener=_opened, **keywords)
 
 
-def require_regular(path: Path) -> None:
-    """Raise ValueError, one line, for what is there and no regular file; FileNotFoundError for what is not there."""
-    kind = stat.S_IFMT(path.lstat().st_mode)
+def require_regular(path: Path, most: int = MOST) -> None:
+    """Raise ValueError, one line, for what is there and no regular file of at most so many bytes.
+
+    Raises FileNotFoundError for what is not there.
+    """
+    found = path.lstat()
+    kind = stat.S_IFMT(found.st_mode)
     if kind != stat.S_IFREG:
         raise ValueError(f"{path}: {KINDS.get(kind, 'something else')}, not a regular file")
+    if found.st_size > most:
+        raise ValueError(f"{path}: {found.st_size} bytes; allowed: {most}")
 
 
 def contents(path: Path, most: int) -> bytes:
-    """Return what a regular file of at most so many bytes holds; ValueError, one line, for a larger one."""
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > most:
-            raise ValueError(f"{path}: {size} bytes; allowed: {most}")
+    """Return what a regular file of at most so many bytes holds."""
+    with open_regular(path, most=most) as file:
         return bytes(file.read(most))
 
 

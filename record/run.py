@@ -232,7 +232,8 @@ def mark_failed(folder: Path, kind: str, message: str) -> None:
     except ValueError:
         before = None
     now = {"state": "failed", "kind": kind, "message": message, "updated": time.time()}
-    write_json(folder / "status.json", (before or {"schema": SCHEMA, "attempt": 0}) | now)
+    with suppress(IsADirectoryError):  # a stranger's; its readers name it
+        write_json(folder / "status.json", (before or {"schema": SCHEMA, "attempt": 0}) | now)
 
 
 def labels_of(config: Mapping[str, Any]) -> dict[str, Any]:

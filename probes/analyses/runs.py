@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from conf.errors import Mistake
+from record import read_lines, read_result
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,12 @@ def run(words: Sequence[str]) -> Run:
     if done.returncode:
         raise Mistake(f"{' '.join(words)}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
     folder = Path(done.stdout.strip().splitlines()[-1].rpartition("  ")[2])
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    result, (rows, _) = read_result(folder), read_lines(folder / "metrics.jsonl")
+    if result is None:
+        raise Mistake(f"{folder}: no finished run")
     kinds = {row["probe"] for row in rows if "probe" in row}
     return Run(
-        json.loads((folder / "result.json").read_text())["metrics"],
+        result["metrics"],
         pd.DataFrame([row for row in rows if row.get("kind") == "epoch"]),
         {kind: [row for row in rows if row.get("probe") == kind] for kind in kinds},
     )
