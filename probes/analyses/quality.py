@@ -101,13 +101,17 @@ def rates(out: Path, tables: dict[str, pd.DataFrame], betas: dict[float, Run], n
 
 
 def generalisation(out: Path, table: pd.DataFrame, note: str) -> None:
-    """Draw Q of the last epoch against test accuracy and against the gap between training and test accuracy."""
+    """Draw Q of the last epoch against test accuracy and against the gap between training and test accuracy.
+
+    A net without structure in any layer has no Q: it is in the data and not in the figure.
+    """
+    drawn = table.dropna(subset="Q")
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4))
     colours, markers = dict(zip(OPTIMIZERS, COLOURS, strict=False)), dict(zip(table.net.unique(), "o^sD", strict=False))
     for axis, value in zip(axes, ("test_accuracy", "gap"), strict=True):
-        for (net, name), rows in table.groupby(["net", "optimizer"], sort=False):
+        for (net, name), rows in drawn.groupby(["net", "optimizer"], sort=False):
             axis.scatter(rows.Q, rows[value], 20, colours[name], marker=markers[net], label=f"{name}, {net}")
-        axis.set(xlabel="Q", ylabel=value.replace("_", " ") + " (%)", title=correlations(table.Q, table[value]))
+        axis.set(xlabel="Q", ylabel=value.replace("_", " ") + " (%)", title=correlations(drawn.Q, drawn[value]))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=6)
     save(figure, out, "generalisation", table, note)
 
@@ -119,7 +123,12 @@ def summary(net: str, name: str, seed: int, run: Run) -> dict[str, object]:
 
 
 def correlations(x: pd.Series, y: pd.Series, draws: int = 2000) -> str:
-    """Return Pearson's r with its 95 % interval (Fisher) and Spearman's with its (bootstrap), as text."""
+    """Return Pearson's r with its 95 % interval (Fisher) and Spearman's with its (bootstrap), as text.
+
+    Of fewer than 4 points, which have no interval, only how many they are.
+    """
+    if len(x) < 4:
+        return f"n {len(x)}"
     pearson = stats.pearsonr(x, y)
     low, high = pearson.confidence_interval()
     picks = np.random.default_rng(0).integers(0, len(x), (draws, len(x)))

@@ -1,6 +1,7 @@
 """The analyses' own parts: checks, files, the loop, and what they find on small cases."""
 
 import ast
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 import probes
 from conf.errors import Mistake
 from conf.groups import raw
-from probes.analyses import growth, narrow, norms, theorem4, tracking
+from probes.analyses import growth, narrow, norms, quality, theorem4, tracking
 from probes.analyses.command import NAMES, main
 from probes.analyses.draw import Check, plt, save
 from probes.analyses.loop import fit, load, long
@@ -124,3 +125,19 @@ def test_observers_import_two_formulas_of_another_room():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "optim":
                 assert node.module in ("optim.evbmf", "optim.groups"), path  # q and the scaled cosine
+
+
+def test_a_net_without_structure_has_no_place_in_the_correlation(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(quality, "correlations", lambda x, y: seen.append(x.tolist()) or "")
+    table = pd.DataFrame({"net": "a", "optimizer": ["sgd", "adam"], "seed": 0, "Q": [0.5, math.nan]})
+    quality.generalisation(tmp_path, table.assign(test_accuracy=90.0, gap=1.0), "")
+    assert seen == [[0.5], [0.5]]
+    assert len(pd.read_csv(tmp_path / "generalisation.csv")) == 2
+    monkeypatch.undo()
+    assert quality.correlations(table.Q[:1], table.Q[:1]) == "n 1"
+
+
+def test_means_are_of_layers_with_structure():
+    table = pd.DataFrame({"rank": [0.5, 0.0, 0.25], "code_condition": [1.5, math.nan, 1.25]})
+    assert quality.structured(table).code_condition.tolist() == [1.5, 1.25]
