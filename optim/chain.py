@@ -107,10 +107,14 @@ class Chain(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step. Returns the loss that the closure gave at the weights, or None without a closure."""
-        if closure is None and self.evaluation.needs_closure:
+        """One step. Returns the loss that the closure gave at the weights, or None without a closure.
+
+        Where all rates are 0 none is needed: so torch.distributed.checkpoint has a state made to load one into.
+        """
+        moves = any(float(group["lr"]) for group in self.param_groups)
+        if closure is None and self.evaluation.needs_closure and moves:
             raise ValueError(f"{type(self).__name__}.step needs a closure: the loss is evaluated more than once")
-        loss = self.evaluation.gradients(self, closure)
+        loss = None if closure is None else self.evaluation.gradients(self, closure)
         advance = self._compiled.advance if self.compile else self._program.advance
         known: Scalars = {}
         for group, params in self._lists():

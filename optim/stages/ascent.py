@@ -42,8 +42,7 @@ class ascent(Evaluation):
         check("batch_norm_statistics", batch_norm_statistics, ("first", "all"))
         self.ascent, self.batch_norm_statistics = ascent, batch_norm_statistics
 
-    def gradients(self, chain: Chain, closure: Closure | None) -> Any:
-        assert closure is not None  # Chain.step has seen to it
+    def gradients(self, chain: Chain, closure: Closure) -> Any:
         chain.sync_gradients = self.ascent == "global"
         try:
             with torch.enable_grad():

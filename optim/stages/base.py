@@ -154,10 +154,8 @@ class Evaluation(Hyper):
     batch_norm_statistics: str = "first"  # which calls of the closure update the running statistics: first | all
     needs_closure: bool = False
 
-    def gradients(self, chain: Chain, closure: Closure | None) -> Any:
-        """Leave the gradients in `p.grad`; return the loss at the weights (None without a closure)."""
-        if closure is None:
-            return None
+    def gradients(self, chain: Chain, closure: Closure) -> Any:
+        """Leave the gradients in `p.grad`; return the loss at the weights."""
         with torch.enable_grad():
             return closure()
 

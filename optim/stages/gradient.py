@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from optim.stages.base import Bucket, Ranges, Stage
-from optim.stages.lists import add_scalar_, norms
+from optim.stages.lists import norms, sums
 
 
 class centralize(Stage):
@@ -53,10 +53,8 @@ class normalize(Stage):
         super().__init__(norm_eps=eps)
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
-        lengths = norms(updates)
-        add_scalar_(lengths, bucket.scalar(self, "norm_eps"))
-        torch._foreach_reciprocal_(lengths)
-        return list(torch._foreach_mul(updates, lengths))
+        lengths = sums(norms(updates), bucket.scalar(self, "norm_eps"))
+        return list(torch._foreach_mul(updates, torch._foreach_reciprocal(lengths)))
 
 
 class decay_matrices(Stage):

@@ -28,6 +28,13 @@ def add_scalar_(xs: list[Tensor], scalars: Sequence[Scalar]) -> None:
             x.add_(scalar)
 
 
+def sums(xs: list[Tensor], scalars: Sequence[Scalar]) -> list[Tensor]:
+    """x + scalar, tensor by tensor; a sharded tensor's norm, which is gathered by that, cannot be added to in place."""
+    if _floats(scalars):
+        return list(torch._foreach_add(xs, scalars))
+    return [x + scalar for x, scalar in zip(xs, scalars, strict=True)]
+
+
 def add_product_(xs: list[Tensor], ys: list[Tensor], zs: list[Tensor], scalars: Sequence[Scalar]) -> None:
     """x += scalar * y * z, in place, tensor by tensor."""
     if _floats(scalars):

@@ -116,7 +116,7 @@ class rank_rates(Stage):
     def stable_ranks(self, params: list[Tensor]) -> list[float | None]:
         """s of each tensor, None for those not analysed; computed by rank 0 and sent to all."""
         chosen = [self.is_analysed(param) for param in params]
-        weights = [param for param, yes in zip(params, chosen, strict=True) if yes]
+        weights = [whole(param) for param, yes in zip(params, chosen, strict=True) if yes]
         shared = distributed.is_available() and distributed.is_initialized()
         s = torch.zeros(len(weights), dtype=torch.float64)
         if not shared or distributed.get_rank() == 0:
@@ -173,3 +173,9 @@ class rank_rates(Stage):
             "stable_rank": float(found.mean()),
             "without_structure": float(len(ranks) - len(found)),
         }
+
+
+def whole(weight: Tensor) -> Tensor:
+    """The weight, gathered from all ranks where it is sharded."""
+    gather = getattr(weight, "full_tensor", None)  # a DTensor's: to import that class takes 3 s
+    return weight if gather is None else gather()

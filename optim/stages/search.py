@@ -59,8 +59,7 @@ class line_search(Evaluation):
         check("rule", rule, ("armijo", "goldstein"))
         self.reset, self.rule = reset, rule
 
-    def gradients(self, chain: Chain, closure: Closure | None) -> Any:
-        assert closure is not None  # Chain.step has seen to it
+    def gradients(self, chain: Chain, closure: Closure) -> Any:
         with torch.enable_grad():
             loss = closure()
         lines = [(p, p.clone(), p.grad) for g in chain.param_groups for p in g["params"] if p.grad is not None]

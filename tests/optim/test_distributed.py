@@ -7,9 +7,14 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from torch import distributed, nn
+from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from optim import RMSGD, SAM, SLS
+from optim.stages.rank import whole
+from tests.optim.table import ROWS
 
 MAKE = {
     "rmsgd": lambda net: RMSGD(net.parameters(), linear=True),
@@ -107,3 +112,42 @@ def test_two_ranks_are_one_process_with_both_batches(results, name):
 def test_the_local_ascent_is_another(results):
     one, other = results["sam", 0]["weights"], results["sam local", 0]["weights"]
     assert not any(torch.equal(p, q) for p, q in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("name", ["adamp", "sam", "sls"])
+def test_torch_takes_a_fresh_state_to_load_one_into(name):
+    """By a step of rate 0 without a closure."""
+    net = nn.Linear(3, 2)
+    saved = get_optimizer_state_dict(net, ROWS[name].build(net.parameters()))
+    assert saved["state"].keys() == {"weight", "bias"}
+
+
+@pytest.fixture
+def mesh():
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("name", ["sing", "sing_adafactor", "adamp", "adamsrt", "adamg", "rmsgd", "sam"])
+def test_sharded_tensors_step_as_whole_ones(name, mesh):
+    """FSDP2's: every operation has to know how it works on shards."""
+
+    def trained(make) -> list[torch.Tensor]:
+        draw = torch.Generator().manual_seed(0)
+        drawn = [torch.randn(shape, generator=draw) for shape in [(4, 3, 3, 3), (5, 6), (5,)] * 2]
+        params, slopes = [nn.Parameter(make(x)) for x in drawn[:3]], [make(x) for x in drawn[3:]]
+
+        def closure() -> torch.Tensor:
+            for p, slope in zip(params, slopes, strict=True):
+                p.grad = slope
+            return torch.zeros(())
+
+        optimizer = ROWS[name].build(params, weight_decay=0.1)
+        for _ in range(2):
+            optimizer.step(closure)
+            optimizer.epoch_end()
+        return [whole(p.detach()) for p in params]
+
+    sharded = trained(lambda x: distribute_tensor(x, mesh, [Shard(0)]))
+    assert all(torch.equal(x, y) for x, y in zip(sharded, trained(lambda x: x), strict=True))
