@@ -8,23 +8,21 @@ process: run the same command again.
 """
 
 import math
-import sys
+import tempfile
+import traceback
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-
-from conf import cli, metrics
-from conf.compose import compose
+from conf import cli, command_line, metrics, multirun
+from conf.errors import Mistake, of_the_system
 from conf.groups import raw
 from record.announce import already_there
-from record.supervise import AGAIN, DONE, leave, supervise
+from record.supervise import AGAIN, DONE, FAILED, MISTAKE, leave, supervise
 
 if __name__ == "__main__":
-    CONFIG = cli.begin(sys.argv, already_there)
+    ASKED = command_line.begin(already_there)
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +45,7 @@ from training.rehearsal import rehearse
 from training.schedule import Horizon
 from training.selection import Selection
 from training.state import resume, state_of
-from training.stop import Diverged, Stopped, StopRequest
+from training.stop import Diverged, SharedStop, Stopped, StopRequest
 from training.streams import Streams
 from training.wallclock import fix_budget
 
@@ -301,10 +299,11 @@ class Trainer:
             self.saved_at = timing.now()
 
 
-def run(config: dict[str, Any], overrides: list[str]) -> int:
+def run(config: dict[str, Any], overrides: list[str], stop: StopRequest | None = None) -> int:
     """Make the run that `config` describes, unless it is there already; returns the exit code.
 
-    Raises Mistake for what the user has to mend; nothing has been written then.
+    stop: where somebody listens for signals already. Raises Mistake for what the user has to mend; nothing has been
+    written then.
     """
     if already_there(config):
         return DONE
@@ -314,7 +313,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> int:
         set_kernels(config["precision"], device, config["threads"])
         trainer = Trainer(config, world, device)
     facts = {"device": device.type, "gpu": timing.gpu_name(device), "threads": torch.get_num_threads()}
-    store, stop = config["paths"]["store"], StopRequest()
+    store, stop = config["paths"]["store"], StopRequest() if stop is None else stop
     try:
         with cli.one_line(unless=config["traceback"], knob="paths.store"):
             writer = Run(store, config, overrides=overrides, facts=facts) if world.leads else Follower()
@@ -330,17 +329,31 @@ def run(config: dict[str, Any], overrides: list[str]) -> int:
         world.leave()
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
-def main(_: DictConfig) -> int:
-    """Make one run of a multirun."""
-    overrides = list(HydraConfig.get().overrides.task)
-    return run(compose(overrides), overrides)
+def job(shared: SharedStop, config: dict[str, Any], overrides: list[str]) -> int:
+    """Make one run of a multirun, in whatever process; returns its exit code."""
+    with shared.listening() as stop:
+        try:
+            with of_the_system():
+                return AGAIN if shared else run(config, overrides, stop)
+        except Mistake as error:
+            cli.tell(error)
+            return MISTAKE
+        except Exception:  # the other jobs are none the worse for it
+            traceback.print_exc()
+            return FAILED
+
+
+def main(asked: command_line.Asked) -> int:
+    """Make what a command line asks for; returns the exit code, the worst of several."""
+    if not asked.several:
+        return run(*asked.jobs[0])
+    from train import job as importable  # launchers that pickle by reference find it under this name
+
+    with tempfile.TemporaryDirectory(prefix="stepbench-") as name:
+        folder, shared = Path(name), SharedStop(Path(name))
+        with shared.listening():
+            return multirun.launch(asked.jobs, asked.launcher, partial(importable, shared), shared, folder)
 
 
 if __name__ == "__main__":
-    if CONFIG is None:
-        from train import main as importable  # launchers that pickle by reference find it under this name
-
-        importable()
-    else:
-        leave(cli.guarded(lambda: run(CONFIG, cli.overrides(sys.argv))))
+    leave(cli.guarded(lambda: main(ASKED)))

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from conf.check import check_folder, check_number
 from conf.errors import Mistake
+from conf.grammar import place
 
 Value = TypeVar("Value")
 
@@ -65,8 +66,9 @@ def _number(text: str, kind: Callable[[str], Value], allowed: str) -> Value:
 
 
 def _folder(text: str) -> Path:
-    check_folder("", text)
-    return Path(text)
+    path = place(text)
+    check_folder("", path)
+    return Path(path)
 
 
 def _file(text: str, endings: tuple[str, ...]) -> Path:

@@ -11,14 +11,13 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from conf import groups, validate, yamls
+from conf import grammar, groups, validate, yamls
 from conf.doubts import doubts
 from conf.errors import Mistake, nearest
 from conf.fill import fill, other_choices, tuned
@@ -33,7 +32,8 @@ def compose(overrides: list[str]) -> dict[str, Any]:
     overrides: as on the command line, `key=value` or `group=option`. Returns plain dicts, lists and scalars, with no
     interpolation left. Raises Mistake (one line) for anything that cannot work and that needs no torch to see.
     """
-    words = [_listed(_plugged(word)) for word in _plugin_keywords(overrides)]
+    quoted = [grammar.tuned(grammar.path(word)) for word in overrides]
+    words = [_listed(_plugged(word)) for word in _plugin_keywords(quoted)]
     try:
         return _checked(words)
     except Mistake as error:
@@ -65,7 +65,7 @@ def _outcome(words: list[str]) -> dict[str, Any] | Mistake:
 
 
 def _checked(words: list[str]) -> dict[str, Any]:
-    given = parse(words)
+    given = _single(grammar.parse(words))
     validate.command_line(given)
     explicit = {override.key_or_group for override in given}
     config, choices = _composed(words)
@@ -82,20 +82,20 @@ def _checked(words: list[str]) -> dict[str, Any]:
     config.protocol_name, config.scale_name = choices["protocol"], choices["scale"]
     config.notes, config.doubts = notes, doubts(config, choices, values)
     plain = _plain(config)
+    plain["paths"] = {key: grammar.place(place) for key, place in plain["paths"].items()}
     validate.composed(plain, now)
     return _stripped(plain)
 
 
-def parse(words: list[str]) -> list[Override]:
-    """Parse overrides; raises Mistake where the grammar does not."""
-    try:
-        return OverridesParser.create().parse_overrides(words)
-    except HydraException as error:
-        raise Mistake(f"command line: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]
+def _single(overrides: list[Override]) -> list[Override]:
+    """Refuse what only a multirun can make: several values, ranges, globs."""
+    for override in overrides:
+        if override.is_sweep_override():
+            key, values = override.key_or_group, override.get_value_string()
+            raise Mistake(
+                f"{key}={values}: -m makes a run of each; {key}=[...] is a list, and in quotes it is one word"
+            )
+    return overrides
 
 
 def _listed(word: str) -> str:
@@ -125,7 +125,7 @@ def _composed(words: list[str]) -> tuple[DictConfig, dict[str, Any]]:
     # Keys below a group are forced in, so that validate, which knows what exists, words the mistake.
     forced = [f"++{w.lstrip('+')}" if re.match(r"\+*\w+\.", w) and not w.startswith("hydra.") else w for w in words]
     hydra, outer = GlobalHydra.instance(), GlobalHydra.instance().hydra
-    hydra.hydra = None  # within a multirun's job Hydra is at work already
+    hydra.hydra = None  # where a launcher makes the run Hydra is at work already
     try:
         with initialize_config_dir(str(groups.ROOT), version_base="1.3"):
             config = hydra_compose("train", forced, return_hydra_config=True)
@@ -162,6 +162,9 @@ def _overlays() -> list[Any]:
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
+    missing = OmegaConf.missing_keys(config)
+    if missing:
+        raise Mistake(f"{min(missing)}: ??? stands for a value that is still to be given")
     try:
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:

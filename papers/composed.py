@@ -1,13 +1,17 @@
-"""Configurations of many command lines, composed once and kept while conf/ and papers/tuned stay as they are."""
+"""Configurations of many command lines, composed once and kept while all that they are made of stays as it is."""
 
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+from hydra import __version__ as hydra_version
+from omegaconf import __version__ as omegaconf_version
 
 from conf import groups
 from conf.compose import compose
@@ -28,7 +32,7 @@ def composed(lines: Iterable[Words]) -> tuple[dict[Words, dict[str, Any]], dict[
     fresh = list(zip(missing, _compose_all(missing), strict=True))
     reasons = {words: result for words, result in fresh if isinstance(result, str)}
     made = [(words, result) for words, result in fresh if not isinstance(result, str)]
-    lasting = [entry for entry in made if not any(w.startswith("tuned=") and ("/" in w or "." in w) for w in entry[0])]
+    lasting = [(words, config) for words, config in made if _lasts(words, config)]
     if lasting:
         cache.parent.mkdir(parents=True, exist_ok=True)
         with open(cache, "a", encoding="utf-8") as file:
@@ -51,6 +55,11 @@ def _compose(words: Words) -> dict[str, Any] | str:
         return str(error)
 
 
+def _lasts(words: Words, config: dict[str, Any]) -> bool:
+    """Tell whether nothing else went into a configuration than `_fingerprint` hashes: no variable, no other file."""
+    return not any("${" in word for word in words) and not str(config["tuned"]).endswith((".yaml", ".yml"))
+
+
 def _read(cache: Path) -> Iterable[tuple[Words, dict[str, Any]]]:
     for line in cache.read_text(encoding="utf-8").splitlines() if cache.exists() else []:
         try:
@@ -61,10 +70,13 @@ def _read(cache: Path) -> Iterable[tuple[Words, dict[str, Any]]]:
 
 
 def _fingerprint() -> str:
-    """Hash all that a composition reads: conf/, papers/tuned, plug-ins, and the variables that paths come from."""
-    variables = sorted((key, value) for key, value in os.environ.items() if key.startswith("STEPBENCH_"))
-    total = hashlib.sha256(json.dumps([sorted(groups.plugins().items()), variables]).encode())
-    for folder in (ROOT / "conf", ROOT / "papers" / "tuned"):
-        for path in sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".py")):
-            total.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
-    return total.hexdigest()[:16]
+    """Hash all that a composition reads: conf/, papers/*.yaml, plug-ins, Hydra, and the variables that a yaml names."""
+    total = hashlib.sha256(json.dumps([sorted(groups.plugins().items()), hydra_version, omegaconf_version]).encode())
+    named: set[bytes] = set()
+    for folder in (ROOT / "conf", ROOT / "papers"):
+        for path in sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml", ".py")):
+            content = path.read_bytes()
+            named.update(re.findall(rb"\w+", content) if b"${" in content else ())
+            total.update(f"{path.relative_to(ROOT)}\n".encode() + content)
+    variables = sorted((name, value) for name, value in os.environb.items() if name in named)
+    return hashlib.sha256(repr((total.hexdigest(), variables, os.path.expanduser("~"))).encode()).hexdigest()[:16]

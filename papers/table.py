@@ -27,7 +27,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from conf import yamls
+from conf import grammar, yamls
 from conf.check import check_seeds
 from conf.errors import Mistake, unknown
 from papers.published import Published, find
@@ -137,7 +137,7 @@ class Table:
         seeds = check_seeds(f"table {self.name}", place.get("seeds", spec["seeds"]))
         root = {key: spec[key] for key in ("protocol", "tuned") if spec[key] is not None} | spec["overrides"]
         values = root | {key: value for key, value in place.items() if key not in NOT_OVERRIDES}
-        words = [word(key, value) for key, value in values.items()]
+        words = [grammar.word(key, value) for key, value in values.items()]
         return Cell(
             row=_coordinates(row),
             column=_coordinates(column),
@@ -167,21 +167,6 @@ def load(name: str | Path) -> Table:
     if not isinstance(spec, dict):
         raise Mistake(f"table {path}: a table file is a mapping with a title, rows and columns")
     return Table(path.stem, _checked(path.stem, spec))
-
-
-def word(key: str, value: Any) -> str:
-    """Write an override as Hydra's command line wants it."""
-    return f"{key}={_text(value)}"
-
-
-def _text(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list):
-        return f"[{','.join(map(_text, value))}]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_text(entry)}" for key, entry in value.items()) + "}"
-    return repr(value) if isinstance(value, float) else str(value)
 
 
 def _checked(name: str, spec: Entry) -> Entry:
@@ -232,9 +217,12 @@ def _label(entry: Entry) -> str:
     if "label" in entry:
         return str(entry["label"])
     shown = {key: value for key, value in _coordinates(entry).items() if key not in ("protocol", "tuned", "source")}
-    named = [
-        _text(v) if "." not in k else f"{k.rpartition('.')[2]}={_text(v)}" for k, v in shown.items() if k != "metric"
-    ]
+    named = [_named(key, value) for key, value in shown.items() if key != "metric"]
     return " ".join(
         [*named, *([METRICS.get(shown["metric"], {}).get("short", shown["metric"])] if "metric" in shown else [])]
     )
+
+
+def _named(key: str, value: Any) -> str:
+    shown = value if isinstance(value, str) else grammar.text(value)
+    return f"{key.rpartition('.')[2]}={shown}" if "." in key else shown

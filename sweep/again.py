@@ -9,7 +9,7 @@ from typing import Any
 from conf import groups
 from conf.compose import compose
 from conf.errors import Mistake
-from papers.table import word
+from conf.grammar import word
 from record import run_id, semantic
 from sweep.plan import ROOT, Words
 

@@ -3,12 +3,14 @@
 import copy
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from conf import groups
+from conf import groups, rules
 from conf.check import check_tree
 from conf.errors import Mistake
+from conf.grammar import parse
 from papers.composed import composed
 from record import group_id, run_folder, run_id, semantic
 from record.reference import yardstick
@@ -17,7 +19,7 @@ from sweep.wanted import Wanted
 Words = tuple[str, ...]
 Config = dict[str, Any]
 ROOT = Path(__file__).parent.parent
-_NUMBER = re.compile(r"(seed|optimizer\.[a-z_]+)=([+-]?(?:\d+|(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?))")
+_NUMBER = re.compile(r"(?:seed|optimizer\.[a-z_]+)=[-+.0-9]\S*", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,23 +86,45 @@ def option(words: Words, group: str, default: str) -> str:
 
 
 def _split(words: Words) -> tuple[Words, dict[str, float | int]]:
-    """Part a command line into what must be composed and the numbers that may be set on a copy."""
+    """Part a command line into what must be composed and the numbers that may be set on a copy.
+
+    A number that something else may look at (`where` of tuned values, an interpolation) is composed.
+    """
     numbers: dict[str, float | int] = {}
     rest = []
-    optimizer = option(words, "optimizer", "adamw")
+    free = _free(words)
     for word in words:
-        match = _NUMBER.fullmatch(word)
-        if match is None or ("." in match[1] and not _has_keywords(optimizer)):
-            rest.append(word)
+        key, value = _number(word) or ("", 0)
+        if key in free and (key != "seed" or (isinstance(value, int) and value >= 0)):
+            numbers[key] = value
         else:
-            numbers[match[1]] = int(match[2]) if re.fullmatch(r"[+-]?\d+", match[2]) else float(match[2])
+            rest.append(word)
     return tuple(rest), numbers
 
 
-def _has_keywords(option: str) -> bool:
-    """Tell whether an optimizer's yaml lists its keywords; that of a custom or plugged-in one does not."""
-    listed = option in groups.options("optimizer") and option not in groups.plugins()
-    return listed and "args" not in groups.raw("optimizer", option)
+@lru_cache(maxsize=4096)
+def _number(word: str) -> tuple[str, float | int] | None:
+    """Return the key and the number of an override, as Hydra reads it; None for what it takes for anything else."""
+    if _NUMBER.fullmatch(word) is None:
+        return None
+    try:
+        value = parse([word])[0].value()
+    except Mistake:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (word.partition("=")[0], value) if is_number else None
+
+
+def _free(words: Words) -> set[str]:
+    """Return the keys that nothing else of a configuration hangs on: the seed, and keywords with a number's default."""
+    if any("${" in word for word in words):
+        return set()
+    keys = [word.lstrip("+").partition("=")[0] for word in words]
+    named = option(words, "optimizer", "adamw")
+    has_yaml = named in groups.options("optimizer") and named not in groups.plugins()
+    raw = groups.raw("optimizer", named) if has_yaml and "tuned" not in keys else {}
+    numbers = {key for key, value in raw.items() if type(value) in (int, float) and not groups.is_open(raw)}
+    return {key for key in ("seed", *(f"optimizer.{name}" for name in numbers - {"version"})) if keys.count(key) == 1}
 
 
 def _with_numbers(config: Config, numbers: dict[str, float | int]) -> Config:
@@ -108,14 +132,13 @@ def _with_numbers(config: Config, numbers: dict[str, float | int]) -> Config:
     for key, value in numbers.items():
         group, _, name = key.partition(".")
         if not name:
-            if value < 0 or not isinstance(value, int):
-                raise Mistake(f"{key}: {value!r} is out of range; allowed: [0, inf)")
             config[group] = value
             continue
         raw = groups.raw(group, config[group]["name"])
         known = {k: v for k, v in raw.items() if k not in groups.RESERVED}
         check_tree(group, {name: value}, known, raw.get("ranges", {}))
         config[group][name] = value
+    rules.check(config)
     return config
 
 

@@ -20,10 +20,9 @@ from typing import Any
 
 from conf import groups, metrics, yamls
 from conf.check import check_seeds
-from conf.compose import parse
 from conf.errors import Mistake, unknown
+from conf.grammar import parse, word
 from conf.tuned import ROOT
-from papers.table import word
 from record import exact, read_result
 from sweep.plan import Planned, Words, option
 from sweep.search import draws

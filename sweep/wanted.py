@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conf import yamls
+from conf import grammar, yamls
 from conf.check import check_seeds
 from conf.errors import Mistake, unknown
 from papers import table as tables
@@ -103,7 +103,7 @@ def _excluded(name: str, points: list[Point], blocks: list[Point], small: bool) 
 
 
 def _words(point: Point) -> tuple[str, ...]:
-    return tuple(tables.word(key, value) for key, value in point.items())
+    return tuple(grammar.word(key, value) for key, value in point.items())
 
 
 def _refuse_twice(name: str, words: Iterable[tuple[str, ...]]) -> None:

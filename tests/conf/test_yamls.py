@@ -7,8 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from conf import yamls
-from conf.compose import parse
 from conf.errors import Mistake
+from conf.grammar import parse
 
 NUMBERS = ("1e-3", "1E5", ".5", "5.", "1_000", "1e+3", "-.5", "+.5", ".5e3", "1.e5", "-1e-3", "0", "-0", "3", "1_0.5")
 TEXTS = ("007", "010", "1__0", "00.5", "1e", "1:30", "0x1F", "2020-01-01", "2020-01-01 10:00:00", "e5", "y", "n")

@@ -1,3 +1,6 @@
+import re
+import shutil
+
 import pytest
 
 from conf.compose import compose
@@ -59,6 +62,94 @@ def test_mistakes_are_one_line(cache, lines, words):
     with pytest.raises(Mistake, match=words) as raised:
         plan(asked(*lines))
     assert "\n" not in str(raised.value)
+
+
+NUMBERS = (
+    "7",
+    "+7",
+    "007",
+    "0x7",
+    "7.0",
+    "7e0",
+    "1_0",
+    "-1",
+    "٣",
+    "1e-3",
+    ".5",
+    "5.",
+    "-.5",
+    "inf",
+    "nan",
+    "true",
+    "1e",
+    "",
+)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_plan_accepts_the_numbers_that_train_accepts(cache, number):
+    for key in ("seed", "optimizer.lr") if number != "7" else ("optimizer.version", "optimizer.nesterov", "batch_size"):
+        words = ["optimizer=sgd", f"{key}={number}"]
+        try:
+            wanted = run_id(semantic(compose(words)))
+        except Mistake as error:
+            with pytest.raises(Mistake, match=re.escape(str(error))):
+                plan(Wanted("test", (tuple(words),), True))
+        else:
+            assert [run.id for run in plan(Wanted("test", (tuple(words),), True))] == [wanted]
+
+
+def ids(*words):
+    return [run.id for run in plan(Wanted("test", (words,), True))]
+
+
+def test_a_number_that_something_else_hangs_on_is_composed(cache, tmp_path):
+    (tmp_path / "w.yaml").write_text(
+        "entries: [{optimizer: sgd, where: {optimizer.lr: 1e-3}, set: {optimizer.weight_decay: 0.25}, from: x}]"
+    )
+    for words in (
+        ("optimizer=sgd", "optimizer.lr=1e-3", f"tuned={tmp_path / 'w.yaml'}"),
+        ("optimizer=sgd", "optimizer.lr=0.01", "optimizer.momentum=${optimizer.lr}", "seed=3"),
+        ("optimizer=sgd", "optimizer.lr=0.01", "++optimizer.lr=0.02"),
+    ):
+        assert ids(*words) == [run_id(semantic(compose(list(words))))]
+
+
+def test_what_the_environment_says_is_read_anew(cache, monkeypatch):
+    words, found = ("optimizer=sgd", "optimizer.lr=${oc.decode:${oc.env:RATE}}"), []
+    for rate in ("0.01", "0.02", "0.01"):
+        monkeypatch.setenv("RATE", rate)
+        found += ids(*words)
+    assert found[0] == found[2] != found[1]
+    assert not any("0.02" in path.read_text() for path in cache.glob("*"))
+
+
+def append(path, text):
+    path.write_text(path.read_text() + text)
+
+
+def test_every_variable_and_every_yaml_that_a_composition_reads_is_part_of_the_key(cache, monkeypatch, tmp_path):
+    root = tmp_path / "checkout"
+    for room in ("conf", "papers"):
+        shutil.copytree(composing.ROOT / room, root / room, ignore=shutil.ignore_patterns("*.py", "*.csv"))
+    monkeypatch.setattr(composing, "ROOT", root)
+    append(root / "conf/optimizer/sgd.yaml", "# ${oc.env:RATE}\n")
+    keys = [composing._fingerprint()]
+    for name, value in (("RATE", "1"), ("RATE", "2"), ("STEPBENCH_DATA", "x"), ("HOME", "/elsewhere")):
+        monkeypatch.setenv(name, value)
+        keys.append(composing._fingerprint())
+    monkeypatch.setenv("OF_NO_ONE", "3")
+    assert composing._fingerprint() == keys[-1]
+    for name in ("papers/metrics.yaml", "conf/launch.yaml", "conf/scale/cpu.yaml"):
+        append(root / name, "\n")
+        keys.append(composing._fingerprint())
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_file_that_a_protocol_names_is_read_anew(cache, monkeypatch, tmp_path):
+    monkeypatch.setattr(composing, "compose", lambda words: compose(words) | {"tuned": str(tmp_path / "x.yaml")})
+    ids("optimizer=sgd")
+    assert not list(cache.glob("*"))
 
 
 def test_cells_of_a_table_may_share_a_run(cache):

@@ -1,0 +1,144 @@
+"""The command line of train.py, up to the point where torch is needed."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NoReturn
+
+from hydra._internal.utils import get_args_parser
+from omegaconf import OmegaConf
+
+from conf import grammar, groups, multirun
+from conf.cli import Parser, guarded, refuse
+from conf.compose import compose
+from conf.errors import Mistake, unknown
+from conf.multirun import Job
+from conf.validate import HIDDEN, root_defaults
+
+FLAGS = (
+    *("--help", "--cfg", "--package", "--resolve", "--multirun", "--run"),
+    *("--hydra-help", "--info", "--shell-completion"),
+)
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+FOREIGN = {  # flags of Hydra's that would choose another configuration, and what to do instead
+    ("--config-name", "-cn"): "there is one configuration, conf/train.yaml; an experiment is a yaml in conf/protocol",
+    ("--config-path", "-cp"): "there is one, conf/ beside train.py",
+    ("--config-dir", "-cd"): "there is one, conf/ beside train.py",
+    ("--experimental-rerun",): "python -m sweep rerun makes a finished run again",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command line asks for. launcher: what it says of Hydra's, for several jobs."""
+
+    jobs: list[Job]
+    several: bool = False
+    launcher: list[str] = field(default_factory=list)
+
+
+def begin(finished: Callable[[dict[str, Any]], bool]) -> Asked:
+    """Read a command line; returns the runs that it asks for, each with its checked configuration.
+
+    Answers --help, --cfg and the like itself, and leaves if a single run is `finished`. A mistake is one line on stderr
+    and exit code 1, before torch is imported; so is a result that cannot be read.
+    """
+    try:
+        flags, words = _read(sys.argv[1:])
+        for name, answer in ANSWERS.items():
+            if getattr(flags, name):
+                _leave(partial(answer, flags, words))
+        if flags.multirun:
+            jobs, launcher = multirun.split(words)
+            return Asked(jobs, True, launcher)
+        config = compose(_for_a_run(words))
+        if finished(config):
+            raise SystemExit(0)
+        return Asked([(config, words)])
+    except ValueError as error:  # a Mistake, or a damaged result
+        refuse(error, show="traceback=true" in sys.argv)
+
+
+def _read(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Part a command line into flags, which may stand anywhere, and overrides."""
+    parser = Parser(prog="command line", add_help=False, allow_abbrev=False)
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--cfg", "-c", choices=["job"])
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--resolve", action="store_true")  # it always is
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--run", "-r", action="store_true")  # as without
+    parser.add_argument("--hydra-help", action="store_true")
+    parser.add_argument("--info", "-i", nargs="?", const="all", choices=INFO)
+    parser.add_argument("--shell-completion", "-sc", action="store_true")
+    for names in FOREIGN:
+        parser.add_argument(*names, nargs="?", const="")
+    flags, words = parser.parse_known_args(argv)
+    for names, instead in FOREIGN.items():
+        if getattr(flags, names[0].strip("-").replace("-", "_")) is not None:
+            raise Mistake(f"command line: {names[0]}: {instead}")
+    for word in words:
+        if word.startswith("-"):
+            raise unknown("command line: flag", word.partition("=")[0], FLAGS)
+    chosen = [name for name in (*ANSWERS, "multirun", "run") if getattr(flags, name)]
+    if len(chosen) > 1:
+        raise Mistake(f"command line: {' and '.join(f'--{name}' for name in chosen)}: one at a time".replace("_", "-"))
+    for name in ("package", "resolve"):
+        if getattr(flags, name) and not flags.cfg:
+            raise Mistake(f"command line: --{name}: goes with --cfg job")
+    return flags, words
+
+
+def _for_a_run(words: list[str]) -> list[str]:
+    """Refuse what Hydra would be told, were it to run anything."""
+    for override in grammar.parse([grammar.path(word) for word in words]):
+        if multirun.is_hydras(override):
+            raise Mistake(f"{override.key_or_group}: Hydra composes and nothing else; its launchers go with -m")
+    return words
+
+
+def _composed(flags: argparse.Namespace, words: list[str]) -> None:
+    config = compose(_for_a_run(words))
+    for key in flags.package.split(".") if flags.package else ():
+        if not isinstance(config, dict) or key not in config:
+            raise unknown("--package", flags.package, config if isinstance(config, dict) else ())
+        config = config[key]
+    print(OmegaConf.to_yaml(config) if isinstance(config, dict | list) else config)
+
+
+def _complete(words: list[str]) -> None:
+    try:
+        multirun.load().shell_completion("train", words)
+    except (KeyError, ValueError) as error:
+        raise Mistake(
+            "--shell-completion: allowed: install=SHELL, uninstall=SHELL; a shell asks query=SHELL"
+        ) from error
+
+
+ANSWERS: dict[str, Callable[[argparse.Namespace, list[str]], None]] = {
+    "help": lambda flags, words: print(help_text()),
+    "cfg": _composed,
+    "hydra_help": lambda flags, words: multirun.load().hydra_help(
+        None, get_args_parser(), argparse.Namespace(overrides=[])
+    ),
+    "info": lambda flags, words: multirun.load().show_info(flags.info, "train", words),
+    "shell_completion": lambda flags, words: _complete(words),
+}
+
+
+def help_text() -> str:
+    """Describe the command line: the groups with their options, then the root keys with their defaults."""
+    lines = ["python train.py [group=option ...] [key=value ...]", "", "Groups (see conf/<group>/<option>.yaml):"]
+    lines += [f"  {group:10} {', '.join(groups.options(group))}" for group in groups.GROUPS]
+    lines += ["", "Keys and defaults (groups have keys of their own, e.g. optimizer.lr=0.1):"]
+    for key, default in root_defaults().items():
+        if key not in (*groups.CHECKED, *HIDDEN):
+            lines.append(f"  {key} = {default}")
+    lines += ["", "--cfg job prints the composed configuration; -m optimizer=sgd,adamw seed=0,1 makes several runs."]
+    return "\n".join(lines)
+
+
+def _leave(answer: Callable[[], None]) -> NoReturn:
+    raise SystemExit(guarded(lambda: answer() or 0))
