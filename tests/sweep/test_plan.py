@@ -5,6 +5,7 @@ import pytest
 
 from conf.compose import compose
 from conf.errors import Mistake
+from conf.grammar import word
 from papers import composed as composing
 from record import run_id, semantic
 from sweep import show
@@ -116,7 +117,7 @@ def test_a_number_that_something_else_hangs_on_is_composed(cache, tmp_path):
 
 
 def test_what_the_environment_says_is_read_anew(cache, monkeypatch):
-    words, found = ("optimizer=sgd", "optimizer.lr=${oc.decode:${oc.env:RATE}}"), []
+    words, found = ("optimizer=sgd", word("optimizer.lr", "${oc.decode:${oc.env:RATE}}")), []
     for rate in ("0.01", "0.02", "0.01"):
         monkeypatch.setenv("RATE", rate)
         found += ids(*words)
