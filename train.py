@@ -9,17 +9,15 @@ process: run the same command again.
 
 import math
 import tempfile
-import traceback
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from conf import cli, command_line, metrics, multirun
-from conf.errors import Mistake, of_the_system
 from conf.groups import raw
 from record.announce import already_there
-from record.supervise import AGAIN, DONE, FAILED, MISTAKE, leave, supervise
+from record.supervise import AGAIN, DONE, leave, supervise
 
 if __name__ == "__main__":
     ASKED = command_line.begin(already_there)
@@ -332,15 +330,7 @@ def run(config: dict[str, Any], overrides: list[str], stop: StopRequest | None =
 def job(shared: SharedStop, config: dict[str, Any], overrides: list[str]) -> int:
     """Make one run of a multirun, in whatever process; returns its exit code."""
     with shared.listening() as stop:
-        try:
-            with of_the_system():
-                return AGAIN if shared else run(config, overrides, stop)
-        except Mistake as error:
-            cli.tell(error)
-            return MISTAKE
-        except Exception:  # the other jobs are none the worse for it
-            traceback.print_exc()
-            return FAILED
+        return AGAIN if shared else cli.attempt(lambda: run(config, overrides, stop))
 
 
 def main(asked: command_line.Asked) -> int:

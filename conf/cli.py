@@ -3,11 +3,14 @@
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
 from conf.errors import Mistake, of_the_system
+
+FAILED = 70  # an exit code: no mistake of the user's
 
 
 def refuse(error: Exception, show: bool = False) -> NoReturn:
@@ -57,3 +60,16 @@ def guarded(call: Callable[[], int | None]) -> int | None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain once more at its end
         return 0
     return code
+
+
+def attempt(call: Callable[[], int]) -> int:
+    """Run one of several jobs; returns its exit code, whatever it raises: the others are none the worse for it."""
+    try:
+        with of_the_system():
+            return call()
+    except Mistake as error:
+        tell(error)
+        return 1
+    except Exception:
+        traceback.print_exc()
+        return FAILED

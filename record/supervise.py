@@ -14,7 +14,7 @@ from record.claim import Claimed
 from record.follower import Follower
 from record.run import Run
 
-DONE, MISTAKE, FAILED, AGAIN = 0, 1, 70, 75  # 75: run the same command again
+DONE, FAILED, AGAIN = 0, 70, 75  # 75: run the same command again
 GRACE = 10.0  # seconds that a process gets to end by itself once all is done
 
 
