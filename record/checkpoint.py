@@ -60,7 +60,7 @@ def load(folder: Path, run: str, notice: Callable[[str], None]) -> dict[str, Any
     run's checkpoint; nothing is changed then.
     """
     for path in found(folder):
-        if digest(path)[:16] == path.stem.split("-")[2]:
+        if is_whole(path):
             with open_regular(path) as file:
                 return _of(run, path, file)
         path.rename(path.with_suffix(".bad"))
@@ -72,6 +72,11 @@ def found(folder: Path) -> list[Path]:
     """Return a run's checkpoints, newest first."""
     paths = [path for path in folder.glob("checkpoint-*.pt") if _NAME.fullmatch(path.name)]
     return sorted(paths, key=lambda path: (path.name.split("-")[1], path.stat().st_mtime_ns), reverse=True)
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether a checkpoint's SHA-256 is the one in its name."""
+    return digest(path)[:16] == path.stem.split("-")[2]
 
 
 def save_weights(folder: Path, weights: Mapping[str, Any], guard: Callable[[], None] = lambda: None) -> Path:

@@ -196,6 +196,15 @@ class Lines:
         self._file.truncate(length)
         self.length = length
 
+    def sha256(self, length: int) -> str:
+        """Return the SHA-256 of the first `length` bytes."""
+        total = hashlib.sha256()
+        with open_regular(self.path) as file:
+            while length > 0 and (block := file.read(min(length, 2**20))):
+                total.update(block)
+                length -= len(block)
+        return total.hexdigest()
+
     def sync(self) -> None:
         os.fsync(self._file.fileno())
 

@@ -82,7 +82,8 @@ class Run:
         on for days.
         """
         self._claim.check()
-        content = checkpoint.packed({"run": self.id, "metrics_length": self.metrics.length, "state": dict(state)})
+        rows = {"metrics_length": self.metrics.length, "metrics_sha256": self.metrics.sha256(self.metrics.length)}
+        content = checkpoint.packed({"run": self.id, **rows, "state": dict(state)})
         if not self._proved:
             checkpoint.require_readable(content)
             self._proved = True
@@ -100,11 +101,17 @@ class Run:
         """Return the newest whole checkpoint's state, metrics.jsonl cut to the length it knew; None: start afresh.
 
         Raises OSError or ValueError, one line, for one that cannot be read though it is whole, for one of another run,
-        and for a metrics.jsonl that is shorter than it knew; nothing is changed then.
+        and for a metrics.jsonl that is shorter than it knew, or has other rows; nothing is changed then.
         """
         self._claim.check()
         stored = checkpoint.load(self.folder, self.id, self._notice)
-        self.metrics.cut(stored["metrics_length"] if stored else 0)
+        known = stored["metrics_length"] if stored else 0
+        if stored and self.metrics.length >= known and self.metrics.sha256(known) != stored["metrics_sha256"]:
+            raise ValueError(
+                f"{self.metrics.path}: its rows are not those that the newest checkpoint knows. "
+                "Bring back the whole file, or delete the checkpoints to start afresh"
+            )
+        self.metrics.cut(known)
         return stored["state"] if stored else None
 
     def finish(self, result: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from conf import yamls
 from record import read_lines, semantic, status
-from record.checkpoint import weights_hash
+from record.checkpoint import found, is_whole, weights_hash
 from record.files import digest, read_json
 from record.read import complete, read_status, run_folders
 from record.regular import contents, one_line, open_regular
@@ -28,9 +28,9 @@ def verify(store: Path) -> tuple[int, list[str]]:
     """
     sound, lines = 0, []
     for folder in run_folders(store):
-        found = [one_line(line if line.startswith(str(folder)) else f"{folder}: {line}") for line in _wrong(folder)]
-        sound += not found
-        lines += found
+        wrong = [one_line(line if line.startswith(str(folder)) else f"{folder}: {line}") for line in _wrong(folder)]
+        sound += not wrong
+        lines += wrong
     return sound, lines
 
 
@@ -61,6 +61,7 @@ def _finished(folder: Path, result: Row) -> Iterator[str]:
         yield from _metrics(folder, result)
     if (folder / "weights.pt").exists() and result.get("weights_sha256"):
         yield from _weights(folder / "weights.pt", result["weights_sha256"])
+    yield from (f"{path.name} is damaged" for path in found(folder) if not is_whole(path))
     yield from (f"{name} is left over" for name in leftovers(folder))
 
 
@@ -114,10 +115,10 @@ def _is_score(key: str) -> bool:
 
 
 def _unfinished(folder: Path) -> Iterator[str]:
-    found = status(folder)
-    if found.state == "running":
+    now = status(folder)
+    if now.state == "running":
         return
-    yield f"unfinished, {found.state} {found.message}".strip()
+    yield f"unfinished, {now.state} {now.message}".strip()
     torn = read_lines(folder / "metrics.jsonl")[1]
     if torn:
         yield f"metrics.jsonl has {torn} torn line(s); a resume cuts them off"

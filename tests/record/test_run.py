@@ -160,6 +160,12 @@ def test_missing_rows_are_told_and_never_made_up(tmp_path, config, left):
         run.stop()
 
 
+def test_a_row_that_changed_is_told(tmp_path, config):
+    metrics = interrupted(tmp_path, config) / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes().replace(b"1", b"3"))
+    refused(tmp_path, config, "its rows are not those that the newest checkpoint knows")
+
+
 def test_a_new_attempt_removes_what_a_kill_inside_a_write_left(tmp_path, config):
     folder = interrupted(tmp_path, config)
     (folder / ".result.json.0123abcd.tmp").write_text("{")

@@ -135,4 +135,7 @@ def test_what_may_be_somebodys_is_named_and_left(folder, tmp_path):
 def test_a_run_that_keeps_all_keeps_its_checkpoints(tmp_path):
     folder = made(tmp_path, keep="all")
     assert verify(tmp_path) == (1, [])
-    assert len(list(folder.glob("checkpoint-*"))) == 2
+    checkpoints = list(folder.glob("checkpoint-*"))
+    assert len(checkpoints) == 2
+    checkpoints[0].write_bytes(checkpoints[0].read_bytes()[:-1])
+    assert verify(tmp_path) == (0, [f"{folder}: {checkpoints[0].name} is damaged"])
