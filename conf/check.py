@@ -9,7 +9,6 @@ A range is a list of choices, or a text, of which each interval may begin with `
 A number without a range has to be finite all the same, and a word, or a list, not empty.
 """
 
-import math
 import re
 from pathlib import Path
 from typing import Any
@@ -100,7 +99,7 @@ def in_interval(value: float, text: str) -> bool:
     left, low, high, right = match.groups()
     above = value >= float(low) if left == "[" else value > float(low)
     below = value <= float(high) if right == "]" else value < float(high)
-    return above and below and not math.isnan(value)
+    return above and below
 
 
 def _same(value: Any, option: Any) -> bool:
