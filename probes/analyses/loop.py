@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 import data
 import models
 import probes
+from conf import grammar
 from conf.cli import one_line
 from conf.groups import raw
 from training.precision import pick_device
@@ -26,7 +27,7 @@ PLACES = (("STEPBENCH_DATA", "datasets"), ("STEPBENCH_CACHE", "datasets/cache"))
 
 def load(options: Mapping[str, Any]) -> data.Dataset:
     """Return a data set of conf/data, on the GPU if there is one. Raises Mistake, one line, if it is not there."""
-    root, cache = (Path(os.environ.get(*place)) for place in PLACES)
+    root, cache = (Path(grammar.place(os.environ.get(*variable))) for variable in PLACES)
     with one_line(unless=False):
         return data.load(options, root=root, cache=cache, device=pick_device("auto"))
 
