@@ -31,14 +31,17 @@ def tell(error: Exception) -> None:
 def one_line(*, unless: bool, knob: str = "") -> Iterator[None]:
     """Turn what building a run's parts raises into a Mistake, `unless` the user asked for the traceback.
 
-    knob: what to name first, where the error does not say it.
+    knob: what to name first, where the error does not say it. Of an error whose words are for programmers (a KeyError,
+    an assertion) its kind is named too.
     """
     try:
         yield
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except Exception as error:  # a stranger's net or data set raises anything
         if unless:
             raise
-        raise Mistake(f"{knob}: {error}" if knob else str(error)) from error
+        clear = isinstance(error, ValueError | TypeError | OSError | ImportError)
+        first = [knob] if knob else [] if clear else [f"{type(error).__name__} (traceback=true shows where)"]
+        raise Mistake(": ".join([*first, str(error)])) from error
 
 
 class Parser(argparse.ArgumentParser):

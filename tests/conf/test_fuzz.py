@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conf import cli, groups
+from conf import cli, command_line, groups
 from conf.schema import RANGES
 from conf.validate import HIDDEN, root_defaults
 from sweep.__main__ import main as sweep
@@ -107,7 +107,8 @@ def leave(how, line):
                 code = cli.guarded(lambda: sweep(["plan", "digits_demo", "--", *line]))
             else:
                 words = ["-m", "seed=1,2", *line] if how == "multirun" else line
-                code = f"accepted: {cli.begin(['train.py', *words], lambda config: True)}"
+                with mock.patch.object(sys, "argv", ["train.py", *words]):
+                    code = f"accepted: {command_line.begin(lambda config: True)}"
         except SystemExit as left:
             code = left.code
     return code, errors.getvalue()

@@ -10,6 +10,7 @@ import pytest
 
 from conf import groups
 from conf.check import in_interval
+from conf.cli import one_line
 from conf.compose import compose
 from conf.errors import Mistake
 
@@ -258,3 +259,14 @@ def test_a_wrong_yaml_file_is_one_line(other_conf: Path, file: str, content: str
 )
 def test_intervals(value: float, interval: str, inside: bool) -> None:
     assert in_interval(value, interval) is inside
+
+
+@pytest.mark.parametrize("error", [KeyError("lr"), AssertionError("too wide"), RuntimeError("no memory"), IndexError()])
+def test_whatever_a_part_of_a_run_raises_is_one_line(error: Exception) -> None:
+    with (
+        pytest.raises(Mistake, match=rf"^{type(error).__name__} \(traceback=true shows where\): .*"),
+        one_line(unless=False),
+    ):
+        raise error
+    with pytest.raises(type(error)), one_line(unless=True):
+        raise error
