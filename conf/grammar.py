@@ -45,7 +45,16 @@ def text(value: Any) -> str:
 
 def verbatim(value: str) -> str:
     """Write a text that is to arrive as it is: no blank is cut, no `${...}` interpolated."""
-    return QuotedString(re.sub(r"(\\*)\$\{", r"\1\1\\${", value), Quote.single).with_quotes()
+    return QuotedString(literal(value), Quote.single).with_quotes()
+
+
+def literal(value: Any) -> Any:
+    """Return a value for `word` in whose texts no `${...}` is interpolated."""
+    if isinstance(value, list):
+        return [literal(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: literal(entry) for key, entry in value.items()}
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
 
 
 def path(word: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from conf import groups
 from conf.compose import compose
 from conf.errors import Mistake
-from conf.grammar import word
+from conf.grammar import literal, word
 from record import run_id, semantic
 from sweep.plan import ROOT, Words
 
@@ -24,6 +24,9 @@ def words(config: Config) -> Words:
 
     Raises Mistake, one line, where today's yamls make another run of it, or cannot make it at all.
     """
+    for group in (*CHOSEN, "probe"):
+        if not isinstance(config.get(group, {}), dict) or (group in CHOSEN and "name" not in config.get(group, {})):
+            raise Mistake(f"its {group} is {config.get(group)!r}; allowed: a mapping with a name")
     choices = {group: _option(group, config[group]) for group in CHOSEN} | {"probe": list(config.get("probe", {}))}
     values = {key: value for key, value in config.items() if key != "world_size"}
     line = (*(word(group, option) for group, option in choices.items() if option), *_leaves(values))
@@ -59,4 +62,4 @@ def _leaves(node: Config, prefix: str = "") -> Iterator[str]:
         if isinstance(value, dict) and value:
             yield from _leaves(value, f"{prefix}{key}.")
         else:
-            yield word(f"{prefix}{key}", value)
+            yield word(f"{prefix}{key}", literal(value))

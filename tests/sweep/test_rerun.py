@@ -57,6 +57,7 @@ LINES = [
         "mode=reference",
         "freeze=norm_affine",
     ),
+    (*MADE, r"freeze=['$(touch\${IFS}x)','a\\\${b}','\'q\' ']"),
     ("target.metric=top1", "target.value=80", "budget=wallclock_of", "budget.reference=sgd", "budget.epochs=2"),
 ]
 
@@ -95,6 +96,13 @@ def test_another_versions_run_is_not_started(tmp_path: Path, monkeypatch, capsys
     assert "another run: " in capsys.readouterr().out
     assert main(["rerun", str(forged(tmp_path, MADE, world_size=2))]) == 4
     assert "made by 2 processes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("alien", [{"budget": 3}, {"schedule": {}}, {"probe": [1]}, {"probe": {"x": 1}}, {"a b=c": 1}])
+def test_an_alien_configuration_is_one_line(tmp_path: Path, alien: dict, capsys) -> None:
+    assert main(["rerun", str(forged(tmp_path, MADE, **alien))]) == 4
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("another run: ")
 
 
 EVIL = "import pathlib; pathlib.Path(__file__).with_name('ran').touch()\nfrom torch.optim import SGD as X\n"
