@@ -7,15 +7,15 @@ Exit codes: 0 finished, diverged or already there; 1 a user's mistake; 70 a fail
 process: run the same command again.
 """
 
-import math
 import tempfile
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from conf import cli, command_line, metrics, multirun
-from conf.groups import raw
+from conf import cli, command_line, metrics, multirun, reference
+from conf.compose import compose
 from record.announce import already_there
 from record.supervise import AGAIN, DONE, leave, supervise
 
@@ -31,21 +31,20 @@ import optim
 import probes
 from record import Claimed, Run, loggers
 from record.follower import Follower
-from record.reference import ReferenceTime
+from record.reference import epoch_seconds, fixed_seconds, reference_store
 from training import assemble, canaries, contract, norms, timing
-from training.budget import Clock
+from training.budget import Clock, WallclockOf
 from training.distribution import World
 from training.evaluation import evaluate, summed
 from training.outcome import crossing, outcome
 from training.precision import autocast, pick_device, set_kernels
 from training.progress import progress
-from training.rehearsal import rehearse
+from training.rehearsal import rehearse, smallest_piece
 from training.schedule import Horizon
 from training.selection import Selection
 from training.state import resume, state_of
 from training.stop import Diverged, SharedStop, Stopped, StopRequest
 from training.streams import Streams
-from training.wallclock import fix_budget
 
 CHECK_EVERY = 16  # steps between looks that wait for a GPU or for other processes: finite loss, request to stop
 
@@ -79,7 +78,9 @@ class Trainer:
         self.objective, self.mix = assemble.objective(config, self.data.train), assemble.mix(config)
         self.steps_per_epoch = -(-len(self.data.train) // self.batch_size)
         with self.streams.fork("rehearsal", device=device):
-            rehearse(self.model, facts["in_channels"], facts["image_size"], self.smallest_piece(), device)
+            steps = self.budget.left(0, self.steps_per_epoch)
+            alone = smallest_piece(config, len(self.data.train), world.size, steps)
+            rehearse(self.model, facts["in_channels"], facts["image_size"], alone, device)
         self.step, self.ended_at, self.loss = 0, 0, torch.zeros((), device=device)
         self.clock = Clock(settle=partial(timing.settle, device))
         self.shown = world.leads and config["progress"]
@@ -94,15 +95,6 @@ class Trainer:
         self.forward = torch.compile(forward, dynamic=False) if config["compile_model"] else forward
         self.compiles = config["compile_model"] or config["compile_optimizer"]
         self.observer = probes.build(config["probe"], self.model, self.optimizer, self.streams.key("probes"))
-
-    def smallest_piece(self) -> int:
-        """Return the fewest images that batch norm will ever take its statistics of at once."""
-        steps = self.budget.left(0, self.steps_per_epoch)
-        short = steps is not None and steps < self.steps_per_epoch  # the run never comes to an epoch's last batch
-        last = self.batch_size if short else len(self.data.train) % self.batch_size or self.batch_size
-        share = max(1, last // self.world.size)
-        together = self.world.size if self.config["bn"] == "sync" else 1
-        return together * (share // min(share, self.config["accumulation"]))
 
     def fit(self, run: Run | Follower, stop: StopRequest) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Train from the last checkpoint, or from the start, to the end of the budget.
@@ -226,7 +218,7 @@ class Trainer:
         look = self.step % CHECK_EVERY == 0
         if look or self.device.type == "cpu":
             with self.clock.standing():
-                self.require_finite(self.loss)
+                self.world.require_finite([self.loss])
                 self.show.step(self.step, float(self.loss))
         agreed = look or self.world.size == 1
         if agreed and self.world.any(bool(self.stop), self.device):
@@ -234,15 +226,9 @@ class Trainer:
             raise Stopped
         self.save_when_due(agreed)
 
-    def require_finite(self, *tensors: Tensor) -> None:
-        """Raise Diverged, on all processes, where any has a number that is not finite."""
-        finite = torch.stack([tensor.isfinite().all() for tensor in tensors if tensor.numel()]).all()
-        if self.world.any(not finite, self.device):
-            raise Diverged
-
     def end_epoch(self) -> None:
         """Let the optimizer end its epoch, on the clock; then evaluate, select and log."""
-        self.require_finite(self.loss, *self.model.parameters())
+        self.world.require_finite([self.loss, *self.model.parameters()])
         epoch = -(-self.step // self.steps_per_epoch)
         if self.step % self.steps_per_epoch == 0:
             with self.clock.running():
@@ -257,27 +243,18 @@ class Trainer:
             if self.over() or epoch % self.config["evaluate"]["every_epochs"] == 0:
                 row |= self.scores()
             self.selection.offer(row, self.budget.counts(self.clock.seconds), self.model)
-        self.reached = self.reached or self.crossing(row)
+        if self.config["target"]["metric"] and not self.reached:
+            self.reached = crossing(self.config["target"], metrics.metric(self.config["target"]["metric"]).sign, row)
         self.log.rows([{"kind": "epoch", **row}, *self.observer.epoch_end(epoch)])
         self.show.row(row)
         self.meter = self.objective.meter()
         self.save_when_due(agreed=True)
 
-    def crossing(self, row: dict[str, Any]) -> dict[str, Any] | None:
-        metric, value = self.config["target"]["metric"], self.config["target"]["value"]
-        return crossing(metric, metrics.metric(metric).sign, value, row) if metric else None
-
     def scores(self) -> dict[str, float]:
-        """Evaluate the current weights on the validation split, if there is one, and on the test split.
-
-        Raises Diverged for weights that are finite and outputs that are not.
-        """
+        """Evaluate the current weights on the validation split, if there is one, and on the test split."""
         splits = {"validation": self.data.validation, "test": self.data.test}
         size = self.config["evaluate"]["batch_size"]
-        scores = evaluate(self.model, self.outputs, splits, self.objective, size, self.world)
-        if not all(map(math.isfinite, scores.values())):
-            raise Diverged
-        return scores
+        return evaluate(self.model, self.outputs, splits, self.objective, size, self.world)
 
     def outputs(self, inputs: Tensor) -> Tensor:
         with autocast(self.precision, self.device):
@@ -300,8 +277,7 @@ class Trainer:
 def run(config: dict[str, Any], overrides: list[str], stop: StopRequest | None = None) -> int:
     """Make the run that `config` describes, unless it is there already; returns the exit code.
 
-    stop: where somebody listens for signals already. Raises Mistake for what the user has to mend; nothing has been
-    written then.
+    stop: of one who listens for signals already. Raises Mistake for what the user has to mend, before anything is written.
     """
     if already_there(config):
         return DONE
@@ -311,20 +287,45 @@ def run(config: dict[str, Any], overrides: list[str], stop: StopRequest | None =
         set_kernels(config["precision"], device, config["threads"])
         trainer = Trainer(config, world, device)
     facts = {"device": device.type, "gpu": timing.gpu_name(device), "threads": torch.get_num_threads()}
-    store, stop = config["paths"]["store"], StopRequest() if stop is None else stop
+    stop = StopRequest() if stop is None else stop
     try:
-        with cli.one_line(unless=config["traceback"], knob="paths.store"):
-            writer = Run(store, config, overrides=overrides, facts=facts) if world.leads else Follower()
-        with writer as trainer.run:
-            times, reference = ReferenceTime(store, config, facts), partial(raw, "optimizer")
-            fix = partial(fix_budget, trainer, times, reference, Follower(), stop)
-            return supervise(trainer.run, lambda: fix() or trainer.fit(trainer.run, stop), (Stopped, KeyboardInterrupt))
+        with cli.one_line(unless=config["traceback"]):
+            code = fix_budget(trainer, overrides, facts, stop) if isinstance(trainer.budget, WallclockOf) else DONE
+        return code or made(trainer, overrides, facts, stop)
     except Claimed as error:
         print(error)
         return AGAIN
     finally:
         stop.forget()
         world.leave()
+
+
+def made(trainer: Trainer, overrides: list[str], facts: dict[str, Any], stop: StopRequest) -> int:
+    """Train what is built and leave its record; returns the exit code."""
+    config, store = trainer.config, trainer.config["paths"]["store"]
+    with cli.one_line(unless=config["traceback"], knob="paths.store"):
+        writer = Run(store, config, overrides=overrides, facts=facts) if trainer.world.leads else Follower()
+    with writer as run:
+        return supervise(run, lambda: trainer.fit(run, stop), (Stopped, KeyboardInterrupt))
+
+
+def fix_budget(trainer: Trainer, overrides: list[str], facts: dict[str, Any], stop: StopRequest) -> int:
+    """Give a wall-clock budget its seconds: those of its first start, else what the reference's epochs took here.
+
+    Makes the reference's run if it is missing; returns its exit code. `facts` gets the seconds, for the record. Raises
+    ValueError for a reference that gives no time.
+    """
+    config, world, budget = trainer.config, trainer.world, trainer.budget
+    words = reference.words(overrides, budget.reference)
+    mine = reference.yardstick(compose(words), config, reference_store(config["paths"]["store"], facts))
+    seconds, epoch = world.tell((fixed_seconds(config), epoch_seconds(mine)))
+    if seconds is None and epoch is None:
+        if code := made(Trainer(mine, world, trainer.device), words, facts, stop):
+            return code
+        epoch = world.tell(epoch_seconds(mine))
+    facts["budget_seconds"] = seconds or budget.epochs * epoch
+    trainer.budget = replace(budget, seconds=facts["budget_seconds"])
+    return DONE
 
 
 def job(shared: SharedStop, config: dict[str, Any], overrides: list[str]) -> int:

@@ -1,54 +1,65 @@
-"""How long a reference optimizer takes on this machine: measured once, so that all its rivals get the same time."""
+"""Where the references of wall-clock budgets lie, and how long their epochs took: runs, in a store for each machine."""
 
+import math
 import platform
 from pathlib import Path
 from typing import Any
 
-from record.files import read_json, write_json
-from record.identity import run_id, semantic
+from record.environment import environment
+from record.files import read_json
+from record.identity import run_folder, run_id
+from record.read import read_result, run_folders
 
-_OTHERS = ("optimizer", "schedule", "selection", "evaluate", "target", "probe", "keep")
+_FOLDER = ".references"
 
 
-class ReferenceTime:
-    """The stored seconds of one reference: same machine, device, threads, data, net, batch and seed.
+def reference_store(store: Path | str, facts: dict[str, Any]) -> Path:
+    """Return the store of this machine's references. facts: device, gpu and threads."""
+    here = environment()
+    return Path(store, _FOLDER, run_id({"host": here["host"], "cpu": here["cpu"], **facts}))
 
-    config: the configuration of a run with `budget=wallclock_of`; facts: device, gpu and threads.
+
+def epoch_seconds(config: dict[str, Any]) -> float | None:
+    """Return a reference's median epoch in seconds, None if it has not been run.
+
+    Raises ValueError, one line, for a reference that has diverged, and for a result that is torn or gives no time.
     """
-
-    def __init__(self, store: Path | str, config: dict[str, Any], facts: dict[str, Any]) -> None:
-        self._about = {"host": platform.node(), **facts, "config": _kept(config)}
-        self.path = Path(store, ".references", f"{run_id(self._about)}.json")
-
-    def read(self) -> float | None:
-        """Return the seconds, None if they were never measured."""
-        try:
-            return float(read_json(self.path)["seconds"])
-        except FileNotFoundError:
-            return None
-
-    def write(self, seconds: float) -> float:
-        """Store the seconds; returns those that stand, which are another process's if it was faster."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.read() is None:
-            write_json(self.path, {"seconds": seconds, **self._about})
-        return self.read() or seconds
+    folder = run_folder(config["paths"]["store"], config)
+    result = read_result(folder)
+    if result is None:
+        return None
+    if result.get("state") != "done":
+        raise ValueError(f"budget.reference: its run has {result.get('state')}, and gives no time; see {folder}")
+    try:
+        return _positive(result["time"]["epoch_seconds"]["median"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / 'result.json'}: no time of an epoch ({error}); delete the folder") from error
 
 
-def yardstick(config: dict[str, Any]) -> str:
-    """Return the id that all runs share which one reference's time is the budget of, on whatever machine."""
-    return run_id(_kept(config))
+def fixed_seconds(config: dict[str, Any]) -> float | None:
+    """Return the seconds that a run was given when it first started, None if it never was."""
+    try:
+        attempts = read_json(run_folder(config["paths"]["store"], config) / "environment.json")["attempts"]
+        return next((_positive(a["budget_seconds"]) for a in attempts if "budget_seconds" in a), None)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def measured(store: Path | str, threads: int) -> set[str]:
-    """Return the yardsticks whose time is stored for this machine and thread count."""
+    """Return the ids of the references that are finished on this machine with so many threads."""
     found = set()
-    for path in Path(store, ".references").glob("*.json"):
-        about = read_json(path)
-        if (about.get("host"), about.get("threads")) == (platform.node(), threads):
-            found.add(run_id(about["config"]))
+    for place in Path(store, _FOLDER).glob("*"):
+        for folder in run_folders(place):
+            try:
+                result = read_result(folder) or {}
+                made_here = result["machine"]["host"] == platform.node() and result["platform"]["threads"] == threads
+            except (ValueError, KeyError, TypeError):  # unfinished, or damaged: whoever needs it says so
+                continue
+            found |= {result["id"]} if made_here else set()
     return found
 
 
-def _kept(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in semantic(config).items() if key not in _OTHERS}
+def _positive(seconds: Any) -> float:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise ValueError(f"{seconds!r} is no number of seconds")
+    return float(seconds)

@@ -7,13 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from conf import groups, rules
+from conf import groups, reference, rules
 from conf.check import check_tree
 from conf.errors import Mistake
 from conf.grammar import parse
 from papers.composed import composed
 from record import group_id, run_folder, run_id, semantic
-from record.reference import yardstick
 from sweep.wanted import Wanted
 
 Words = tuple[str, ...]
@@ -26,8 +25,8 @@ _NUMBER = re.compile(r"(?:seed|optimizer\.[a-z_]+)=[-+.0-9]\S*", re.ASCII)
 class Planned:
     """One run before it is run.
 
-    words: its command line. folder: relative to a store. yardstick: what its wall-clock budget is measured by, if it
-    has one. budget, names, notes and optimizer are what cost and display need of its configuration.
+    words: its command line. folder: relative to a store. yardstick: id of the run that measures its wall-clock budget,
+    if it has one. budget, names, notes and optimizer are what cost and display need of its configuration.
     """
 
     words: Words
@@ -76,8 +75,20 @@ def _planned(words: Words, configs: dict[Words, Config]) -> Planned:
         budget=config["budget"],
         notes=config.get("notes") or {},
         optimizer=config["optimizer"],
-        yardstick=yardstick(config) if config["budget"]["name"] == "wallclock_of" else None,
+        yardstick=_yardstick(rest, config),
     )
+
+
+def _yardstick(words: Words, config: Config) -> str | None:
+    if "reference" not in config["budget"]:
+        return None
+    line = tuple(reference.words(words, config["budget"]["reference"]))
+    return run_id(semantic(reference.yardstick(_composed_once(line), config)))
+
+
+@lru_cache
+def _composed_once(words: Words) -> Config:
+    return _composed({words})[words]
 
 
 def option(words: Words, group: str, default: str) -> str:

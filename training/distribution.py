@@ -2,12 +2,15 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from training.stop import Diverged
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,12 @@ class World:
     def any(self, flag: bool, device: torch.device) -> bool:
         """Tell whether any process raises the flag: all processes get the same answer."""
         return flag if self.size == 1 else bool(self.sum(torch.tensor(float(flag), device=device)))
+
+    def require_finite(self, tensors: Sequence[Tensor]) -> None:
+        """Raise Diverged, on all processes, where any has a number that is not finite."""
+        finite = torch.stack([tensor.isfinite().all() for tensor in tensors]).all()
+        if self.any(not finite, tensors[0].device):
+            raise Diverged
 
     def require_equal(self, model: nn.Module) -> None:
         """Raise RuntimeError on every process unless all have the same weights, bit for bit."""

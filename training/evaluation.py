@@ -1,5 +1,6 @@
 """Scores of the current weights on a split."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from training.distribution import World
+from training.stop import Diverged
 
 
 @torch.no_grad()
@@ -21,6 +23,8 @@ def evaluate(
     """Return each split's metrics, each sample counted once; every process takes its part, with rank 0's buffers.
 
     outputs: from inputs to float32 outputs. The model is left in training mode. A split that is None has no metrics.
+
+    Raises Diverged for a score that is not finite: weights may be finite and what they make of an image not.
     """
     world.copy_buffers(model)
     model.eval()
@@ -33,6 +37,8 @@ def evaluate(
                 meter.update(outputs(inputs), targets)
             row |= summed(name, meter, world)
     model.train()
+    if not all(map(math.isfinite, row.values())):
+        raise Diverged
     return row
 
 

@@ -62,12 +62,13 @@ def outcome(trainer: Any, state: str) -> tuple[dict[str, Any], dict[str, Tensor]
     return result, weights
 
 
-def crossing(metric: str, sign: int, value: float, row: dict[str, Any]) -> dict[str, Any] | None:
+def crossing(target: dict[str, Any], sign: int, row: dict[str, Any]) -> dict[str, Any] | None:
     """Return where an epoch's row reached a target (epoch, step, seconds, value), None if it did not; a NaN never does.
 
-    metric: with its split, or bare: of the validation split where there is one, else of the test split.
+    target.metric: with its split, or bare: of the validation split where there is one, else of the test split.
     sign: 1 where more of it is better, -1 where less is.
     """
+    metric, value = target["metric"], target["value"]
     names = (metric, f"validation_{metric}", f"test_{metric}")
     name = next((name for name in names if name in row), None)
     if name is None or not sign * row[name] >= sign * value:

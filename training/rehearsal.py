@@ -1,8 +1,22 @@
 """Can the net take the batches that it will be given? Found out before any training, and without a trace."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+
+
+def smallest_piece(config: dict[str, Any], samples: int, processes: int, steps: int | None) -> int:
+    """Return the fewest images of which batch norm will ever take its statistics.
+
+    samples: of the training split. steps: of the whole run, None where that is not known.
+    """
+    size = config["batch_size"]
+    short = steps is not None and steps * size < samples  # the run never comes to an epoch's last batch
+    last = size if short else samples % size or size
+    share = max(1, last // processes)
+    return (processes if config["bn"] == "sync" else 1) * (share // min(share, config["accumulation"]))
 
 
 def rehearse(model: nn.Module, channels: int, pixels: int, smallest: int, device: torch.device) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from conf import reference
 from conf.compose import compose
 from record import Claimed, Run, read_result, run_folder
 from record.claim import is_live
-from record.reference import ReferenceTime
+from record.reference import epoch_seconds, reference_store
 
 EPOCHS, SECONDS = 4, float(os.environ.get("STEPBENCH_FAKE_SECONDS", "0.02"))
 DEEDS = {
@@ -57,7 +58,7 @@ def main(words: list[str]) -> int:
         print(error)
         return 75
     try:
-        return train(run, name, deed, stopped)
+        return train(run, words, name, deed, stopped)
     except SystemExit:
         os._exit(0)  # without a word, as a library that calls exit would
     except Exception as error:
@@ -65,12 +66,12 @@ def main(words: list[str]) -> int:
         return 70
 
 
-def train(run: Run, name: str, deed: str | None, stopped: list[int]) -> int:
+def train(run: Run, words: list[str], name: str, deed: str | None, stopped: list[int]) -> int:
     with open(Path(run.folder).parents[4] / "executed.txt", "a") as file:
         file.write(f"{run.id} {run.attempt}\n")
     run.load_checkpoint()
     if run.config["budget"]["name"] == "wallclock_of":
-        measure(run)
+        measure(run, words)
     digest = hashlib.sha256(run.id.encode()).hexdigest()
     for epoch in range(1, EPOCHS + 1):
         time.sleep(SECONDS)
@@ -86,18 +87,20 @@ def train(run: Run, name: str, deed: str | None, stopped: list[int]) -> int:
     return 0
 
 
-def measure(run: Run) -> None:
-    """Fix a wall-clock budget as training.wallclock does, and note whether this process was alone meanwhile."""
+def measure(run: Run, words: list[str]) -> None:
+    """Make a wall-clock budget's reference as train.py does, and note whether this process was alone meanwhile."""
     facts = {"device": "cpu", "threads": int(os.environ["OMP_NUM_THREADS"])}
-    stored = ReferenceTime(run.config["paths"]["store"], run.config, facts)
-    if stored.read() is None:
+    config = compose(reference.words(words, run.config["budget"]["reference"]))
+    config = reference.yardstick(config, run.config, reference_store(run.config["paths"]["store"], facts))
+    if epoch_seconds(config) is None:
         others = []
         for _ in range(10):
             time.sleep(0.03)
             others += [path for path in Path(run.folder).parents[3].rglob("claim-*.json") if is_live(path.parent)]
         with open(Path(run.folder).parents[4] / "measured.txt", "a") as file:
             file.write(f"{run.config['seed']} {len({path.parent for path in others})}\n")
-        stored.write(1.0)
+        with Run(config["paths"]["store"], config, facts=facts) as measured:
+            measured.finish({"state": "done", "metrics": {}, "time": {"epoch_seconds": {"median": 1.0}}})
 
 
 if __name__ == "__main__":

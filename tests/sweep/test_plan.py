@@ -164,7 +164,7 @@ def test_wallclock_budgets_of_rivals_share_a_yardstick(cache):
         asked(*(f"optimizer={name} {common} seed={seed}" for name in ("sgd", "adamw") for seed in (0, 1)), "seed=0")
     )
     sticks = [run.yardstick for run in runs]
-    assert sticks[0] == sticks[2] != sticks[1] == sticks[3]
+    assert len(set(sticks[:4])) == 1  # a seed has no epochs of its own length
     assert sticks[4] is None
 
 

@@ -1,12 +1,18 @@
 """Budgets in seconds, and the wall-clock rule."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 import train
-from record import read_result
+from conf.errors import Mistake
+from record import Run, read_result
+from record.files import write_json
 from record.follower import Follower
+from record.reference import measured
+from tests.train.conftest import WORDS as MINE
 from tests.train.conftest import folder
 from training.budget import Clock
 from training.distribution import World
@@ -65,14 +71,68 @@ def test_a_timed_run_resumes_exactly(make, ticking) -> None:
     assert one["rows"] == two["rows"]
 
 
-def test_rivals_get_the_reference_time_once_measured(settings, ticking, capsys) -> None:
-    seconds = []
-    for name in ("sing", "adamw"):
-        config = settings(*WALL, f"optimizer={name}")
-        assert train.run(config, []) == 0
-        seconds.append(read_result(folder(config))["budget_seconds"])
-    assert seconds == [6.0, 6.0]  # three epochs of two steps
-    stored = list(folder(config).parents[3].glob(".references/*.json"))
-    assert len(stored) == 1
-    assert json.loads(stored[0].read_text())["seconds"] == 6.0
-    assert read_result(folder(config))["selected"]["epoch"] == 3
+def rival(settings, *words: str) -> tuple[dict[str, Any], list[str]]:
+    return settings(*WALL, *words), [*MINE, *WALL, *words]
+
+
+def references(config: dict[str, Any]) -> list[Path]:
+    return list(folder(config).parents[3].glob(".references/*/digits/resnet20/*/s0-*"))
+
+
+def test_rivals_get_the_time_of_one_ordinary_run(settings, ticking, capsys) -> None:
+    for words in (("optimizer=sing",), ("optimizer=adamw", "seed=1")):
+        config, given = rival(settings, *words)
+        assert train.run(config, given) == 0
+        assert read_result(folder(config))["budget_seconds"] == 6.0  # three epochs of two steps
+        assert read_result(folder(config))["selected"]["epoch"] == 3
+        attempts = json.loads((folder(config) / "environment.json").read_text())["attempts"]
+        assert attempts[0]["budget_seconds"] == 6.0
+    (one,) = references(config)
+    found = read_result(one)
+    assert (found["state"], found["epochs"], found["config"]["optimizer"]["name"]) == ("done", 4, "sgd")
+
+
+def test_a_run_keeps_the_seconds_that_it_began_with(settings, ticking, monkeypatch) -> None:
+    config, given = rival(settings, "optimizer=adamw")
+    made = train.made
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Trainer, "train_epoch", lambda self: 1 / 0)
+        patch.setattr(
+            train, "made", lambda t, *r: made(t, *r) if r[1].get("budget_seconds") else finished(t.config, {})
+        )
+        assert train.run(config, given) == 70
+    (one,) = references(config)
+    write_json(one / "result.json", read_result(one) | {"time": {"epoch_seconds": {"median": 50.0}}})
+    assert train.run(config, given) == 0
+    assert read_result(folder(config))["budget_seconds"] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "message"),
+    [
+        ({"time": {"epoch_seconds": {"median": -5}}}, "result.json: no time of an epoch .-5 is no number of seconds"),
+        ({"time": {}}, "result.json: no time of an epoch"),
+        ({"state": "diverged"}, "budget.reference: its run has diverged"),
+        (None, "result.json: cannot be read"),
+    ],
+)
+def test_a_reference_that_gives_no_time_is_one_line(settings, monkeypatch, spoilt, message) -> None:
+    config, given = rival(settings, "optimizer=adamw")
+    monkeypatch.setattr(train, "made", lambda trainer, *_: finished(trainer.config, spoilt))
+    with pytest.raises(Mistake, match=message) as caught:
+        train.run(config, given)
+    assert "\n" not in str(caught.value)
+    assert measured(config["paths"]["store"], threads=1) == set()  # and a sweep does not stumble over it
+    assert not folder(config).exists()
+
+
+def finished(config: dict[str, Any], spoilt: dict[str, Any] | None) -> int:
+    """Leave a reference's record, and spoil it."""
+    with Run(config["paths"]["store"], config) as run:
+        run.finish({"state": "done", "metrics": {}, "time": {"epoch_seconds": {"median": 1.0}}})
+    path = run.folder / "result.json"
+    if spoilt is None:
+        path.write_bytes(path.read_bytes()[:100])
+    else:
+        write_json(path, read_result(run.folder) | spoilt)
+    return 0

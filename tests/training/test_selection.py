@@ -47,13 +47,13 @@ def test_the_best_epoch_on_test_is_kept_with_all_its_scores():
 )
 def test_a_target_is_reached_in_the_metrics_direction(name, value, score, reached):
     row = {"epoch": 1, "step": 2, "seconds": 3.0, f"test_{parted(name)[1]}": score}
-    assert (crossing(name, metric(name).sign, value, row) is not None) is reached
+    assert (crossing({"metric": name, "value": value}, metric(name).sign, row) is not None) is reached
 
 
 def test_a_bare_metric_is_the_validation_splits_where_there_is_one():
     row = {"epoch": 1, "step": 2, "seconds": 3.0, "validation_loss": 0.6, "test_loss": 0.1}
-    assert crossing("loss", -1, 0.5, row) is None
-    assert crossing("test_loss", -1, 0.5, row) == {
+    assert crossing({"metric": "loss", "value": 0.5}, -1, row) is None
+    assert crossing({"metric": "test_loss", "value": 0.5}, -1, row) == {
         "epoch": 1,
         "step": 2,
         "seconds": 3.0,

@@ -1,0 +1,35 @@
+"""The yardstick of a wall-clock budget: the tuned reference on the rival's data and net, and one for all rivals."""
+
+from conf.compose import compose
+from conf.reference import EPOCHS, words, yardstick
+from record import run_id, semantic
+
+COMMON = ["protocol=rmsgd_cifar_wallclock", "tuned=rmsgd", "data=cifar10", "model=resnet18"]
+
+
+def of(*own: str) -> dict:
+    rival = [*COMMON, *own]
+    return yardstick(compose(words(rival, "sgd")), compose(rival), "there")
+
+
+def test_a_reference_is_tuned_and_short_and_looks_at_nothing() -> None:
+    found, rival = of("optimizer=adamp", "seed=3", "probe=norms"), compose([*COMMON, "optimizer=sgd"])
+    assert found["optimizer"] == rival["optimizer"]
+    assert found["optimizer"]["momentum"] == 0.9
+    assert found["optimizer"]["weight_decay"] > 0
+    assert found["budget"] == {"name": "epochs", "target": "training.budget.Epochs", "version": 1, "epochs": EPOCHS}
+    assert (found["probe"], found["seed"], found["paths"]["store"]) == ({}, 0, "there")
+    for key in ("data", "model", "batch_size", "precision", "mix", "device"):
+        assert found[key] == rival[key]
+
+
+def test_rivals_share_a_reference_that_another_batch_does_not() -> None:
+    ids = [
+        run_id(semantic(of(*own)))
+        for own in (
+            ("optimizer=adamp", "schedule=cosine", "seed=1"),
+            ("optimizer=rmsgd", "optimizer.lr=0.5", "target.metric=top1", "evaluate.every_epochs=7"),
+            ("optimizer=adamp", "batch_size=64"),
+        )
+    ]
+    assert ids[0] == ids[1] != ids[2]
