@@ -277,7 +277,7 @@ class Trainer:
 def run(config: dict[str, Any], overrides: list[str], stop: StopRequest | None = None) -> int:
     """Make the run that `config` describes, unless it is there already; returns the exit code.
 
-    stop: of one who listens for signals already. Raises Mistake for what the user has to mend, before anything is written.
+    stop: of one who listens for signals already. Raises Mistake, before it writes, for what the user has to mend.
     """
     if already_there(config):
         return DONE
