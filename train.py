@@ -14,18 +14,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import data
 from conf import cli, command_line, metrics, multirun, reference
 from conf.compose import compose
 from record.announce import already_there
 from record.supervise import AGAIN, DONE, leave, supervise
 
 if __name__ == "__main__":
-    ASKED = command_line.begin(already_there)
+    ASKED = command_line.begin(already_there, data.look)
 
 import torch
 from torch import Tensor, nn
 
-import data
 import models
 import optim
 import probes

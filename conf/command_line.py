@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
@@ -39,11 +40,11 @@ class Asked:
     launcher: list[str] = field(default_factory=list)
 
 
-def begin(finished: Callable[[dict[str, Any]], bool]) -> Asked:
+def begin(finished: Callable[[dict[str, Any]], bool], look: Callable[[dict[str, Any], Path], None]) -> Asked:
     """Read a command line; returns the runs that it asks for, each with its checked configuration.
 
-    Answers --help, --cfg and the like itself, and leaves if a single run is `finished`. A mistake is one line on stderr
-    and exit code 1, before torch is imported; so is a result that cannot be read.
+    Answers --help, --cfg and the like itself, leaves if a single run is `finished`, and has its data `look`ed for. A
+    mistake is one line on stderr and exit code 1, before torch is imported; so is a result that cannot be read.
     """
     try:
         flags, words = _read(sys.argv[1:])
@@ -56,8 +57,9 @@ def begin(finished: Callable[[dict[str, Any]], bool]) -> Asked:
         config = compose(_for_a_run(words))
         if finished(config):
             raise SystemExit(0)
+        look(config["data"], Path(config["paths"]["data"]))
         return Asked([(config, words)])
-    except ValueError as error:  # a Mistake, or a damaged result
+    except (ValueError, FileNotFoundError) as error:  # a Mistake, a damaged result, or a data set that is not there
         refuse(error, show="traceback=true" in sys.argv)
 
 

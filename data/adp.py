@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from data import stand_ins
 from data.dataset import Dataset, Place, fingerprint
 from data.decoded import decoded
-from data.files import complaint, missing, once_each, read_csv, whole_numbers
+from data.files import complaint, once_each, read_csv, whole_numbers
 from data.memory import Recipe, in_memory
+from data.needed import missing
 
 FLIPS = {"crop_padding": 0, "flip": "both", "rotation": 0.0, "cutout": 0}
 NORMALISE = {"mean": [0.81233799, 0.64032477, 0.81902153], "std": [0.18129702, 0.25731668, 0.16800649]}
 FOLDER, CSV, IMAGES = "ADP V1.0 Release", "ADP_EncodedLabels_Release1_Flat.csv", "img_res_1um_bicubic"
 SIDE, SIZES = 272, {"train": 14134, "valid": 1767, "test": 1767}
-HOW = "ask for it at www.dsp.utoronto.ca/projects/ADP"
 HEADER = (
     "Patch Names,E,E.M,E.M.S,E.M.C,E.T,E.T.S,E.T.C,E.T.X,C,C.D,C.D.I,C.D.R,C.L,C.X,H,H.E,H.K,H.Y,H.X,S,S.M,S.C,S.R,A,"
     "A.W,A.M,M,N,N.P,N.R,N.G,N.G.M,N.G.A,N.G.O,N.G.E,N.G.R,N.G.T,N.G.X,G,G.O,G.N,G.X,T"
@@ -94,7 +94,7 @@ def classes(level: str) -> list[str]:
 def _labels(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     """Read the csv: patch names [N] and labels [N, 43] of 0 and 1."""
     if not path.is_file():
-        raise missing("adp", path, HOW)
+        raise missing("adp", path)
     header, *rows = read_csv(path)
     if header != HEADER.split(","):
         raise ValueError(f"{path}: its first line is not 'Patch Names' and the 43 labels of release 1")
@@ -109,7 +109,7 @@ def _labels(path: Path) -> tuple[list[str], NDArray[np.float32]]:
 def _split(path: Path, rows: int, size: int) -> NDArray[np.int64]:
     """Read a split's row indices; size, unless 0, is how many there must be."""
     if not path.is_file():
-        raise missing("adp", path, HOW)
+        raise missing("adp", path)
     try:
         indices = whole_numbers(np.load(path, allow_pickle=False), path)
     except Exception as error:  # numpy raises several kinds for a damaged file

@@ -12,6 +12,7 @@ import torch
 from data import files, stand_ins
 from data.dataset import Dataset, Place
 from data.memory import Arrays, Recipe, in_memory, labelled
+from data.needed import missing
 
 CROP_AND_FLIP = {"crop_padding": 4, "flip": "horizontal", "rotation": 0.0, "cutout": 0}
 CIFAR10_NORMALISE = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2470, 0.2435, 0.2616]}
@@ -102,9 +103,7 @@ def _part(layout: _Layout, folder: Path, names: dict[str, str], verify: bool) ->
     for name, digest in names.items():
         path = folder / name
         if not path.is_file():
-            raise files.missing(
-                layout.name, path, f"data.download=true fetches it, or unpack the python version to {folder}"
-            )
+            raise missing(layout.name, path)
         if verify:
             files.check_md5(path, digest)
         parts.append(_batch(path, layout))

@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-def missing(name: str, what: Path | str, how: str) -> FileNotFoundError:
-    """Word the error for a data set that is not there: what is looked for where, and how to get it."""
-    return FileNotFoundError(f"data={name}: {what} not found; {how}")
-
-
 def download(name: str, kind: str, root: Path, *arguments: str) -> None:
     """Let torchvision's class `kind` fetch its files below root; raises OSError with one line."""
     import torchvision.datasets

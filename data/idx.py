@@ -11,17 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data import files, stand_ins
+from data import files, needed, stand_ins
 from data.augment import PLAIN
 from data.dataset import Dataset, Place
 from data.memory import Arrays, Recipe, in_memory, labelled
 
 NORMALISE = {"mean": [0.2860], "std": [0.3530]}
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-HOW = (
-    "apt-get install dataset-fashion-mnist installs it, or data.download=true fetches it, or put "
-    "{train,t10k}-{images-idx3,labels-idx1}-ubyte, plain or .gz, there"
-)
 LARGEST = 50_000_000  # bytes; the training images are 47,040,016
 MD5 = {  # of the uncompressed files: the .gz of the site and of Debian differ in their headers
     "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
@@ -52,8 +47,8 @@ def fashion_mnist(
         folder, verify = stand_ins.folder(place, "fashion_mnist", stand_in, write_stand_in), False
     elif download:
         files.download("fashion_mnist", "FashionMNIST", place.root)
-    elif _file(folder, "train-images-idx3-ubyte") is None and DEBIAN.is_dir():
-        folder = DEBIAN
+    elif _file(folder, "train-images-idx3-ubyte") is None and needed.DEBIAN.is_dir():
+        folder = needed.DEBIAN
     train, test = (_part(folder, part, verify) for part in ("train", "t10k"))
     recipe = Recipe(augment, normalise, validation, split_seed, augment_validation)
     return in_memory(place, recipe, train, test, num_classes=10)
@@ -77,7 +72,7 @@ def _file(folder: Path, name: str) -> Path | None:
 def _read(folder: Path, name: str, dimensions: int, verify: bool) -> Tensor:
     path = _file(folder, name)
     if path is None:
-        raise files.missing("fashion_mnist", folder / name, HOW)
+        raise needed.missing("fashion_mnist", folder / name)
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(LARGEST + 1)

@@ -14,8 +14,8 @@ import torch
 from data import stand_ins
 from data.augment import Transform
 from data.dataset import Dataset, Place, fingerprint, held_out
-from data.files import missing
 from data.folders import Listing, class_names, images
+from data.needed import missing
 from data.streaming import StreamSplit, View
 
 NORMALISE = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -23,7 +23,6 @@ SCALE, RATIO = [0.08, 1.0], [0.75, 4 / 3]
 SIZES = {"train": 1_281_167, "val": 50_000}
 CLASSES = 1000
 WNIDS = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"  # SHA-256 of the sorted names, a line each
-HOW = "register at image-net.org, then `python -m data.imagenet prepare --tars DIR --root {root}` unpacks the tars"
 
 
 def imagenet(
@@ -50,7 +49,7 @@ def imagenet(
     if stand_in:
         root, verify = stand_ins.folder(place, "imagenet", stand_in, write_stand_in), False
     folder = root / "imagenet"
-    names = _wnids([folder / part for part in SIZES], HOW.format(root=root), verify)
+    names = _wnids([folder / part for part in SIZES], verify)
     train, test = (_listing(folder / part, names, size if verify else 0) for part, size in SIZES.items())
     size = place.facts.get("image_size", 224)
     view = View(size, scale, ratio, flip, eval_size or size, eval_ratio)
@@ -75,11 +74,11 @@ def imagenet(
     )
 
 
-def _wnids(folders: Sequence[Path], how: str, verify: bool) -> list[str]:
+def _wnids(folders: Sequence[Path], verify: bool) -> list[str]:
     """Return the names of the classes, which are those of every part; verify: and the official ones."""
     for folder in folders:
         if not folder.is_dir():
-            raise missing("imagenet", folder, how)
+            raise missing("imagenet", folder)
     names = class_names(folders)
     if len(names) != CLASSES:
         raise ValueError(f"{folders[0]}: {len(names)} class folders, not {CLASSES}")

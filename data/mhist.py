@@ -9,15 +9,15 @@ import torch
 from data import stand_ins
 from data.dataset import Dataset, Place, fingerprint
 from data.decoded import decoded
-from data.files import missing, once_each, read_csv
+from data.files import once_each, read_csv
 from data.memory import Recipe, in_memory
+from data.needed import missing
 
 CROP_AND_FLIP = {"crop_padding": 4, "flip": "horizontal", "rotation": 0.0, "cutout": 0}
 NORMALISE = {"mean": [0.73780392, 0.64858824, 0.75564706], "std": [0.19725490, 0.24364706, 0.17027451]}
 HEADER = ["Image Name", "Majority Vote Label", "Number of Annotators who Selected SSA (Out of 7)", "Partition"]
 LABELS = {"HP": 0, "SSA": 1}
 SIDE, SIZES = 224, {"train": 2175, "test": 977}
-HOW = "ask for access at bmirds.github.io/MHIST, then unpack images.zip beside it, as images/MHIST_*.png"
 
 
 def mhist(
@@ -56,7 +56,7 @@ def mhist(
 def _annotations(path: Path, verify: bool) -> dict[str, list[tuple[str, int]]]:
     """Read the csv: image name and class of each partition's rows."""
     if not path.is_file():
-        raise missing("mhist", path, HOW)
+        raise missing("mhist", path)
     header, *lines = read_csv(path)
     if header != HEADER:
         raise ValueError(f"{path}: its first line is {','.join(header)!r}, not {','.join(HEADER)!r}")

@@ -11,9 +11,9 @@ from data import files, stand_ins
 from data.augment import PLAIN
 from data.dataset import Dataset, Place
 from data.memory import Arrays, Recipe, in_memory, labelled
+from data.needed import missing
 
 NORMALISE = {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}  # none, as in AdamSRT, the one paper that uses it
-HOW = "data.download=true fetches it, or put the .mat files of ufldl.stanford.edu/housenumbers (format 2) there"
 MD5 = {
     "train": "e26dedcc434d2e4c54c9b2d4a06d8373",
     "test": "eb5a983be6a315427106f1b164d9cef3",
@@ -53,7 +53,7 @@ def svhn(
 def _part(path: Path, digest: str | None) -> Arrays:
     """Read `X` uint8 (32, 32, 3, N) and `y` (N, 1), where 10 stands for the digit 0."""
     if not path.is_file():
-        raise files.missing("svhn", path, HOW)
+        raise missing("svhn", path)
     if digest is not None:
         files.check_md5(path, digest)
     content = files.read_mat(path, path, "X", "y")

@@ -9,7 +9,7 @@ import torch
 from matplotlib import pyplot as plt
 from torch import nn
 
-from data import Dataset
+from data.dataset import Dataset
 from probes.analyses.draw import COLOURS, Check, save
 from probes.analyses.loop import fit, load, long
 from probes.analyses.scale import Scale

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+import data
 from conf import command_line, groups
 from conf.command_line import Asked
 from conf.compose import compose
@@ -16,7 +17,7 @@ from conf.compose import compose
 def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Asked]:
     def asked(*words: str) -> Asked:
         monkeypatch.setattr(sys, "argv", ["train.py", *words])
-        return command_line.begin(lambda config: False)
+        return command_line.begin(lambda config: False, data.look)
 
     return asked
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import data
 from conf import cli, command_line, groups
 from conf.schema import RANGES
 from conf.validate import HIDDEN, root_defaults
@@ -108,7 +109,7 @@ def leave(how, line):
             else:
                 words = ["-m", "seed=1,2", *line] if how == "multirun" else line
                 with mock.patch.object(sys, "argv", ["train.py", *words]):
-                    code = f"accepted: {command_line.begin(lambda config: True)}"
+                    code = f"accepted: {command_line.begin(lambda config: True, data.look)}"
         except SystemExit as left:
             code = left.code
     return code, errors.getvalue()

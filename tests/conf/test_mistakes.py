@@ -141,7 +141,9 @@ def test_a_wrong_command_line_is_one_line(line: str) -> None:
     assert re.search(WRONG[line], str(caught.value)), str(caught.value)
 
 
-@pytest.mark.parametrize("line", ["optimizer=adma", "optimizer.lrr=0.1", "--frobnicate", "-m optimizer=sgd,adma"])
+@pytest.mark.parametrize(
+    "line", ["optimizer=adma", "data=svhn paths.data=nowhere", "--frobnicate", "-m optimizer=sgd,adma"]
+)
 def test_it_ends_with_exit_code_1_before_torch(line: str, tmp_path: Path) -> None:
     poison = tmp_path / "torch"
     poison.mkdir()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from data import cifar, files, idx, svhn
+from data import cifar, files, idx, needed, svhn
 from data.cifar import cifar10, cifar100, unpickled
 from data.dataset import Dataset
 from data.digits import digits
@@ -95,7 +95,7 @@ def test_stand_ins_can_be_learned_and_are_written_once(name: str, tmp_path: Path
 
 def test_missing(name: str, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(idx, "DEBIAN", tmp_path / "nothing")
+        patch.setattr(needed, "DEBIAN", tmp_path / "nothing")
         for how in ("data.download=true", f"data={name}", str(tmp_path / "root")):
             with one_line(FileNotFoundError, how):
                 _read(name, tmp_path)
@@ -266,7 +266,7 @@ def test_gzipped_idx_is_the_same(tmp_path: Path) -> None:
         _read("fashion_mnist", tmp_path)
 
 
-@pytest.mark.skipif(not idx.DEBIAN.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+@pytest.mark.skipif(not needed.DEBIAN.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
 def test_debians_fashion_mnist(tmp_path: Path) -> None:
     loaded = fashion_mnist(place(tmp_path))
     assert (len(loaded.train), len(loaded.test)) == (60_000, 10_000)
