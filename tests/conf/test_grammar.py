@@ -52,7 +52,7 @@ def test_a_path_in_quotes_is_hydras(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compose(["paths.store='${oc.env:SCRATCH}/runs'"])["paths"]["store"] == "/scratch/runs"
 
 
-@pytest.mark.parametrize("name", ["a=b", "${seed}", "trail ", "müller", "???"])
+@pytest.mark.parametrize("name", ["${seed} a=b ", "???"])
 def test_a_path_from_the_environment_is_taken_as_it_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEPBENCH_STORE", f"/nowhere/{name}")
     assert compose([])["paths"]["store"] == f"/nowhere/{name}"

@@ -65,26 +65,7 @@ def test_mistakes_are_one_line(cache, lines, words):
     assert "\n" not in str(raised.value)
 
 
-NUMBERS = (
-    "7",
-    "+7",
-    "007",
-    "0x7",
-    "7.0",
-    "7e0",
-    "1_0",
-    "-1",
-    "٣",
-    "1e-3",
-    ".5",
-    "5.",
-    "-.5",
-    "inf",
-    "nan",
-    "true",
-    "1e",
-    "",
-)
+NUMBERS = ("7", "+7", "007", "7e0", "1_0", "-1", "٣", ".5", "5.", "inf")
 
 
 @pytest.mark.parametrize("number", NUMBERS)

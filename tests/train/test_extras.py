@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,20 @@ def test_hydras_joblib_launcher_lands_in_the_store(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("digits/resnet20/*/*/result.json"))) == 2
+
+
+def test_one_signal_stops_the_jobs_of_joblibs_launcher(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    words = (*launcher, "seed=0,1,2", *WORDS, "budget.epochs=500", f"paths.store={tmp_path}")
+    with subprocess.Popen([sys.executable, "train.py", "-m", *words], cwd=ROOT) as parent:
+        limit = time.monotonic() + 300
+        while len(list(tmp_path.glob("digits/*/*/*/metrics.jsonl"))) < 2 and time.monotonic() < limit:
+            time.sleep(0.2)
+        parent.terminate()
+    assert parent.returncode == 75
+    assert len(list(tmp_path.glob("digits/*/*/*"))) == 2
+    assert not list(tmp_path.rglob("result.json"))
 
 
 def test_tensorboard_mirrors_the_metrics(tmp_path: Path) -> None:
