@@ -289,7 +289,7 @@ def run(config: dict[str, Any], overrides: list[str], stop: StopRequest | None =
     facts = {"device": device.type, "gpu": timing.gpu_name(device), "threads": torch.get_num_threads()}
     stop = StopRequest() if stop is None else stop
     try:
-        with cli.one_line(unless=config["traceback"]):
+        with cli.one_line(unless=config["traceback"], but=Claimed):
             code = fix_budget(trainer, overrides, facts, stop) if isinstance(trainer.budget, WallclockOf) else DONE
         return code or made(trainer, overrides, facts, stop)
     except Claimed as error:
@@ -303,7 +303,7 @@ def run(config: dict[str, Any], overrides: list[str], stop: StopRequest | None =
 def made(trainer: Trainer, overrides: list[str], facts: dict[str, Any], stop: StopRequest) -> int:
     """Train what is built and leave its record; returns the exit code."""
     config, store = trainer.config, trainer.config["paths"]["store"]
-    with cli.one_line(unless=config["traceback"], knob="paths.store"):
+    with cli.one_line(unless=config["traceback"], knob="paths.store", but=Claimed):
         writer = Run(store, config, overrides=overrides, facts=facts) if trainer.world.leads else Follower()
     with writer as run:
         return supervise(run, lambda: trainer.fit(run, stop), (Stopped, KeyboardInterrupt))

@@ -28,14 +28,16 @@ def tell(error: Exception) -> None:
 
 
 @contextmanager
-def one_line(*, unless: bool, knob: str = "") -> Iterator[None]:
+def one_line(*, unless: bool, knob: str = "", but: type[Exception] = Mistake) -> Iterator[None]:
     """Turn what building a run's parts raises into a Mistake, `unless` the user asked for the traceback.
 
     knob: what to name first, where the error does not say it. Of an error whose words are for programmers (a KeyError,
-    an assertion) its kind is named too.
+    an assertion) its kind is named too. but: what is no mistake, and passes.
     """
     try:
         yield
+    except but:
+        raise
     except Exception as error:  # a stranger's net or data set raises anything
         if unless:
             raise
