@@ -7,10 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from conf import groups, reference, rules
+from conf import grammar, groups, reference, rules
 from conf.check import check_tree
 from conf.errors import Mistake
 from conf.grammar import parse
+from conf.tuned import read
 from papers.composed import composed
 from record import group_id, run_folder, run_id, semantic
 from sweep.wanted import Wanted
@@ -133,9 +134,20 @@ def _free(words: Words) -> set[str]:
     keys = [word.lstrip("+").partition("=")[0] for word in words]
     named = option(words, "optimizer", "adamw")
     has_yaml = named in groups.options("optimizer") and named not in groups.plugins()
-    raw = groups.raw("optimizer", named) if has_yaml and "tuned" not in keys else {}
+    raw = groups.raw("optimizer", named) if has_yaml else {}
     numbers = {key for key, value in raw.items() if type(value) in (int, float) and not groups.is_open(raw)}
-    return {key for key in ("seed", *(f"optimizer.{name}" for name in numbers - {"version"})) if keys.count(key) == 1}
+    free = {"seed", *(f"optimizer.{name}" for name in numbers - {"version"})} - _looked_at(option(words, "tuned", ""))
+    return {key for key in free if keys.count(key) == 1}
+
+
+@lru_cache
+def _looked_at(tuned: str) -> set[str]:
+    """Return the keys that `where` of a tuned file looks at."""
+    try:
+        name = str(parse([grammar.tuned(f"tuned={tuned}")])[0].value()) if tuned else ""
+        return {key for entry in (read(name) if name else ()) for key in entry.get("where", {})}
+    except Mistake:  # compose says what is wrong
+        return set()
 
 
 def _with_numbers(config: Config, numbers: dict[str, float | int]) -> Config:
