@@ -41,7 +41,7 @@ WORDS = ("batch_size=16", "budget=steps", "budget.steps=6", "progress=false", "t
 @pytest.mark.parametrize(("name", "pieces"), [("sgd", 16), ("sam", 1)])
 def test_two_processes_equal_one_to_float_tolerance(tmp_path: Path, name: str, pieces: int) -> None:
     """Shares of eight images, and an epoch's last of two and one, in as many pieces as they have images."""
-    words = [*NET, *WORDS, f"optimizer={name}", "optimizer.lr=0.05", f"accumulation={pieces}"]
+    words = [*NET, *WORDS, f"optimizer={name}", "optimizer.lr=0.05", f"accumulation={pieces}", "budget.steps=4"]
     one, two = ran(tmp_path / "one", words), ran(tmp_path / "two", words, processes=2)
     assert two["result"]["id"] != one["result"]["id"]
     for key, value in one["weights"].items():
