@@ -131,6 +131,8 @@ def _composed(words: list[str]) -> tuple[DictConfig, dict[str, Any]]:
             config = hydra_compose("train", forced, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, YAMLError, OSError, UnicodeError) as error:
         raise _worded(error) from error
+    except ValueError as error:  # OmegaConf takes the last part of `data.normalise.mean.x=1` for an index
+        raise Mistake(f"command line: a list is given whole, not by its entries: {error}") from error
     finally:
         hydra.hydra = outer
     choices = {k: v for k, v in config.hydra.runtime.choices.items() if k in groups.GROUPS}

@@ -122,6 +122,7 @@ WRONG = {
     "paths.store=''": "paths.store: '' is not a word",
     "paths.store=/dev/null": "paths.store: '/dev/null': /dev/null is not a folder",
     "paths.cache=/dev/null/below": "paths.cache: '/dev/null/below': /dev/null is not a folder",
+    "data.normalise.mean.x=1": "a list is given whole",
     "device=''": "device: '' is not a word",
     **{
         f"optimizer=custom optimizer.target=torch.optim.SGD optimizer.name={name}": "optimizer.name: .* is not a name"
