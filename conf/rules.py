@@ -69,6 +69,11 @@ def _frozen(config: Config) -> str | None:
     return None
 
 
+def _facts(config: Config) -> str | None:
+    stated = {"num_classes", "in_chans"} & set(config["model"].get("args") or {})
+    return f"model.args: {', '.join(sorted(stated))} comes from the data set" if stated else None
+
+
 def _groups(config: Config) -> str | None:
     said = config["optimizer"]["groups"]
     for knob, words in (("no_decay", ("none", "bias_and_norm")), ("invariance", ("none", "auto"))):
@@ -118,8 +123,8 @@ def _target(config: Config) -> str | None:
 
 
 RULES: tuple[Callable[[Config], str | None], ...] = (
-    _task, _selection, _accumulation, _smoothing, _class_weights, _stem, _warmup, _custom, _frozen, _groups, _reference,
-    _target, _device,
+    _task, _selection, _accumulation, _smoothing, _class_weights, _stem, _warmup, _custom, _facts, _frozen, _groups,
+    _reference, _target, _device,
 )  # fmt: skip
 
 

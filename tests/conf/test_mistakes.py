@@ -122,6 +122,7 @@ WRONG = {
     "paths.store=''": "paths.store: '' is not a word",
     "paths.store=/dev/null": "paths.store: '/dev/null': /dev/null is not a folder",
     "paths.cache=/dev/null/below": "paths.cache: '/dev/null/below': /dev/null is not a folder",
+    "model=timm model.name=resnet18 model.args={num_classes:3}": "model.args: num_classes comes from the data set",
     "data.normalise.mean.x=1": "a list is given whole",
     "device=''": "device: '' is not a word",
     **{
