@@ -277,7 +277,7 @@ class Trainer:
 def run(config: dict[str, Any], overrides: list[str], stop: StopRequest | None = None) -> int:
     """Make the run that `config` describes, unless it is there already; returns the exit code.
 
-    stop: of one who listens for signals already. Raises Mistake, before it writes, for what the user has to mend.
+    stop: of one who listens for signals already. Raises UsageError, before it writes, for what the user has to mend.
     """
     if already_there(config):
         return DONE
@@ -303,7 +303,7 @@ def run(config: dict[str, Any], overrides: list[str], stop: StopRequest | None =
 def made(trainer: Trainer, overrides: list[str], facts: dict[str, Any], stop: StopRequest) -> int:
     """Train what is built and leave its record; returns the exit code."""
     config, store = trainer.config, trainer.config["paths"]["store"]
-    with cli.one_line(unless=config["traceback"], knob="paths.store", but=Claimed):
+    with cli.one_line(unless=config["traceback"], key="paths.store", but=Claimed):
         writer = Run(store, config, overrides=overrides, facts=facts) if trainer.world.leads else Follower()
     with writer as run:
         return supervise(run, lambda: trainer.fit(run, stop), (Stopped, KeyboardInterrupt))

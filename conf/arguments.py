@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from conf.check import check_folder, check_number
-from conf.errors import Mistake
+from conf.errors import UsageError
 from conf.grammar import place
 
 Value = TypeVar("Value")
@@ -48,7 +48,7 @@ def _worded(read: Callable[[str], Value]) -> Callable[[str], Value]:
     def reading(text: str) -> Value:
         try:
             return read(text)
-        except Mistake as error:
+        except UsageError as error:
             raise argparse.ArgumentTypeError(str(error).removeprefix(": ")) from error
 
     return reading
@@ -58,7 +58,7 @@ def _number(text: str, kind: Callable[[str], Value], allowed: str) -> Value:
     try:
         value = kind(text if text.isascii() and "_" not in text else "")
     except ValueError as error:
-        raise Mistake(
+        raise UsageError(
             f"{text[:100]!r} is not {'a whole number' if kind is int else 'a number'}; allowed: {allowed}"
         ) from error
     check_number("", value, allowed)
@@ -75,7 +75,7 @@ def _file(text: str, endings: tuple[str, ...]) -> Path:
     path = Path(text)
     check_folder("", str(path.parent))
     if path.suffix not in endings or path.is_dir():
-        raise Mistake(f"{text!r} is not a file to write; allowed: a name that ends in {', '.join(endings)}")
+        raise UsageError(f"{text!r} is not a file to write; allowed: a name that ends in {', '.join(endings)}")
     return path
 
 
@@ -83,12 +83,12 @@ def _word(text: str) -> str:
     try:
         Path(text).exists()
     except OSError as error:
-        raise Mistake(f"{text[:100]!r}: {error.strerror}") from error
+        raise UsageError(f"{text[:100]!r}: {error.strerror}") from error
     return text
 
 
 def _listed(text: str) -> list[str]:
     words = text.split(",")
     if not all(word.strip() for word in words):
-        raise Mistake(f"{text!r} is not a list; allowed: names with commas between them")
+        raise UsageError(f"{text!r} is not a list; allowed: names with commas between them")
     return words

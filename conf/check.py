@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from conf.errors import Mistake, nearest, unknown
+from conf.errors import UsageError, nearest, unknown
 
 _INTERVAL = re.compile(r"(?:whole )?([\[(])\s*(\S+?)\s*,\s*(\S+?)\s*([\])])")
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", list: "a list"}
@@ -22,15 +22,15 @@ _LARGEST = 2**63  # what torch and NumPy can hold
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 
 
-def check_tree(knob: str, values: dict[str, Any], defaults: dict[str, Any], ranges: dict[str, Any]) -> None:
-    """Check every value below `knob` against the yaml it came from; an empty mapping in the yaml is open.
+def check_tree(prefix: str, values: dict[str, Any], defaults: dict[str, Any], ranges: dict[str, Any]) -> None:
+    """Check every value below `prefix` against the yaml it came from; an empty mapping in the yaml is open.
 
-    Raises Mistake at the first key that does not exist, value of a wrong type, or value out of range.
+    Raises UsageError at the first key that does not exist, value of a wrong type, or value out of range.
     """
     for key, value in values.items():
-        name = f"{knob}.{key}"
+        name = f"{prefix}.{key}"
         if key not in defaults:
-            raise unknown(knob, key, defaults)
+            raise unknown(prefix, key, defaults)
         default = defaults[key]
         if isinstance(default, dict) and isinstance(value, dict):
             if default:
@@ -40,55 +40,55 @@ def check_tree(knob: str, values: dict[str, Any], defaults: dict[str, Any], rang
         check_value(name, value, default, ranges.get(key))
 
 
-def check_value(knob: str, value: Any, default: Any, allowed: Any = None) -> None:
-    """Raise Mistake unless `value` is of the kind of `default` and lies in `allowed` (see the module's docstring)."""
+def check_value(key: str, value: Any, default: Any, allowed: Any = None) -> None:
+    """Raise UsageError unless `value` is of the kind of `default` and lies in `allowed` (see above)."""
     if isinstance(allowed, list) and any(_same(value, option) for option in allowed):
         return
     if value is None and default is None:
         return
     if default is not None:
-        _check_type(knob, value, default)
+        _check_type(key, value, default)
     if isinstance(value, list) or (isinstance(allowed, str) and (_ANY in allowed or " and " in allowed)):
-        _check_list(knob, value, default, allowed)
+        _check_list(key, value, default, allowed)
     elif isinstance(allowed, list):
-        raise Mistake(f"{knob}: {value!r} is not one of {', '.join(map(str, allowed))}{nearest(value, allowed)}")
+        raise UsageError(f"{key}: {value!r} is not one of {', '.join(map(str, allowed))}{nearest(value, allowed)}")
     elif allowed is not None or (isinstance(value, int | float) and not isinstance(value, bool)):
-        check_number(knob, value, allowed or "(-inf, inf)")
+        check_number(key, value, allowed or "(-inf, inf)")
 
 
-def check_number(knob: str, value: Any, allowed: str) -> None:
-    """Raise Mistake unless `value` is a number that lies in an interval."""
+def check_number(key: str, value: Any, allowed: str) -> None:
+    """Raise UsageError unless `value` is a number that lies in an interval."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Mistake(f"{knob}: {value!r} is not a number; allowed: {allowed}")
+        raise UsageError(f"{key}: {value!r} is not a number; allowed: {allowed}")
     whole = isinstance(value, int) or not allowed.startswith("whole ")
     if not whole or not in_interval(value, allowed) or (isinstance(value, int) and abs(value) >= _LARGEST):
-        raise Mistake(f"{knob}: {_short(value)} is out of range; allowed: {allowed}")
+        raise UsageError(f"{key}: {_short(value)} is out of range; allowed: {allowed}")
 
 
-def check_seeds(knob: str, seeds: Any) -> list[int]:
-    """Return `seeds`; raises Mistake unless it is a list of seeds, each there once."""
-    check_value(f"{knob}: seeds", seeds, [0], "any number of whole [0, inf)")
+def check_seeds(key: str, seeds: Any) -> list[int]:
+    """Return `seeds`; raises UsageError unless it is a list of seeds, each there once."""
+    check_value(f"{key}: seeds", seeds, [0], "any number of whole [0, inf)")
     if len(set(seeds)) != len(seeds):
-        raise Mistake(f"{knob}: seeds: {seeds!r} holds a seed twice")
+        raise UsageError(f"{key}: seeds: {seeds!r} holds a seed twice")
     return list(seeds)
 
 
-def check_name(knob: str, value: Any) -> None:
-    """Raise Mistake unless `value` can be the name of a folder and a word of a command line, anywhere."""
+def check_name(key: str, value: Any) -> None:
+    """Raise UsageError unless `value` can be the name of a folder and a word of a command line, anywhere."""
     if not isinstance(value, str) or NAME.fullmatch(value) is None:
-        raise Mistake(f"{knob}: {_short(value)} is not a name; allowed: letters, digits, _ . -, at the start no dot")
+        raise UsageError(f"{key}: {_short(value)} is not a name; allowed: letters, digits, _ . -, at the start no dot")
 
 
-def check_folder(knob: str, value: Any) -> None:
-    """Raise Mistake unless `value` is a folder, or one that can be made."""
+def check_folder(key: str, value: Any) -> None:
+    """Raise UsageError unless `value` is a folder, or one that can be made."""
     if not isinstance(value, str) or not value.strip():
-        raise Mistake(f"{knob}: {value!r} is not the name of a folder")
+        raise UsageError(f"{key}: {value!r} is not the name of a folder")
     try:
         there = next(path for path in (Path(value), *Path(value).absolute().parents) if path.exists())
     except (OSError, ValueError) as error:  # too long, or with a NUL
-        raise Mistake(f"{knob}: {_short(value)} is not the name of a folder: {error}") from error
+        raise UsageError(f"{key}: {_short(value)} is not the name of a folder: {error}") from error
     if not there.is_dir():
-        raise Mistake(f"{knob}: {_short(value)}: {there} is not a folder")
+        raise UsageError(f"{key}: {_short(value)}: {there} is not a folder")
 
 
 def in_interval(value: float, text: str) -> bool:
@@ -106,16 +106,16 @@ def _same(value: Any, option: Any) -> bool:
     return value == option and isinstance(value, bool) == isinstance(option, bool)
 
 
-def _check_type(knob: str, value: Any, default: Any) -> None:
+def _check_type(key: str, value: Any, default: Any) -> None:
     kind = type(default)
     if kind is dict or value is None:
-        raise Mistake(f"{knob}: {_short(value)} is not {'a mapping' if kind is dict else _KINDS[kind]}")
+        raise UsageError(f"{key}: {_short(value)} is not {'a mapping' if kind is dict else _KINDS[kind]}")
     fits = isinstance(value, int | float if kind is float else kind) and (kind is bool or not isinstance(value, bool))
     if not fits or (kind is str and not value.strip() and default):
-        raise Mistake(f"{knob}: {_short(value)} is not {_KINDS[kind]} (default: {default!r})")
+        raise UsageError(f"{key}: {_short(value)} is not {_KINDS[kind]} (default: {default!r})")
 
 
-def _check_list(knob: str, value: Any, default: Any, allowed: Any) -> None:
+def _check_list(key: str, value: Any, default: Any, allowed: Any) -> None:
     """Check length, order and entries of a list; a list of words, and `any number of`, may have any length but 0."""
     text = allowed if isinstance(allowed, str) else ""
     intervals = text.removeprefix(_ANY).removesuffix(_RISING).split(" and ") if text else [allowed]
@@ -123,12 +123,12 @@ def _check_list(knob: str, value: Any, default: Any, allowed: Any) -> None:
     free = text.startswith(_ANY) or (bool(example) and isinstance(example[0], str))
     length = "1 or more" if free else len(example) or len(intervals)
     if not isinstance(value, list) or not value or (not free and len(value) != length):
-        raise Mistake(f"{knob}: {_short(value)} is not a list of {length}; allowed: {_shown(allowed, default)}")
+        raise UsageError(f"{key}: {_short(value)} is not a list of {length}; allowed: {_shown(allowed, default)}")
     for number, entry in enumerate(value):
         standard = example[0 if free else number] if example else None
-        check_value(f"{knob}[{number}]", entry, standard, intervals[number % len(intervals)])
+        check_value(f"{key}[{number}]", entry, standard, intervals[number % len(intervals)])
     if text.endswith(_RISING) and value != sorted(value):
-        raise Mistake(f"{knob}: {_short(value)} does not rise; allowed: {text}")
+        raise UsageError(f"{key}: {_short(value)} does not rise; allowed: {text}")
 
 
 def _shown(allowed: Any, default: Any) -> str:

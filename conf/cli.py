@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from conf.errors import Mistake, of_the_system
+from conf.errors import UsageError, of_the_system
 
 FAILED = 70  # an exit code: no mistake of the user's
 
@@ -28,10 +28,10 @@ def tell(error: Exception) -> None:
 
 
 @contextmanager
-def one_line(*, unless: bool, knob: str = "", but: type[Exception] = Mistake) -> Iterator[None]:
-    """Turn what building a run's parts raises into a Mistake, `unless` the user asked for the traceback.
+def one_line(*, unless: bool, key: str = "", but: type[Exception] = UsageError) -> Iterator[None]:
+    """Turn what building a run's parts raises into a UsageError, `unless` the user asked for the traceback.
 
-    knob: what to name first, where the error does not say it. Of an error whose words are for programmers (a KeyError,
+    key: what to name first, where the error does not say it. Of an error whose words are for programmers (a KeyError,
     an assertion) its kind is named too. but: what is no mistake, and passes.
     """
     try:
@@ -42,24 +42,24 @@ def one_line(*, unless: bool, knob: str = "", but: type[Exception] = Mistake) ->
         if unless:
             raise
         clear = isinstance(error, ValueError | TypeError | OSError | ImportError)
-        first = [knob] if knob else [] if clear else [f"{type(error).__name__} (traceback=true shows where)"]
-        raise Mistake(": ".join([*first, str(error)])) from error
+        first = [key] if key else [] if clear else [f"{type(error).__name__} (traceback=true shows where)"]
+        raise UsageError(": ".join([*first, str(error)])) from error
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are Mistakes: one line, exit code 1. Its subparsers are of its kind."""
+    """An argument parser whose complaints are UsageErrors: one line, exit code 1. Its subparsers are of its kind."""
 
     def error(self, message: str) -> NoReturn:
-        raise Mistake(f"{self.prog}: {message}")
+        raise UsageError(f"{self.prog}: {message}")
 
 
 def guarded(call: Callable[[], int | None]) -> int | None:
-    """Run a command's main function; a Mistake becomes its one line and exit code 1. A reader may leave (`| head`)."""
+    """Run a command's main function; a UsageError becomes one line and exit code 1. A reader may leave (`| head`)."""
     try:
         with of_the_system():
             code = call()
             sys.stdout.flush()
-    except Mistake as error:
+    except UsageError as error:
         refuse(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain once more at its end
@@ -72,7 +72,7 @@ def attempt(call: Callable[[], int]) -> int:
     try:
         with of_the_system():
             return call()
-    except Mistake as error:
+    except UsageError as error:
         tell(error)
         return 1
     except Exception:

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from conf import grammar, groups, multirun
 from conf.cli import Parser, guarded, refuse
 from conf.compose import compose
-from conf.errors import Mistake, unknown
+from conf.errors import UsageError, unknown
 from conf.multirun import Job
 from conf.validate import HIDDEN, root_defaults
 
@@ -59,7 +59,7 @@ def begin(finished: Callable[[dict[str, Any]], bool], look: Callable[[dict[str, 
             raise SystemExit(0)
         look(config["data"], Path(config["paths"]["data"]))
         return Asked([(config, words)])
-    except (ValueError, FileNotFoundError) as error:  # a Mistake, a damaged result, or a data set that is not there
+    except (ValueError, FileNotFoundError) as error:  # a UsageError, a damaged result, or a data set that is not there
         refuse(error, show="traceback=true" in sys.argv)
 
 
@@ -80,16 +80,18 @@ def _read(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     flags, words = parser.parse_known_args(argv)
     for names, instead in FOREIGN.items():
         if getattr(flags, names[0].strip("-").replace("-", "_")) is not None:
-            raise Mistake(f"command line: {names[0]}: {instead}")
+            raise UsageError(f"command line: {names[0]}: {instead}")
     for word in words:
         if word.startswith("-"):
             raise unknown("command line: flag", word.partition("=")[0], FLAGS)
     chosen = [name for name in (*ANSWERS, "multirun", "run") if getattr(flags, name)]
     if len(chosen) > 1:
-        raise Mistake(f"command line: {' and '.join(f'--{name}' for name in chosen)}: one at a time".replace("_", "-"))
+        raise UsageError(
+            f"command line: {' and '.join(f'--{name}' for name in chosen)}: one at a time".replace("_", "-")
+        )
     for name in ("package", "resolve"):
         if getattr(flags, name) and not flags.cfg:
-            raise Mistake(f"command line: --{name}: goes with --cfg job")
+            raise UsageError(f"command line: --{name}: goes with --cfg job")
     return flags, words
 
 
@@ -97,7 +99,7 @@ def _for_a_run(words: list[str]) -> list[str]:
     """Refuse what Hydra would be told, were it to run anything."""
     for override in grammar.parse([grammar.path(word) for word in words]):
         if multirun.is_hydras(override):
-            raise Mistake(f"{override.key_or_group}: Hydra composes and nothing else; its launchers go with -m")
+            raise UsageError(f"{override.key_or_group}: Hydra composes and nothing else; its launchers go with -m")
     return words
 
 
@@ -114,7 +116,7 @@ def _complete(words: list[str]) -> None:
     try:
         multirun.load().shell_completion("train", words)
     except (KeyError, ValueError) as error:
-        raise Mistake(
+        raise UsageError(
             "--shell-completion: allowed: install=SHELL, uninstall=SHELL; a shell asks query=SHELL"
         ) from error
 

@@ -19,7 +19,7 @@ from yaml import YAMLError
 
 from conf import grammar, groups, validate, yamls
 from conf.doubts import doubts
-from conf.errors import Mistake, nearest
+from conf.errors import UsageError, nearest
 from conf.fill import fill, other_choices, tuned
 from conf.schema import Schema
 
@@ -30,17 +30,17 @@ def compose(overrides: list[str]) -> dict[str, Any]:
     """Compose, fill in and check a run's configuration.
 
     overrides: as on the command line, `key=value` or `group=option`. Returns plain dicts, lists and scalars, with no
-    interpolation left. Raises Mistake (one line) for anything that cannot work and that needs no torch to see.
+    interpolation left. Raises UsageError (one line) for anything that cannot work and that needs no torch to see.
     """
     quoted = [grammar.tuned(grammar.path(word)) for word in overrides]
     words = [_listed(_plugged(word)) for word in _plugin_keywords(quoted)]
     try:
         return _checked(words)
-    except Mistake as error:
+    except UsageError as error:
         raise _laid_at_the_protocol(error, words) from error
 
 
-def _laid_at_the_protocol(error: Mistake, words: list[str]) -> Mistake:
+def _laid_at_the_protocol(error: UsageError, words: list[str]) -> UsageError:
     """Word a mistake that is there because the chosen data set is not the protocol's own; others stay as they are.
 
     It is one if the command line, without its keys of data and model, fails with the data set and not without.
@@ -48,19 +48,19 @@ def _laid_at_the_protocol(error: Mistake, words: list[str]) -> Mistake:
     chosen = {word.partition("=")[0]: word.partition("=")[2] for word in words}
     bare = [word for word in words if not word.startswith(("data.", "model."))]
     failed = _outcome(bare) if "protocol" in chosen and chosen.get("data") in groups.options("data") else None
-    for dropped in (("data=",), ("data=", "model=")) if isinstance(failed, Mistake) else ():
+    for dropped in (("data=",), ("data=", "model=")) if isinstance(failed, UsageError) else ():
         own = _outcome([word for word in bare if not word.startswith(dropped)])
-        if not isinstance(own, Mistake):
+        if not isinstance(own, UsageError):
             reason = str(failed).partition("; allowed")[0]
             fit = f"made for data={own['data']['name']}, it does not fit data={chosen['data']}"
-            return Mistake(f"protocol={chosen['protocol']}: {fit} ({reason})")
+            return UsageError(f"protocol={chosen['protocol']}: {fit} ({reason})")
     return error
 
 
-def _outcome(words: list[str]) -> dict[str, Any] | Mistake:
+def _outcome(words: list[str]) -> dict[str, Any] | UsageError:
     try:
         return _checked(words)
-    except Mistake as error:
+    except UsageError as error:
         return error
 
 
@@ -92,7 +92,7 @@ def _single(overrides: list[Override]) -> list[Override]:
     for override in overrides:
         if override.is_sweep_override():
             key, values = override.key_or_group, override.get_value_string()
-            raise Mistake(
+            raise UsageError(
                 f"{key}={values}: -m makes a run of each; {key}=[...] is a list, and in quotes it is one word"
             )
     return overrides
@@ -143,20 +143,20 @@ def _composed(words: list[str]) -> tuple[DictConfig, dict[str, Any]]:
     return config, choices
 
 
-def _worded(error: BaseException) -> Mistake:
+def _worded(error: BaseException) -> UsageError:
     """Word one of Hydra's own errors; the commonest is a misspelt key in a yaml file."""
     text = str(error)
     stray = re.search(r"Key '(\w+)' (?:is )?not in '\w+'", text)
     if stray:
         where = [path for path in _overlays() if re.search(rf"(?m)^{stray[1]}\s*:", path.read_text(errors="replace"))]
         place = f" in {where[0].parent.name}/{where[0].name}" if where else ""
-        return Mistake(f"{stray[1]}: unknown key{place}{nearest(stray[1], Schema.__dataclass_fields__)}")
+        return UsageError(f"{stray[1]}: unknown key{place}{nearest(stray[1], Schema.__dataclass_fields__)}")
     key = re.search(r"full_key: (\S+)", text)
     if not key:  # perhaps of a file as a whole, which Hydra does not always name
         for path in sorted(groups.ROOT.rglob("*.yaml")):
             yamls.mapping(str(path), yamls.load(path) or {})
     lines = [line.strip() for line in text.splitlines() if line.strip() and "raised while composing" not in line]
-    return Mistake(f"{key[1] if key else 'configuration'}: {lines[0] if lines else type(error).__name__}")
+    return UsageError(f"{key[1] if key else 'configuration'}: {lines[0] if lines else type(error).__name__}")
 
 
 def _overlays() -> list[Any]:
@@ -166,7 +166,7 @@ def _overlays() -> list[Any]:
 def _plain(config: DictConfig) -> dict[str, Any]:
     missing = OmegaConf.missing_keys(config)
     if missing:
-        raise Mistake(f"{min(missing)}: ??? stands for a value that is still to be given")
+        raise UsageError(f"{min(missing)}: ??? stands for a value that is still to be given")
     try:
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:

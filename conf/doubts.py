@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from conf import groups
-from conf.errors import Mistake
+from conf.errors import UsageError
 
 Choices = dict[str, Any]
 
@@ -41,5 +41,5 @@ def _printed(paper: str, config: DictConfig, choices: Choices) -> dict[str, Any]
     names = (choices["data"], choices["model"], choices["optimizer"])
     try:
         return lookup(paper, *names, config.source, given=partial(OmegaConf.select, config)).values
-    except Mistake:  # a protocol of no paper, or an optimizer that the paper does not have
+    except UsageError:  # a protocol of no paper, or an optimizer that the paper does not have
         return {}

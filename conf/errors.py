@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
-class Mistake(ValueError):
-    """What the user asked for cannot be done: one line that names the knob, the value and what is allowed."""
+class UsageError(ValueError):
+    """What the user asked for cannot be done: one line that names the key, the value and what is allowed."""
 
 
 def nearest(word: object, options: Iterable[str]) -> str:
@@ -15,10 +15,10 @@ def nearest(word: object, options: Iterable[str]) -> str:
     return f"; nearest: {close[0]}" if close else ""
 
 
-def unknown(knob: str, word: object, options: Iterable[str]) -> Mistake:
+def unknown(key: str, word: object, options: Iterable[str]) -> UsageError:
     """Word the commonest mistake: a name that is not among those that exist."""
     names = sorted(str(option) for option in options)
-    return Mistake(f"{knob}: unknown {word!r}; allowed: {', '.join(names) or 'nothing'}{nearest(word, names)}")
+    return UsageError(f"{key}: unknown {word!r}; allowed: {', '.join(names) or 'nothing'}{nearest(word, names)}")
 
 
 @contextmanager
@@ -30,4 +30,4 @@ def of_the_system() -> Iterator[None]:
         raise
     except OSError as error:
         place = f"{error.filename}: " if error.filename is not None else ""
-        raise Mistake(f"{place}{error.strerror or error}") from error
+        raise UsageError(f"{place}{error.strerror or error}") from error

@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from conf import groups
-from conf.errors import Mistake
+from conf.errors import UsageError
 from conf.schema import CANARIES
 
 Choices = dict[str, Any]
@@ -56,7 +56,9 @@ def fill(config: DictConfig, choices: Choices, values: dict[str, Any], explicit:
     if config.mode == "reference":
         for key, off in ACCELERATORS.items():
             if key in explicit and config[key] != off:
-                raise Mistake(f"{key}: {config[key]!r} contradicts mode=reference, which turns every accelerator off")
+                raise UsageError(
+                    f"{key}: {config[key]!r} contradicts mode=reference, which turns every accelerator off"
+                )
             config[key] = off
 
 

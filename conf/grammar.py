@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
-from conf.errors import Mistake
+from conf.errors import UsageError
 
 _CONSTANTS = {None: "null", True: "true", False: "false"}
 _PLACE = re.compile(r"(\+*paths\.\w+)=(.*)", re.DOTALL)
@@ -18,11 +18,11 @@ _TUNED = re.compile(r"(\+*tuned)=(?!['\"])([^$]*\.ya?ml)", re.DOTALL)
 
 
 def parse(words: list[str], loader: ConfigLoader | None = None) -> list[Override]:
-    """Parse overrides; raises Mistake where the grammar does not. loader: what `glob(...)` looks options up in."""
+    """Parse overrides; raises UsageError where the grammar does not. loader: what `glob(...)` looks options up in."""
     try:
         return OverridesParser.create(config_loader=loader).parse_overrides(words)
     except HydraException as error:
-        raise Mistake(f"command line: {str(error).strip().splitlines()[0]}") from error
+        raise UsageError(f"command line: {str(error).strip().splitlines()[0]}") from error
 
 
 def word(key: str, value: Any) -> str:
@@ -80,5 +80,5 @@ def _is_plain(value: str) -> bool:
     """Tell whether a text without quotes is read as that text, and as nothing more."""
     try:
         return "${" not in value and parse([f"key={value}"])[0].value() == value
-    except Mistake:
+    except UsageError:
         return False

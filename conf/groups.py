@@ -7,7 +7,7 @@ from typing import Any
 
 from conf import yamls
 from conf.check import check_tree
-from conf.errors import Mistake
+from conf.errors import UsageError
 
 ROOT = Path(__file__).parent
 GROUPS = (
@@ -51,14 +51,14 @@ def plugins() -> dict[str, str]:
 def raw(group: str, option: str) -> dict[str, Any]:
     """Return one option's yaml, uninterpolated, its `ranges` completed. Do not change it: it is cached.
 
-    Raises Mistake, naming the file, where it lacks what a yaml of its group has to say, or says what cannot be.
+    Raises UsageError, naming the file, where it lacks what a yaml of its group has to say, or says what cannot be.
     """
     path = ROOT / group / f"{option}.yaml"
     content = yamls.load(path)
     try:
         return _complete(group, option, {} if content is None else content)
     except ValueError as error:
-        raise Mistake(f"{path}: {error}") from error
+        raise UsageError(f"{path}: {error}") from error
 
 
 def is_open(content: dict[str, Any]) -> bool:
@@ -68,19 +68,19 @@ def is_open(content: dict[str, Any]) -> bool:
 
 def _complete(group: str, option: str, content: Any) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("ranges", {}), dict):
-        raise Mistake("not a mapping, or its `ranges` are none")
+        raise UsageError("not a mapping, or its `ranges` are none")
     if group not in CHECKED:
         return content
     facts = FACTS.get(group, {})
     for key in (*(("name", "target", "version") if group in TARGETED else ()), *facts):
         if not _has(content, key):
-            raise Mistake(f"lacks {key!r}")
+            raise UsageError(f"lacks {key!r}")
     if group in TARGETED and content["name"] != option and not is_open(content):
-        raise Mistake(f"name: {content['name']!r} is not {option!r}, the file's own")
+        raise UsageError(f"name: {content['name']!r} is not {option!r}, the file's own")
     ranges = {key: allowed for key, allowed in facts.items() if allowed} | content.get("ranges", {})
     for key in ranges:
         if not _has(content, key):
-            raise Mistake(f"ranges: {key!r} is none of its keys")
+            raise UsageError(f"ranges: {key!r} is none of its keys")
     said = {key: value for key, value in content.items() if key not in RESERVED}
     check_tree(group, said, said, ranges)
     return {**content, "ranges": ranges} if ranges else content

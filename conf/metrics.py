@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from conf.errors import Mistake, unknown
+from conf.errors import UsageError, unknown
 
 SPLITS = ("train", "validation", "test")  # a result's metrics are named <split>_<metric>
 
@@ -44,7 +44,7 @@ def parted(name: str) -> tuple[str, str]:
 
 
 def metric(name: str) -> Metric:
-    """Return unit and direction of a metric, with its split (`test_top1`) or without. Raises Mistake for no metric."""
+    """Return unit and direction of a metric, named with its split (`test_top1`) or without; or raise UsageError."""
     bare = re.sub(r"^auc_\d+$", "auc", parted(name)[1])
     if bare not in METRICS:
         raise unknown("metric", name, METRICS)
@@ -52,12 +52,12 @@ def metric(name: str) -> Metric:
 
 
 def target(name: str, task: str, num_classes: int, has_validation: bool) -> None:
-    """Raise Mistake, one line, unless the runs of a task log `name`, bare or with its split."""
+    """Raise UsageError, one line, unless the runs of a task log `name`, bare or with its split."""
     split, bare = parted(name)
     names = measured(task, num_classes)
     if bare not in names:
         raise unknown("target.metric", name, names)
     if split == "validation" and not has_validation:
-        raise Mistake(
+        raise UsageError(
             f"target.metric: {name!r} needs a validation split; set data.validation, e.g. data.validation=0.1"
         )

@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from conf import grammar, groups
 from conf.cli import FAILED
 from conf.compose import compose
-from conf.errors import Mistake, unknown
+from conf.errors import UsageError, unknown
 
 Job = tuple[dict[str, Any], list[str]]  # a run's configuration, and the command line that it was composed from
 Make = Callable[[dict[str, Any], list[str]], int]
@@ -40,7 +40,7 @@ PACKAGES = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "sub
 def split(words: list[str]) -> tuple[list[Job], list[str]]:
     """Return the jobs of a multirun, each composed: a mistake in the last shows before the first has started.
 
-    Returns beside them what is said of the launcher. Raises Mistake for what is no job, and no launcher.
+    Returns beside them what is said of the launcher. Raises UsageError for what is no job, and no launcher.
     """
     hydra = load()
     given = grammar.parse([grammar.path(word) for word in words], hydra.config_loader)
@@ -82,7 +82,7 @@ def _lines(given: list[Override]) -> list[list[str]]:
         return BasicSweeper.split_arguments(given, max_batch_size=None)[0]
     except HydraException as error:
         stray = next(o for o in given if o.is_sweep_override() and not o.is_discrete_sweep())
-        raise Mistake(f"{stray.input_line}: no list of values; allowed: a,b,c, range(...), glob(...)") from error
+        raise UsageError(f"{stray.input_line}: no list of values; allowed: a,b,c, range(...), glob(...)") from error
 
 
 def _check(hydra: Hydra, override: Override) -> None:
@@ -90,11 +90,11 @@ def _check(hydra: Hydra, override: Override) -> None:
     if key == LAUNCHER:
         options = hydra.config_loader.get_group_options(LAUNCHER)
         if value in PACKAGES and value not in options:
-            raise Mistake(f"{LAUNCHER}: {value} is not installed; pip install hydra-{PACKAGES[value]}-launcher")
+            raise UsageError(f"{LAUNCHER}: {value} is not installed; pip install hydra-{PACKAGES[value]}-launcher")
         if value not in options:
             raise unknown(LAUNCHER, value, options)
     elif key != FOLDER and not key.startswith("hydra.launcher."):
-        raise Mistake(f"{key}: not of use here; allowed with -m: {LAUNCHER}, hydra.launcher.<its keys>, {FOLDER}")
+        raise UsageError(f"{key}: not of use here; allowed with -m: {LAUNCHER}, hydra.launcher.<its keys>, {FOLDER}")
 
 
 def _settings(hydra: Hydra, folder: Path, launcher: list[str]) -> DictConfig:
@@ -102,7 +102,7 @@ def _settings(hydra: Hydra, folder: Path, launcher: list[str]) -> DictConfig:
     try:
         return hydra.compose_config("launch", words, RunMode.MULTIRUN)
     except (HydraException, OmegaConfBaseException) as error:
-        raise Mistake(f"{' '.join(launcher)}: {str(error).strip().splitlines()[0]}") from error
+        raise UsageError(f"{' '.join(launcher)}: {str(error).strip().splitlines()[0]}") from error
 
 
 def _launched(jobs: Sequence[Job], launcher: list[str], make: Make, folder: Path) -> list[int]:

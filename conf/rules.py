@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from conf import groups, metrics
-from conf.errors import Mistake, unknown
+from conf.errors import UsageError, unknown
 
 Config = dict[str, Any]
 
@@ -24,9 +24,9 @@ def _accumulation(config: Config) -> str | None:
 
 def _smoothing(config: Config) -> str | None:
     task = config["data"].get("task")
-    for knob, off in (("label_smoothing", 0.0), ("mix", "none")):
-        if config[knob] != off and task != "multiclass":
-            return f"{knob}: {config[knob]!r} needs a multiclass data set; {config['data']['name']} is {task}"
+    for key, off in (("label_smoothing", 0.0), ("mix", "none")):
+        if config[key] != off and task != "multiclass":
+            return f"{key}: {config[key]!r} needs a multiclass data set; {config['data']['name']} is {task}"
     return None
 
 
@@ -76,16 +76,16 @@ def _facts(config: Config) -> str | None:
 
 def _groups(config: Config) -> str | None:
     said = config["optimizer"]["groups"]
-    for knob, words in (("no_decay", ("none", "bias_and_norm")), ("invariance", ("none", "auto"))):
-        value = said[knob]
-        if isinstance(value, dict) and knob == "invariance":
+    for key, words in (("no_decay", ("none", "bias_and_norm")), ("invariance", ("none", "auto"))):
+        value = said[key]
+        if isinstance(value, dict) and key == "invariance":
             patterns, extra = list(value.values()), set(value) - {"channel", "layer"}
         else:
             patterns, extra = [value] if isinstance(value, list) else [], set()
         fits = value in words or bool(patterns)
         if not fits or extra or not all(map(_patterns, patterns)):
-            form = "patterns {channel: [...], layer: [...]}" if knob == "invariance" else "a list of patterns"
-            return f"optimizer.groups.{knob}: {value!r} is not one of {', '.join(words)}, or {form}"
+            form = "patterns {channel: [...], layer: [...]}" if key == "invariance" else "a list of patterns"
+            return f"optimizer.groups.{key}: {value!r} is not one of {', '.join(words)}, or {form}"
     return None
 
 
@@ -129,8 +129,8 @@ RULES: tuple[Callable[[Config], str | None], ...] = (
 
 
 def check(config: Config) -> None:
-    """Raise Mistake for the first rule that the configuration breaks."""
+    """Raise UsageError for the first rule that the configuration breaks."""
     for rule in RULES:
         broken = rule(config)
         if broken:
-            raise Mistake(broken)
+            raise UsageError(broken)

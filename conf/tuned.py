@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from conf import groups, yamls
-from conf.errors import Mistake, nearest, unknown
+from conf.errors import UsageError, nearest, unknown
 
 ROOT = Path(__file__).parent.parent / "papers" / "tuned"
 FIELDS = ("optimizer", "data", "model", "source", "where", "set", "from", "default")
@@ -45,7 +45,7 @@ def lookup(
 
     An entry for the chosen source goes before one for all, then one with a `where` before one without, then an exact
     data set before an exact net before `*`. given: looks up a key of the run's configuration, for `where`. A key that
-    the file has for this optimizer, and not for this run, becomes a note. Raises Mistake for a paper or an optimizer
+    the file has for this optimizer, and not for this run, becomes a note. Raises UsageError for a paper or an optimizer
     that does not exist, and for an entry that cannot be read.
     """
     entries = read(tuned)
@@ -54,7 +54,7 @@ def lookup(
         known = {name for entry in entries for name in _names(entry["optimizer"])}
         if optimizer not in groups.options("optimizer"):
             raise unknown(f"tuned={tuned}: optimizer", optimizer, known)
-        raise Mistake(
+        raise UsageError(
             f"tuned={tuned}: no published value for {optimizer}; there are some for {', '.join(sorted(known))}"
         )
     run = {"data": data, "model": model, "source": source}
@@ -72,15 +72,15 @@ def lookup(
 
 @lru_cache
 def read(tuned: str) -> tuple[dict[str, Any], ...]:
-    """Return a tuned file's entries. tuned: a paper's name, or a path that ends in .yaml. Raises Mistake."""
+    """Return a tuned file's entries. tuned: a paper's name, or a path that ends in .yaml. Raises UsageError."""
     path = Path(tuned) if tuned.endswith((".yaml", ".yml")) else ROOT / f"{tuned}.yaml"
     if not path.is_file():
         papers = sorted(file.stem for file in ROOT.glob("*.yaml"))
-        raise Mistake(f"tuned: no {tuned!r}; allowed: {', '.join(papers)}, or a .yaml file{nearest(tuned, papers)}")
+        raise UsageError(f"tuned: no {tuned!r}; allowed: {', '.join(papers)}, or a .yaml file{nearest(tuned, papers)}")
     content = yamls.load(path)
     entries = content.get("entries") if isinstance(content, dict) else None
     if not isinstance(entries, list):
-        raise Mistake(f"tuned: {path} has no list `entries`")
+        raise UsageError(f"tuned: {path} has no list `entries`")
     for entry in entries:
         _check(entry, path)
     return tuple(entries)
@@ -89,11 +89,11 @@ def read(tuned: str) -> tuple[dict[str, Any], ...]:
 def _check(entry: Any, path: Path) -> None:
     place = f"tuned: {path}: entry {entry!r}"
     if not isinstance(entry, dict) or "optimizer" not in entry or not isinstance(entry.get("set"), dict):
-        raise Mistake(f"{place} needs an `optimizer` and a mapping `set`")
+        raise UsageError(f"{place} needs an `optimizer` and a mapping `set`")
     for key in entry.keys() - set(FIELDS):
         raise unknown(place, key, FIELDS)
     if ("from" in entry) == ("default" in entry):
-        raise Mistake(f"{place} needs either `from` (where it is printed) or `default` (why this value)")
+        raise UsageError(f"{place} needs either `from` (where it is printed) or `default` (why this value)")
 
 
 def _names(value: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""Is this a run that can be made? Everything that can be told without torch. Raises Mistake, one line."""
+"""Is this a run that can be made? Everything that can be told without torch. Raises UsageError, one line."""
 
 import re
 from dataclasses import fields, is_dataclass
@@ -9,7 +9,7 @@ from omegaconf import MISSING
 
 from conf import groups, rules
 from conf.check import check_folder, check_name, check_tree, check_value
-from conf.errors import Mistake, unknown
+from conf.errors import UsageError, unknown
 from conf.schema import RANGES, Schema
 
 
@@ -35,7 +35,7 @@ def command_line(overrides: list[Override]) -> None:
         if key.startswith("hydra"):
             continue
         if override.is_delete():
-            raise Mistake(f"~{key}: a key cannot be removed; choose another option or value")
+            raise UsageError(f"~{key}: a key cannot be removed; choose another option or value")
         if key in groups.GROUPS:
             _choice(key, override.value())
         else:
@@ -86,7 +86,7 @@ def _leaves(key: str, value: Any, default: Any) -> list[tuple[str, Any, Any]]:
     if not isinstance(default, dict):
         return [(key, value, default)]
     if not isinstance(value, dict):
-        raise Mistake(f"{key}: {value!r} is not true or false, nor a mapping of {', '.join(default)}")
+        raise UsageError(f"{key}: {value!r} is not true or false, nor a mapping of {', '.join(default)}")
     return [leaf for k, d in default.items() for leaf in _leaves(f"{key}.{k}", value[k], d)]
 
 
@@ -122,8 +122,8 @@ def _names(group: str, choice: str, values: dict[str, Any], known: dict[str, Any
     """Check what names an option: fixed by its yaml, or, where the yaml is open, a name and a class."""
     for key in ("name", "target", "version"):
         if not groups.is_open(known) and values[key] != known[key]:
-            raise Mistake(f"{group}.{key}: fixed by {group}={choice} to {known[key]!r}")
+            raise UsageError(f"{group}.{key}: fixed by {group}={choice} to {known[key]!r}")
     check_name(f"{group}.name", values["name"])
     target = values["target"]
     if target is not None and not (isinstance(target, str) and re.fullmatch(r"\w+(\.\w+)+", target)):
-        raise Mistake(f"{group}.target: {target!r} is not the dotted name of a class, e.g. {EXAMPLES[group]}")
+        raise UsageError(f"{group}.target: {target!r} is not the dotted name of a class, e.g. {EXAMPLES[group]}")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import yaml
 from yaml.constructor import ConstructorError
 
-from conf.errors import Mistake
+from conf.errors import UsageError
 
 _TAG = "tag:yaml.org,2002:"
 _KINDS = ("null", "bool", "int", "float", "str", "seq", "map")
@@ -70,24 +70,24 @@ class _Dumper(yaml.SafeDumper):
 def load(path: Path) -> Any:
     """Return what a YAML file holds, None for an empty one.
 
-    Raises Mistake, one line with the file and the line in it, for what is no file, not UTF-8 or not YAML, and for tags,
-    keys that are no words or stand there twice, and anchors in a circle.
+    Raises UsageError, one line with the file and the line in it, for what is no file, not UTF-8 or not YAML, and for
+    tags, keys that are no words or occur twice, and anchors in a circle.
     """
     if not path.is_file():
-        raise Mistake(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
+        raise UsageError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise Mistake(f"{path}: {error.strerror}") from error
+        raise UsageError(f"{path}: {error.strerror}") from error
     try:
         return yaml.load(raw.decode(), _Loader)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise Mistake(f"{path}: line {line} is not UTF-8: {error.reason}") from error
+        raise UsageError(f"{path}: line {line} is not UTF-8: {error.reason}") from error
     except RecursionError as error:
-        raise Mistake(f"{path}: is nested too deeply") from error
+        raise UsageError(f"{path}: is nested too deeply") from error
     except yaml.YAMLError as error:
-        raise Mistake(f"{path}: line {_line(error, raw)} is not YAML: {_problem(error)}") from error
+        raise UsageError(f"{path}: line {_line(error, raw)} is not YAML: {_problem(error)}") from error
 
 
 def dump(content: Any) -> str:
@@ -104,20 +104,20 @@ def _problem(error: yaml.YAMLError) -> str:
     return " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", error)).split())
 
 
-def mapping(knob: str, value: Any) -> dict[str, Any]:
-    """Return `value`; raises Mistake unless it is a mapping."""
+def mapping(key: str, value: Any) -> dict[str, Any]:
+    """Return `value`; raises UsageError unless it is a mapping."""
     if not isinstance(value, dict):
-        raise Mistake(f"{knob}: {value!r} is not a mapping of keys to values")
+        raise UsageError(f"{key}: {value!r} is not a mapping of keys to values")
     return value
 
 
-def blocks(knob: str, value: Any) -> list[dict[str, Any]]:
-    """Return a mapping, or each of a list of mappings, in a list; raises Mistake for anything else."""
-    return [mapping(knob, block) for block in (value if isinstance(value, list) else [value])]
+def blocks(key: str, value: Any) -> list[dict[str, Any]]:
+    """Return a mapping, or each of a list of mappings, in a list; raises UsageError for anything else."""
+    return [mapping(key, block) for block in (value if isinstance(value, list) else [value])]
 
 
-def values(knob: str, value: Any) -> list[Any]:
-    """Return `value`; raises Mistake unless it is a list."""
+def values(key: str, value: Any) -> list[Any]:
+    """Return `value`; raises UsageError unless it is a list."""
     if not isinstance(value, list):
-        raise Mistake(f"{knob}: {value!r} is not a list of values")
+        raise UsageError(f"{key}: {value!r} is not a list of values")
     return value

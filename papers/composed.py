@@ -15,7 +15,7 @@ from omegaconf import __version__ as omegaconf_version
 
 from conf import groups
 from conf.compose import compose
-from conf.errors import Mistake
+from conf.errors import UsageError
 
 Words = tuple[str, ...]
 ROOT = Path(__file__).parent.parent
@@ -51,7 +51,7 @@ def _compose_all(lines: Sequence[Words]) -> list[dict[str, Any] | str]:
 def _compose(words: Words) -> dict[str, Any] | str:
     try:
         return compose(list(words))
-    except Mistake as error:
+    except UsageError as error:
         return str(error)
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from conf.errors import Mistake
+from conf.errors import UsageError
 
 ROOT = Path(__file__).parent / "published"
 KEYS = ("paper", "table", "dataset", "model", "optimizer", "metric")
@@ -47,7 +47,7 @@ def find(where: str, wanted: dict[str, Any]) -> Published | None:
     """Return the published number with these keys, None where there is none.
 
     `setting`: pieces, separated by `;`, that must all be pieces of the number's own setting; of several numbers that
-    fit, the one with the fewest further pieces is meant. Raises Mistake, which begins with `where`, when several tie.
+    fit, the one with the fewest further pieces is meant. Raises UsageError, beginning with `where`, when several tie.
     """
     key = tuple(str(wanted.get(name)) for name in KEYS)
     pieces = _pieces(str(wanted.get("setting", "")))
@@ -56,7 +56,9 @@ def find(where: str, wanted: dict[str, Any]) -> Published | None:
     fits = [number for number in fits if len(_pieces(number.setting)) == fewest]
     if len(fits) > 1:
         settings = " | ".join(number.setting or "(none)" for number in fits)
-        raise Mistake(f"{where}: published: {len(fits)} numbers fit {', '.join(key)}; name one setting of: {settings}")
+        raise UsageError(
+            f"{where}: published: {len(fits)} numbers fit {', '.join(key)}; name one setting of: {settings}"
+        )
     return fits[0] if fits else None
 
 

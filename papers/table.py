@@ -29,7 +29,7 @@ from typing import Any
 
 from conf import grammar, yamls
 from conf.check import check_seeds
-from conf.errors import Mistake, unknown
+from conf.errors import UsageError, unknown
 from papers.published import Published, find
 
 ROOT = Path(__file__).parent / "tables"
@@ -101,7 +101,7 @@ class Table:
         """Expand rows x columns, in order of layout.
 
         scale: `cpu` maps every cell onto smaller data and nets; `smoke` also cuts every axis to its first and last
-        value and the seeds to two. Raises Mistake for an unknown scale and for a table without any cell.
+        value and the seeds to two. Raises UsageError for an unknown scale and for a table without any cell.
         """
         if scale not in SCALES:
             raise unknown("scale", scale, SCALES)
@@ -109,13 +109,13 @@ class Table:
         rows, columns = (self._axis(axis, small) for axis in ("rows", "columns"))
         cells = [self._cell(row, column, scale) for row, column in product(rows, columns) if self._wanted(row, column)]
         if not cells:
-            raise Mistake(f"table {self.name}: no cell is left; see rows, columns and exclude")
+            raise UsageError(f"table {self.name}: no cell is left; see rows, columns and exclude")
         return cells
 
     def published(self, cell: Cell) -> Published | None:
         """Return the published number of a cell, None where the source gives none.
 
-        Raises Mistake when several published numbers fit: `published: {setting: ...}` in the axis tells them apart.
+        Raises UsageError when several published numbers fit: `published: {setting: ...}` in the axis tells them apart.
         """
         if not self.spec["published"]:
             return None
@@ -158,14 +158,14 @@ def names() -> list[str]:
 def load(name: str | Path) -> Table:
     """Read a table by its name (papers/tables/<name>.yaml) or path.
 
-    Raises Mistake, one line, for an unknown table, unknown or missing keys, and values that cannot be.
+    Raises UsageError, one line, for an unknown table, unknown or missing keys, and values that cannot be.
     """
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else ROOT / f"{name}.yaml"
     if path.parent == ROOT and not path.is_file():
         raise unknown("table", name, names())
     spec = yamls.load(path)
     if not isinstance(spec, dict):
-        raise Mistake(f"table {path}: a table file is a mapping with a title, rows and columns")
+        raise UsageError(f"table {path}: a table file is a mapping with a title, rows and columns")
     return Table(path.stem, _checked(path.stem, spec))
 
 
@@ -177,7 +177,7 @@ def _checked(name: str, spec: Entry) -> Entry:
     full = DEFAULTS | spec
     for key in ("title", "rows", "columns"):
         if not full[key]:
-            raise Mistake(f"{where}: {key} is missing")
+            raise UsageError(f"{where}: {key} is missing")
     for key, allowed in CHOICES.items():
         if full[key] not in allowed:
             raise unknown(f"{where}: {key}", full[key], allowed)

@@ -17,14 +17,14 @@ from pathlib import Path
 
 from conf.arguments import folder, word
 from conf.cli import Parser, guarded
-from conf.errors import Mistake, of_the_system, unknown
+from conf.errors import UsageError, of_the_system, unknown
 from papers import table as tables
 from reports import runs as store
 from reports.cells import NOT_RUN, Result, fill
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit code. A user's mistake is raised as Mistake."""
+    """Run one command; returns the exit code. A user's mistake is raised as UsageError."""
     arguments = _parser().parse_args(argv)
     if arguments.command not in COMMANDS:
         raise unknown("reports", arguments.command, COMMANDS)
@@ -86,7 +86,7 @@ def _explain(runs: store.Runs, arguments: argparse.Namespace) -> None:
     from reports.explain import explain
 
     if len(arguments.words) < 2:
-        raise Mistake("explain: name a table and a cell, e.g. explain rmsgd_1a cifar10 resnet18 sgd")
+        raise UsageError("explain: name a table and a cell, e.g. explain rmsgd_1a cifar10 resnet18 sgd")
     table = tables.load(arguments.words[0])
     result = fill(table, runs, store.identify(runs), arguments.scale or "paper")
     print(explain(result, arguments.words[1:]), end="")
@@ -96,7 +96,7 @@ def _compare(runs: store.Runs, arguments: argparse.Namespace) -> None:
     from reports.explain import compare
 
     if len(arguments.words) != 2:
-        raise Mistake("compare: name two optimizers, e.g. compare sgd rmsgd")
+        raise UsageError("compare: name two optimizers, e.g. compare sgd rmsgd")
     print(compare(filled(runs, [], arguments.scale), *arguments.words), end="")
 
 

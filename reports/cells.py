@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from conf import metrics
-from conf.errors import Mistake
+from conf.errors import UsageError
 from papers.published import Published
 from papers.table import METRICS, Cell, Table
 from reports import statistics
@@ -98,11 +98,11 @@ class Result:
 
 
 def fill(table: Table, runs: Runs, identify: Identify, scale: str = "paper") -> Result:
-    """Fill a table's cells from a store's runs. Raises Mistake where two cells are called the same."""
+    """Fill a table's cells from a store's runs. Raises UsageError where two cells are called the same."""
     cells = table.cells(scale)
     for (row, column), count in Counter((cell.row_label, cell.column_label) for cell in cells).items():
         if count > 1:
-            raise Mistake(f"table {table.name}: {count} cells are called {row} | {column}; give each a `label`")
+            raise UsageError(f"table {table.name}: {count} cells are called {row} | {column}; give each a `label`")
     if not table.has_runs:
         return Result(table, scale, [_looked_up(table, cell) for cell in cells])
     ids, reasons = identify(cells)

@@ -5,7 +5,7 @@ from statistics import harmonic_mean
 
 import numpy as np
 
-from conf.errors import Mistake, unknown
+from conf.errors import UsageError, unknown
 from papers.table import METRICS
 from record.regular import one_line
 from reports.cells import Filled, Result, better
@@ -19,7 +19,7 @@ FEWEST_TASKS = 6  # below that Wilcoxon's signed ranks cannot reach 5 %
 def find_cell(result: Result, words: list[str]) -> Filled:
     """Return the one cell that all words name (values of its coordinates, or its labels).
 
-    Raises Mistake when none or several do, with what would tell them apart.
+    Raises UsageError when none or several do, with what would tell them apart.
     """
     names = [
         {str(value) for value in c.cell.coordinates.values()} | {c.cell.row_label, c.cell.column_label}
@@ -33,9 +33,9 @@ def find_cell(result: Result, words: list[str]) -> Filled:
         stray = next((word for word in words if word not in every), None)
         if stray is not None:
             raise unknown(f"explain {result.table.name}", stray, every)
-        raise Mistake(f"explain {result.table.name}: no cell is named {' '.join(words)}")
+        raise UsageError(f"explain {result.table.name}: no cell is named {' '.join(words)}")
     some = "; ".join(f"{cell.cell.row_label} | {cell.cell.column_label}" for cell in fits[:5])
-    raise Mistake(f"explain {result.table.name}: {len(fits)} cells are named {' '.join(words)}: {some}; add a word")
+    raise UsageError(f"explain {result.table.name}: {len(fits)} cells are named {' '.join(words)}: {some}; add a word")
 
 
 def explain(result: Result, words: list[str]) -> str:
@@ -82,7 +82,7 @@ def _run(row: Row, value: str) -> str:
 def compare(results: list[Result], a: str, b: str) -> str:
     """Compare two optimizers over all tasks that both have complete runs for, paired by seed where seeds match.
 
-    Raises Mistake for a name that no table's column or row has.
+    Raises UsageError for a name that no table's column or row has.
     """
     pairs = _pairs(results, a, b)
     lines = [f"{a} against {b}: {len(pairs)} shared tasks"]

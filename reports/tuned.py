@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from conf.errors import Mistake
+from conf.errors import UsageError
 from conf.tuned import lookup
 from papers.published import hyperparameters
 from papers.table import Cell, Table
@@ -46,7 +46,7 @@ def _printed(table: Table, place: dict[str, str], name: str) -> tuple[str, str]:
 def _looked_up(table: Table, place: dict[str, str], name: str) -> tuple[str, str]:
     try:
         found = lookup(str(table.spec["tuned"]), place["data"], place["model"], place["optimizer"])
-    except Mistake as error:
+    except UsageError as error:
         return "", str(error)
     key, _, index = f"optimizer.{name}".rstrip("]").partition("[")
     values: Any = found.values.get(f"optimizer.{name}", found.values.get(key))

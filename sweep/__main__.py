@@ -16,7 +16,7 @@ from pathlib import Path
 
 from conf.arguments import file, folder, listed, number, whole, word
 from conf.cli import Parser, guarded
-from conf.errors import Mistake, of_the_system
+from conf.errors import UsageError, of_the_system
 from record import Status, merge, read_store, status
 from record.merge import AS_IT_IS, PUBLIC
 from sweep import show
@@ -84,7 +84,7 @@ def execute(runs: Sequence[Planned], arguments: argparse.Namespace) -> int:
     try:
         with display.open(), of_the_system():
             sweep.finish(display.show)
-    except Mistake as error:
+    except UsageError as error:
         if not sweep.tries:
             raise
         print(f"stepbench: {error}; all runs are stopped, and the same command goes on", file=sys.stderr)
@@ -133,7 +133,7 @@ def verify_command(arguments: argparse.Namespace) -> int:
     from sweep.verify import verify
 
     if not arguments.store.is_dir():
-        raise Mistake(f"verify: no store at {arguments.store}")
+        raise UsageError(f"verify: no store at {arguments.store}")
     sound, lines = verify(arguments.store)
     print("\n".join([*lines, f"{sound} runs are sound, {len(lines)} complaint(s)"]))
     return FAILED if lines else COMPLETE

@@ -8,7 +8,7 @@ from typing import Any
 
 from conf import groups
 from conf.compose import compose
-from conf.errors import Mistake
+from conf.errors import UsageError
 from conf.grammar import literal, word
 from record import run_id, semantic
 from sweep.plan import ROOT, Words
@@ -22,17 +22,17 @@ OURS = ("optim.", "torch.optim.")
 def words(config: Config) -> Words:
     """Return the command line that composes to a semantic configuration, every value of it spelt out.
 
-    Raises Mistake, one line, where today's yamls make another run of it, or cannot make it at all.
+    Raises UsageError, one line, where today's yamls make another run of it, or cannot make it at all.
     """
     for group in (*CHOSEN, "probe"):
         if not isinstance(config.get(group, {}), dict) or (group in CHOSEN and "name" not in config.get(group, {})):
-            raise Mistake(f"its {group} is {config.get(group)!r}; allowed: a mapping with a name")
+            raise UsageError(f"its {group} is {config.get(group)!r}; allowed: a mapping with a name")
     choices = {group: _option(group, config[group]) for group in CHOSEN} | {"probe": list(config.get("probe", {}))}
     values = {key: value for key, value in config.items() if key != "world_size"}
     line = (*(word(group, option) for group, option in choices.items() if option), *_leaves(values))
     made = semantic(compose(list(line))) | {key: config[key] for key in config.keys() - values.keys()}
     if run_id(made) != run_id(config):
-        raise Mistake(f"its values make {run_id(made)} today; a config has changed")
+        raise UsageError(f"its values make {run_id(made)} today; a config has changed")
     return line
 
 

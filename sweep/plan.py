@@ -9,7 +9,7 @@ from typing import Any
 
 from conf import grammar, groups, reference, rules
 from conf.check import check_tree
-from conf.errors import Mistake
+from conf.errors import UsageError
 from conf.grammar import parse
 from conf.tuned import read
 from papers.composed import composed
@@ -49,14 +49,14 @@ class Planned:
 def plan(wanted: Wanted) -> list[Planned]:
     """Return the runs of a table, in its order; each configuration once.
 
-    Raises Mistake for what compose refuses, and for one configuration under two command lines of a sweep file.
+    Raises UsageError for what compose refuses, and for one configuration under two command lines of a sweep file.
     """
     configs = _composed({_split(words)[0] for words in wanted.words})
     runs: dict[str, Planned] = {}
     for words in wanted.words:
         run = _planned(words, configs)
         if wanted.distinct and run.id in runs:
-            raise Mistake(f"{wanted.name}: the same run twice: {' '.join(runs[run.id].words)} and {' '.join(words)}")
+            raise UsageError(f"{wanted.name}: the same run twice: {' '.join(runs[run.id].words)} and {' '.join(words)}")
         runs.setdefault(run.id, run)
     return list(runs.values())
 
@@ -121,7 +121,7 @@ def _number(word: str) -> tuple[str, float | int] | None:
         return None
     try:
         value = parse([word])[0].value()
-    except Mistake:
+    except UsageError:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return (word.partition("=")[0], value) if is_number else None
@@ -146,7 +146,7 @@ def _looked_at(tuned: str) -> set[str]:
     try:
         name = str(parse([grammar.tuned(f"tuned={tuned}")])[0].value()) if tuned else ""
         return {key for entry in (read(name) if name else ()) for key in entry.get("where", {})}
-    except Mistake:  # compose says what is wrong
+    except UsageError:  # compose says what is wrong
         return set()
 
 
@@ -168,5 +168,5 @@ def _with_numbers(config: Config, numbers: dict[str, float | int]) -> Config:
 def _composed(combinations: set[Words]) -> dict[Words, Config]:
     known, reasons = composed(combinations)
     if reasons:
-        raise Mistake(reasons[min(reasons)])
+        raise UsageError(reasons[min(reasons)])
     return known

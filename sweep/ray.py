@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from conf.errors import Mistake
+from conf.errors import UsageError
 from sweep.backend import Child, Exit, Job
 
 LOST = Exit(-9)  # the worker died, and not the run's own process: the runner repeats it
@@ -31,7 +31,7 @@ class Ray:
         try:
             import ray
         except ImportError as error:
-            raise Mistake("--backend ray: needs ray: pip install 'stepbench[ray]'") from error
+            raise UsageError("--backend ray: needs ray: pip install 'stepbench[ray]'") from error
         self._ray = ray
         if not ray.is_initialized():
             size = {} if address else {"num_cpus": max(1, int(jobs * cpus)) if jobs else None}

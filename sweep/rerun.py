@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conf.errors import Mistake
+from conf.errors import UsageError
 from record import read_result, run_folder
 from record.read import run_folders
 from record.regular import one_line
@@ -37,7 +37,7 @@ def find(store: Path, run: str) -> Path:
         return Path(run)
     found = [folder for folder in run_folders(store) if folder.name.partition("-")[2].startswith(run)]
     if len(found) != 1:
-        raise Mistake(f"run: {len(found)} runs in {store} have an id that begins with {run!r}; allowed: one")
+        raise UsageError(f"run: {len(found)} runs in {store} have an id that begins with {run!r}; allowed: one")
     return found[0]
 
 
@@ -45,7 +45,7 @@ def sample(store: Path, runs: Sequence[Planned], count: int, seed: int) -> list[
     """Draw `count` finished runs of a plan."""
     finished = [store / run.folder for run in runs if (store / run.folder / "result.json").exists()]
     if len(finished) < count:
-        raise Mistake(f"--random: {count} asked for, {len(finished)} finished")
+        raise UsageError(f"--random: {count} asked for, {len(finished)} finished")
     return sorted(random.Random(seed).sample(finished, count))
 
 
@@ -53,7 +53,7 @@ def rerun(folder: Path, trust: bool = False) -> Verdict:
     """Make a finished run again in a store of its own, from its verified configuration, and compare.
 
     trust: whether code of a class may be run that is neither this suite's, torch's nor an installed entry point's.
-    Raises Mistake where it may not, and for a class in the store itself.
+    Raises UsageError where it may not, and for a class in the store itself.
     """
     stored = _stored(folder)
     config = stored["config"]
@@ -62,7 +62,7 @@ def rerun(folder: Path, trust: bool = False) -> Verdict:
         return Verdict(folder, "failed", f"was made by {config['world_size']} processes; a rerun makes it with one")
     try:
         words = again.words(config)
-    except Mistake as error:
+    except UsageError as error:
         return Verdict(folder, "another run", str(error))
     fresh, said = _made(words, config, str(stored["platform"]["threads"] or 1))
     return Verdict(folder, "failed", said) if fresh is None else _compare(folder, stored, fresh)
@@ -71,13 +71,13 @@ def rerun(folder: Path, trust: bool = False) -> Verdict:
 def _stored(folder: Path) -> Row:
     for path in (folder, *folder.parents[:3]):
         if path.is_symlink():
-            raise Mistake(f"{path}: a symbolic link; a run is a folder")
+            raise UsageError(f"{path}: a symbolic link; a run is a folder")
     try:
         stored = read_result(folder)
     except ValueError as error:
-        raise Mistake(one_line(error)) from error
+        raise UsageError(one_line(error)) from error
     if stored is None:
-        raise Mistake(f"{folder}: is not finished")
+        raise UsageError(f"{folder}: is not finished")
     return stored
 
 
@@ -86,9 +86,9 @@ def _require_trust(folder: Path, config: Row, trust: bool) -> None:
     if target is None:
         return
     if again.lies_in(target, folder.absolute().parents[3]):
-        raise Mistake(f"{folder}: {target!r} lies in the store; no code of a store is run")
+        raise UsageError(f"{folder}: {target!r} lies in the store; no code of a store is run")
     if not trust:
-        raise Mistake(
+        raise UsageError(
             f"{folder}: would run {target!r}, which is neither this suite's, torch's nor an installed entry point's; "
             "with --trust it does"
         )

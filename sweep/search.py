@@ -6,7 +6,7 @@ from typing import Any
 
 from conf import yamls
 from conf.check import check_value
-from conf.errors import Mistake, unknown
+from conf.errors import UsageError, unknown
 
 SPACES: dict[str, Callable[[float, Any], Any]] = {
     "uniform": lambda u, bounds: bounds[0] + u * (bounds[1] - bounds[0]),
@@ -20,7 +20,7 @@ def draws(search: dict[str, Any]) -> list[dict[str, Any]]:
 
     search: {kind: random | sobol, n, seed: 0, space: {key: {uniform: [a, b]} | {log: [a, b]} | {choice: [...]}}}.
     Numbers are rounded to six digits, so that they are the same in a file, on a command line and in an id. Raises
-    Mistake for a kind, a space or a key that does not exist, and for bounds that are none.
+    UsageError for a kind, a space or a key that does not exist, and for bounds that are none.
     """
     for key in search:
         if key not in ("kind", "n", "seed", "space"):
@@ -30,7 +30,7 @@ def draws(search: dict[str, Any]) -> list[dict[str, Any]]:
         raise unknown("search.kind", kind, KINDS)
     space = [(key, *_axis(key, axis)) for key, axis in yamls.mapping("search.space", search.get("space")).items()]
     if not space:
-        raise Mistake("search.space: names no key")
+        raise UsageError("search.space: names no key")
     check_value("search.n", n, 1, "[1, 100000]")
     check_value("search.seed", seed, 0, "[0, inf)")
     numbers = KINDS[kind](n, len(space), seed)
@@ -42,14 +42,14 @@ def draws(search: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _axis(key: str, axis: Any) -> tuple[str, list[Any]]:
     if not isinstance(axis, dict) or len(axis) != 1:
-        raise Mistake(
+        raise UsageError(
             f"search.space.{key}: {axis!r} is not one of {', '.join(f'{{{name}: [...]}}' for name in SPACES)}"
         )
     name, limits = next(iter(axis.items()))
     if name not in SPACES:
         raise unknown(f"search.space.{key}", name, SPACES)
     if not isinstance(limits, list) or not (limits if name == "choice" else _bounds(limits, positive=name == "log")):
-        raise Mistake(
+        raise UsageError(
             f"search.space.{key}.{name}: {limits!r}; allowed: [low, high]{', low > 0' if name == 'log' else ''}"
         )
     return name, limits

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from conf.errors import Mistake
+from conf.errors import UsageError
 from sweep.backend import Child, Exit, Job
 
 DEFAULTS: dict[str, Any] = {"timeout_min": 24 * 60, "cpus_per_task": 4, "slurm_signal_delay_s": 120}
@@ -51,14 +51,14 @@ class Slurm:
         try:
             import submitit
         except ImportError as error:
-            raise Mistake("--backend slurm: needs submitit: pip install 'stepbench[slurm]'") from error
+            raise UsageError("--backend slurm: needs submitit: pip install 'stepbench[slurm]'") from error
         given = dict(_parameter(text) for text in parameters)
         self._executor = submitit.AutoExecutor(folder, cluster=given.pop("cluster", None))
         chosen = DEFAULTS | given | ({"slurm_array_parallelism": jobs} if jobs else {})
         known = self._executor._valid_parameters() | {"timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "name"}
         for key in given:
             if key not in known and not key.startswith(("slurm_", "local_")):
-                raise Mistake(f"--slurm {key}: unknown; allowed: {', '.join(sorted(known))}, slurm_<sbatch option>")
+                raise UsageError(f"--slurm {key}: unknown; allowed: {', '.join(sorted(known))}, slurm_<sbatch option>")
         self._executor.update_parameters(**chosen)
 
     def room(self) -> int:
@@ -82,5 +82,5 @@ class Slurm:
 def _parameter(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise Mistake(f"--slurm {text}: not KEY=VALUE")
+        raise UsageError(f"--slurm {text}: not KEY=VALUE")
     return key, int(value) if value.isdigit() else value

@@ -20,7 +20,7 @@ from typing import Any
 
 from conf import groups, metrics, yamls
 from conf.check import check_seeds
-from conf.errors import Mistake, unknown
+from conf.errors import UsageError, unknown
 from conf.grammar import parse, word
 from conf.tuned import ROOT
 from record import exact, read_result
@@ -42,7 +42,7 @@ class Trials:
 def trials(asked: Wanted, grids: str, validation: float, seeds: Sequence[int], only: Sequence[str] = ()) -> Trials:
     """Replace a table's optimizer values by those of the grids, and hold a share of the training data out.
 
-    grids: a paper or a file. Raises Mistake for an optimizer without a grid, and for unequal numbers of trials that
+    grids: a paper or a file. Raises UsageError for an optimizer without a grid, and for unequal numbers of trials that
     the file gives no reason for.
     """
     content, seeds = _read(grids), check_seeds("tune", list(seeds))
@@ -51,7 +51,7 @@ def trials(asked: Wanted, grids: str, validation: float, seeds: Sequence[int], o
     points = {name: _points(content["grids"], name) for name in map(_optimizer, chosen)}
     counts = {name: len(tried) for name, tried in points.items()}
     if len(set(counts.values())) > 1 and not content.get("unequal"):
-        raise Mistake(f"grids: {_listed(counts)} trials; make them equal, or say why not in `unequal:`")
+        raise UsageError(f"grids: {_listed(counts)} trials; make them equal, or say why not in `unequal:`")
     settings: dict[Words, Settings] = {}
     for cell in chosen:
         for point, seed in itertools.product(points[_optimizer(cell)], seeds):
@@ -59,12 +59,12 @@ def trials(asked: Wanted, grids: str, validation: float, seeds: Sequence[int], o
             kept = [w for w in cell if w.partition("=")[0] not in values]
             settings[(*kept, *(word(key, value) for key, value in values.items()))] = point
     if not settings:
-        raise Mistake(f"tune: no cell of {asked.name} has one of {', '.join(only)}")
+        raise UsageError(f"tune: no cell of {asked.name} has one of {', '.join(only)}")
     return Trials(Wanted(asked.name, tuple(settings), distinct=False), settings)
 
 
 def check_metric(metric: str, data: Iterable[str]) -> None:
-    """Raise Mistake, before anything runs, unless the runs on every data set are scored by `metric`."""
+    """Raise UsageError, before anything runs, unless the runs on every data set are scored by `metric`."""
     known = [metrics.measured(raw["task"], raw["num_classes"]) for raw in (groups.raw("data", name) for name in data)]
     shared = {f"{split}_{name}" for split in metrics.SPLITS for name in set.intersection(*map(set, known))}
     if metric not in shared:
@@ -97,7 +97,7 @@ def _entry(names: tuple[str, ...], tried: dict[str, list[float]], points: dict[s
     means = {key: _mean(values) for key, values in tried.items()}
     best = max(means, key=lambda key: means[key])
     if means[best] == -math.inf:
-        raise Mistake(f"tune: every trial of {' '.join(names)} diverged or has no {metric}")
+        raise UsageError(f"tune: every trial of {' '.join(names)} diverged or has no {metric}")
     shown = abs(float(means[best]))
     words = (
         f"best mean {metric} {shown:.5g} of {len(tried)} trials on validation images, {len(tried[best])} seed(s) each"
@@ -149,7 +149,7 @@ def _read(grids: str) -> dict[str, Any]:
         raise unknown("--grids", grids, [file.stem for file in ROOT.glob("*.yaml")])
     content = yamls.load(path)
     if not isinstance(content, dict) or not isinstance(content.get("grids"), dict):
-        raise Mistake(f"--grids: {path} has no mapping `grids`")
+        raise UsageError(f"--grids: {path} has no mapping `grids`")
     return content
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from conf import grammar, yamls
 from conf.check import check_seeds
-from conf.errors import Mistake, unknown
+from conf.errors import UsageError, unknown
 from papers import table as tables
 from sweep.search import draws
 
@@ -41,7 +41,7 @@ class Wanted:
 def wanted(name: str, scale: str = "paper") -> Wanted:
     """Read a table by name or path, or a sweep file by path.
 
-    Raises Mistake, one line, for what does not exist, an empty grid, or a run that is asked for twice.
+    Raises UsageError, one line, for what does not exist, an empty grid, or a run that is asked for twice.
     """
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
@@ -55,7 +55,7 @@ def wanted(name: str, scale: str = "paper") -> Wanted:
 
 def _table(table: tables.Table, scale: str) -> Wanted:
     if not table.has_runs:
-        raise Mistake(f"table {table.name}: shows tuned values and has no runs")
+        raise UsageError(f"table {table.name}: shows tuned values and has no runs")
     cells = table.cells(scale)
     shown = [(*cell.overrides, f"metric={cell.metric}") for cell in cells]
     if scale == "paper":
@@ -81,7 +81,7 @@ def _sweep_file(name: str, content: Point, scale: str) -> Wanted:
     chosen = itertools.product(points, drawn[cut], seeds[cut])
     words = [_words(fixed | point | draw | {"seed": seed}) for point, draw, seed in chosen]
     if not words:
-        raise Mistake(f"{name}: no runs; grid, exclude and seeds leave nothing")
+        raise UsageError(f"{name}: no runs; grid, exclude and seeds leave nothing")
     _refuse_twice(name, words)
     return Wanted(name, tuple(words), distinct=scale == "paper")
 
@@ -97,7 +97,7 @@ def _excluded(name: str, points: list[Point], blocks: list[Point], small: bool) 
         options = {key: value if isinstance(value, list) else [value] for key, value in block.items()}
         rest = [p for p in points if not all(key in p and p[key] in values for key, values in options.items())]
         if len(rest) == len(points) and not small:
-            raise Mistake(f"{name}.exclude: {' '.join(_words(block))} excludes nothing")
+            raise UsageError(f"{name}.exclude: {' '.join(_words(block))} excludes nothing")
         points = rest
     return points
 
@@ -110,5 +110,5 @@ def _refuse_twice(name: str, words: Iterable[tuple[str, ...]]) -> None:
     seen: set[tuple[str, ...]] = set()
     for line in words:
         if line in seen:
-            raise Mistake(f"{name}: the same run twice: {' '.join(line)}")
+            raise UsageError(f"{name}: the same run twice: {' '.join(line)}")
         seen.add(line)

@@ -24,7 +24,7 @@ NAMES = [module.name for module in pkgutil.iter_modules(analyses.__path__) if mo
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the analyses; returns the exit code. A user's mistake is raised as Mistake."""
+    """Run the analyses; returns the exit code. A user's mistake is raised as UsageError."""
     options = _parser().parse_args(arguments)
     for knob, word, allowed in [
         *(("probes", name, ["all", *NAMES]) for name in options.names),

@@ -26,7 +26,7 @@ PLACES = (("STEPBENCH_DATA", "datasets"), ("STEPBENCH_CACHE", "datasets/cache"))
 
 
 def load(options: Mapping[str, Any]) -> data.Dataset:
-    """Return a data set of conf/data, on the GPU if there is one. Raises Mistake, one line, if it is not there."""
+    """Return a data set of conf/data, on the GPU if there is one. Raises UsageError, one line, if it is not there."""
     root, cache = (Path(grammar.place(os.environ.get(*variable))) for variable in PLACES)
     with one_line(unless=False):
         return data.load(options, root=root, cache=cache, device=pick_device("auto"))

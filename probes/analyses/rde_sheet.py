@@ -80,7 +80,7 @@ def _score(num_classes: int, picture: Tensor, target: Tensor) -> dict[str, float
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Draw the sheet that the command line asks for. A run that cannot be shown is raised as Mistake."""
+    """Draw the sheet that the command line asks for. A run that cannot be shown is raised as UsageError."""
     parser = Parser("python -m probes.analyses.rde_sheet", description=__doc__)
     parser.add_argument("runs", nargs="*", type=folder, metavar="RUN")
     parser.add_argument("--data", help="rde or rde_small; default: the first run's, or rde")

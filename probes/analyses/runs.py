@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from conf.errors import Mistake
+from conf.errors import UsageError
 from record import read_lines, read_result
 
 
@@ -25,15 +25,15 @@ class Run:
 
 
 def run(words: Sequence[str]) -> Run:
-    """Train by the words of a command line, unless the store has it. Raises Mistake, train.py's last line."""
+    """Train by the words of a command line, unless the store has it. Raises UsageError, train.py's last line."""
     command = [sys.executable, "train.py", *words, "keep=none", "progress=false"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Mistake(f"{' '.join(words)}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+        raise UsageError(f"{' '.join(words)}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
     folder = Path(done.stdout.strip().splitlines()[-1].rpartition("  ")[2])
     result, (rows, _) = read_result(folder), read_lines(folder / "metrics.jsonl")
     if result is None:
-        raise Mistake(f"{folder}: no finished run")
+        raise UsageError(f"{folder}: no finished run")
     kinds = {row["probe"] for row in rows if "probe" in row}
     return Run(
         result["metrics"],

@@ -9,7 +9,7 @@ import pytest
 
 from conf import groups
 from conf.compose import compose
-from conf.errors import Mistake
+from conf.errors import UsageError
 from record import run_id, semantic
 
 
@@ -100,13 +100,13 @@ def test_a_replaced_schedule_takes_its_keys_along() -> None:
     protocol = "adamsrt"
     config = compose([f"protocol={protocol}", "data=cifar10", "schedule=cosine"])
     assert "milestones" not in config["schedule"]
-    with pytest.raises(Mistake, match="unknown 'milestones'"):
+    with pytest.raises(UsageError, match="unknown 'milestones'"):
         compose([f"protocol={protocol}", "data=cifar10", "schedule=cosine", "schedule.milestones=[1]"])
 
 
 def test_reference_mode_turns_accelerators_off() -> None:
     assert compose(["mode=reference"])["precision"] == "fp32"
-    with pytest.raises(Mistake, match="precision: 'bf16' contradicts mode=reference"):
+    with pytest.raises(UsageError, match="precision: 'bf16' contradicts mode=reference"):
         compose(["mode=reference", "precision=bf16"])
 
 

@@ -33,7 +33,7 @@ def leaves(node, prefix=""):
             yield from leaves(value, f"{prefix}{key}.")
 
 
-def knobs():
+def keys():
     """Every key of the root and of every yaml: the words that choose the yaml, the key, its default and its range."""
     for key, default in leaves(root_defaults()):
         if key.split(".")[0] not in (*groups.CHECKED, *HIDDEN) and key not in FREE:
@@ -46,7 +46,7 @@ def knobs():
                     yield [f"{group}={option}"], f"{group}.{key}", default, content.get("ranges", {}).get(key)
 
 
-KNOBS = list(knobs())
+KEYS = list(keys())
 
 
 def wrong_values(key, default, allowed):
@@ -78,7 +78,7 @@ def outside(allowed):
 def wrong_lines(draw):
     """One command line that has one thing wrong."""
     kind = draw(st.sampled_from(("value", "value", "value", "key", "option", "fixed", "broken")))
-    chosen, key, default, allowed = draw(st.sampled_from(KNOBS))
+    chosen, key, default, allowed = draw(st.sampled_from(KEYS))
     if kind == "value":
         return [*chosen, f"{key}={draw(st.sampled_from(list(wrong_values(key, default, allowed))))}"]
     if kind == "key":
@@ -139,7 +139,7 @@ def test_one_thing_wrong_is_one_line_at_length(case) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(("chosen", "key", "default", "allowed"), KNOBS, ids=[f"{c} {k}" for c, k, *_ in KNOBS])
+@pytest.mark.parametrize(("chosen", "key", "default", "allowed"), KEYS, ids=[f"{c} {k}" for c, k, *_ in KEYS])
 def test_every_wrong_value_of_every_key(chosen, key, default, allowed) -> None:
     for value in wrong_values(key, default, allowed):
         check("run", [*chosen, f"{key}={value}"])

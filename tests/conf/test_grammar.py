@@ -11,7 +11,7 @@ import pytest
 
 from conf import grammar, groups, multirun
 from conf.compose import compose
-from conf.errors import Mistake
+from conf.errors import UsageError
 
 HOSTILE = (
     *(
@@ -67,7 +67,7 @@ def test_a_tilde_is_the_users_own_folder(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_value_that_is_still_to_be_given_is_one_line() -> None:
     for word in ("paths.store=???", "optimizer.lr=???", "device=???"):
-        with pytest.raises(Mistake, match=r"\?\?\?"):
+        with pytest.raises(UsageError, match=r"\?\?\?"):
             compose([word])
 
 

@@ -12,7 +12,7 @@ from conf import groups
 from conf.check import in_interval
 from conf.cli import one_line
 from conf.compose import compose
-from conf.errors import Mistake
+from conf.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -137,7 +137,7 @@ WRONG = {
 
 @pytest.mark.parametrize("line", WRONG)
 def test_a_wrong_command_line_is_one_line(line: str) -> None:
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(UsageError) as caught:
         compose(line.split())
     assert "\n" not in str(caught.value)
     assert re.search(WRONG[line], str(caught.value)), str(caught.value)
@@ -245,7 +245,7 @@ def other_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 )
 def test_a_wrong_yaml_file_is_one_line(other_conf: Path, file: str, content: str, line: str, message: str) -> None:
     (other_conf / file).write_text(content)
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(UsageError) as caught:
         compose(line.split())
     assert "\n" not in str(caught.value)
     assert re.search(message, str(caught.value)), str(caught.value)
@@ -268,7 +268,7 @@ def test_intervals(value: float, interval: str, inside: bool) -> None:
 @pytest.mark.parametrize("error", [KeyError("lr"), AssertionError("too wide"), RuntimeError("no memory"), IndexError()])
 def test_whatever_a_part_of_a_run_raises_is_one_line(error: Exception) -> None:
     with (
-        pytest.raises(Mistake, match=rf"^{type(error).__name__} \(traceback=true shows where\): .*"),
+        pytest.raises(UsageError, match=rf"^{type(error).__name__} \(traceback=true shows where\): .*"),
         one_line(unless=False),
     ):
         raise error

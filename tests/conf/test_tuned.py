@@ -7,7 +7,7 @@ import yaml
 
 from conf import groups
 from conf.compose import compose
-from conf.errors import Mistake
+from conf.errors import UsageError
 from conf.tuned import ROOT, lookup, read
 from papers.published import hyperparameters
 
@@ -64,7 +64,7 @@ def test_what_is_printed_nowhere_has_a_value_and_says_so():
 def test_an_optimizer_that_a_paper_does_not_have_is_not_called_unknown(paper):
     has = {name for entry in read(paper) for name in names(entry)}
     for name in set(groups.options("optimizer")) - has:
-        with pytest.raises(Mistake, match=f"^tuned={paper}: no published value for {name}; there are some for "):
+        with pytest.raises(UsageError, match=f"^tuned={paper}: no published value for {name}; there are some for "):
             lookup(paper, "cifar10", "resnet18", name)
 
 
@@ -163,7 +163,7 @@ def test_defaults_and_gaps_become_notes(tuned):
     ],
 )
 def test_what_does_not_exist_is_one_line(name, optimizer, message):
-    with pytest.raises(Mistake, match=message) as raised:
+    with pytest.raises(UsageError, match=message) as raised:
         lookup(name, "cifar10", "resnet18", optimizer)
     assert "\n" not in str(raised.value)
 
@@ -182,6 +182,6 @@ def test_what_does_not_exist_is_one_line(name, optimizer, message):
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path, content, message):
     path = tmp_path / "mine.yaml"
     path.write_text(content)
-    with pytest.raises(Mistake, match=message) as raised:
+    with pytest.raises(UsageError, match=message) as raised:
         lookup(str(path), "cifar10", "resnet18", "sgd")
     assert "\n" not in str(raised.value)

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from conf import yamls
-from conf.errors import Mistake
+from conf.errors import UsageError
 from conf.grammar import parse
 
 NUMBERS = ("1e-3", "1E5", ".5", "5.", "1_000", "1e+3", "-.5", "+.5", ".5e3", "1.e5", "-1e-3", "0", "-0", "3", "1_0.5")
@@ -75,7 +75,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, content: str | bytes, message: str) -> None:
-    with pytest.raises(Mistake, match=rf"file\.yaml: {message}") as caught:
+    with pytest.raises(UsageError, match=rf"file\.yaml: {message}") as caught:
         read(tmp_path, content)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
@@ -83,7 +83,7 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, content: str | b
 
 def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
     for path, message in ((tmp_path, "a folder, not a file"), (tmp_path / "none.yaml", "no such file")):
-        with pytest.raises(Mistake, match=message):
+        with pytest.raises(UsageError, match=message):
             yamls.load(path)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conf.errors import Mistake
+from conf.errors import UsageError
 from papers import table as tables
 from papers.published import find, numbers
 
@@ -93,20 +93,20 @@ def test_smoke_keeps_the_ends_of_every_axis_and_two_seeds(tmp_path: Path) -> Non
     ],
 )
 def test_mistakes_are_one_line_that_names_the_key(tmp_path: Path, changes: dict[str, object], words: str) -> None:
-    with pytest.raises(Mistake, match=words) as caught:
+    with pytest.raises(UsageError, match=words) as caught:
         table(tmp_path, **changes)
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_table_names_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match=r"table: unknown 'rmsgd_33'.*nearest: rmsgd_3"):
+    with pytest.raises(UsageError, match=r"table: unknown 'rmsgd_33'.*nearest: rmsgd_3"):
         tables.load("rmsgd_33")
-    with pytest.raises(Mistake, match=r"scale: unknown 'cpuu'.*nearest: cpu"):
+    with pytest.raises(UsageError, match=r"scale: unknown 'cpuu'.*nearest: cpu"):
         table(tmp_path).cells("cpuu")
     (tmp_path / "broken.yaml").write_text("title: [")
-    with pytest.raises(Mistake, match=r"broken\.yaml: line 1 is not YAML"):
+    with pytest.raises(UsageError, match=r"broken\.yaml: line 1 is not YAML"):
         tables.load(tmp_path / "broken.yaml")
-    with pytest.raises(Mistake, match=r"none\.yaml: no such file"):
+    with pytest.raises(UsageError, match=r"none\.yaml: no such file"):
         tables.load(tmp_path / "none.yaml")
 
 
@@ -127,7 +127,7 @@ def test_a_setting_tells_numbers_apart_and_a_tie_is_refused() -> None:
     late = find("x", key | {"optimizer": "sgd", "setting": "epoch 250"})
     assert late is not None
     assert late.mean == 62.16
-    with pytest.raises(Mistake, match="x: published: 2 numbers fit"):
+    with pytest.raises(UsageError, match="x: published: 2 numbers fit"):
         find("x", key | {"optimizer": "sgd"})
     assert find("x", key | {"optimizer": "adabound"}) is None
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import probes
-from conf.errors import Mistake
+from conf.errors import UsageError
 from conf.groups import raw
 from probes.analyses import growth, narrow, norms, quality, theorem4, tracking
 from probes.analyses.command import NAMES, main
@@ -66,7 +66,7 @@ def test_command_exits_with_2_where_a_number_is_missed(tmp_path, monkeypatch, ca
     ],
 )
 def test_mistakes_are_one_line(words, said):
-    with pytest.raises(Mistake, match=said) as raised:
+    with pytest.raises(UsageError, match=said) as raised:
         main(words)
     assert "\n" not in str(raised.value)
 

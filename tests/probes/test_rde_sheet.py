@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import data
-from conf.errors import Mistake
+from conf.errors import UsageError
 from conf.groups import raw
 from probes.analyses import rde_sheet
 
@@ -40,5 +40,5 @@ def test_predictions_are_drawn_and_scored(tmp_path, monkeypatch):
     [(["none"], "^none: no finished run with its weights$"), (["--data", "rde_smal"], "--data.*nearest: rde_small")],
 )
 def test_mistakes_are_one_line(words, message):
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UsageError, match=message):
         rde_sheet.main(words)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conf.errors import Mistake
+from conf.errors import UsageError
 from papers import table as tables
 from papers.table import Table
 from reports import figures, page, render
@@ -85,7 +85,7 @@ def test_a_column_may_be_called_as_one_of_ours_is() -> None:
 def test_two_rows_of_one_name_are_refused() -> None:
     """One would stand in the other's place."""
     names = [{"data": "cifar10", "model": model, "label": "x"} for model in ("resnet18", "resnet34")]
-    with pytest.raises(Mistake, match=r"table labelled: 2 cells are called x \| sgd"):
+    with pytest.raises(UsageError, match=r"table labelled: 2 cells are called x \| sgd"):
         labelled("x", rows=names)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.errors import Mistake
+from conf.errors import UsageError
 from papers import table as tables
 from reports import __main__ as cli
 from reports import cells, coverage, explain, render
@@ -176,9 +176,9 @@ def test_explain_gives_runs_commits_and_one_command(result: cells.Result) -> Non
     assert text.count("commit 0123456789") == 3
     assert "python train.py -m protocol=made_up data=cifar10 model=resnet18 optimizer=sgd seed=0,1,2" in text
     assert "standard errors, p 0." in text
-    with pytest.raises(Mistake, match=r"unknown 'sgdd'.*nearest: sgd"):
+    with pytest.raises(UsageError, match=r"unknown 'sgdd'.*nearest: sgd"):
         explain.explain(result, ["resnet18", "sgdd"])
-    with pytest.raises(Mistake, match="2 cells are named sgd"):
+    with pytest.raises(UsageError, match="2 cells are named sgd"):
         explain.explain(result, ["sgd"])
 
 
@@ -188,7 +188,7 @@ def test_compare_pairs_seeds_and_names_what_a_test_needs(result: cells.Result) -
     assert "(paired, n 3): rmsgd better" in text
     assert "needs at least 6" in text
     assert "one of this size would need" in explain.compare([result], "rmsgd", "sam")
-    with pytest.raises(Mistake, match=r"compare: unknown 'sgdd'.*nearest: sgd"):
+    with pytest.raises(UsageError, match=r"compare: unknown 'sgdd'.*nearest: sgd"):
         explain.compare([result], "rmsgd", "sgdd")
 
 
@@ -247,6 +247,6 @@ def test_a_real_configuration_finds_its_run(
     ],
 )
 def test_mistakes_are_one_line(words: list[str], message: str) -> None:
-    with pytest.raises(Mistake, match=message) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         cli.main([*words, *([] if "--store" in words else ["--store", str(made_up.STORE)])])
     assert "\n" not in str(caught.value)

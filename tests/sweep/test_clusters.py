@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.errors import Mistake
+from conf.errors import UsageError
 from record import read_store
 from sweep.__main__ import main
 from sweep.backend import job
@@ -88,5 +88,5 @@ def test_a_missing_extra_is_one_line(eight, tmp_path, monkeypatch):
     for name in ("submitit", "ray"):
         monkeypatch.setitem(__import__("sys").modules, name, None)
     for backend in ("slurm", "ray"):
-        with pytest.raises(Mistake, match=rf"--backend {backend}: needs"):
+        with pytest.raises(UsageError, match=rf"--backend {backend}: needs"):
             main(["run", str(eight), "--store", str(tmp_path / "runs"), "--backend", backend])

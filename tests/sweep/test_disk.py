@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.errors import Mistake
+from conf.errors import UsageError
 from reports.__main__ import main as report
 from sweep import runner
 from sweep.__main__ import main
@@ -91,7 +91,7 @@ WRITERS = {
 def test_a_place_that_may_not_be_written_is_one_line(disk, three):
     remount(disk, "ro")
     for write in (*WRITERS.values(), lambda place: main(["run", str(three), "--store", str(place / "runs")])):
-        with pytest.raises(Mistake, match=rf"{disk}.*: Read-only file system$") as raised:
+        with pytest.raises(UsageError, match=rf"{disk}.*: Read-only file system$") as raised:
             write(disk)
         assert "\n" not in str(raised.value)
 
@@ -102,7 +102,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(disk):
             while True:
                 file.write(bytes(4096))
                 file.flush()
-        with pytest.raises(Mistake, match=r"No space left on device$") as raised:
+        with pytest.raises(UsageError, match=r"No space left on device$") as raised:
             write(disk)
         assert "\n" not in str(raised.value)
         (disk / "ballast").unlink()
@@ -155,6 +155,6 @@ def test_a_place_that_is_no_folder_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     for place in (Path("/dev/null"), Path("/dev/full"), tmp_path / "file"):
         for write in WRITERS.values():
-            with pytest.raises(Mistake, match=str(place)) as raised:
+            with pytest.raises(UsageError, match=str(place)) as raised:
                 write(place)
             assert "\n" not in str(raised.value)

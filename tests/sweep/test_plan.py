@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from conf.compose import compose
-from conf.errors import Mistake
+from conf.errors import UsageError
 from conf.grammar import word
 from papers import composed as composing
 from record import run_id, semantic
@@ -60,7 +60,7 @@ def test_what_was_composed_is_not_composed_again(cache, monkeypatch):
     ],
 )
 def test_mistakes_are_one_line(cache, lines, words):
-    with pytest.raises(Mistake, match=words) as raised:
+    with pytest.raises(UsageError, match=words) as raised:
         plan(asked(*lines))
     assert "\n" not in str(raised.value)
 
@@ -74,8 +74,8 @@ def test_plan_accepts_the_numbers_that_train_accepts(cache, number):
         words = ["optimizer=sgd", f"{key}={number}"]
         try:
             wanted = run_id(semantic(compose(words)))
-        except Mistake as error:
-            with pytest.raises(Mistake, match=re.escape(str(error))):
+        except UsageError as error:
+            with pytest.raises(UsageError, match=re.escape(str(error))):
                 plan(Wanted("test", (tuple(words),), True))
         else:
             assert [run.id for run in plan(Wanted("test", (tuple(words),), True))] == [wanted]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conf.compose import compose
-from conf.errors import Mistake
+from conf.errors import UsageError
 from papers import table as tables
 from record import group_id, run_folder, run_id, semantic
 from sweep import again
@@ -116,7 +116,7 @@ def test_no_code_of_a_store_is_run(tmp_path: Path, monkeypatch, trust: tuple[str
     target = "runs.digits.resnet20.mine.evil.X"
     folder = forged(store, (*CUSTOM, "optimizer.name=mine", f"optimizer.target={target}"))
     (folder.parent / "evil.py").write_text(EVIL)
-    with pytest.raises(Mistake, match=f"'{target}' lies in the store") as raised:
+    with pytest.raises(UsageError, match=f"'{target}' lies in the store") as raised:
         main(["rerun", str(folder), *trust])
     assert "\n" not in str(raised.value)
     assert not (folder.parent / "ran").exists()
@@ -125,7 +125,7 @@ def test_no_code_of_a_store_is_run(tmp_path: Path, monkeypatch, trust: tuple[str
 
 def test_a_class_of_anyones_needs_trust_and_is_shown(tmp_path: Path, monkeypatch, capsys) -> None:
     folder = forged(tmp_path, (*CUSTOM, "optimizer.target=somebody.Else"))
-    with pytest.raises(Mistake, match=r"would run 'somebody\.Else', which is neither .* with --trust it does"):
+    with pytest.raises(UsageError, match=r"would run 'somebody\.Else', which is neither .* with --trust it does"):
         main(["rerun", folder.name.partition("-")[2][:6], "--store", str(tmp_path)])
     monkeypatch.setenv("STEPBENCH_TRAIN", "/no/such/program")
     assert main(["rerun", str(folder), "--trust"]) == 4
@@ -142,12 +142,12 @@ def test_no_link_is_followed(one: Path, tmp_path: Path) -> None:
     (folder,) = one.glob("*/*/*/*")
     (tmp_path / "a").symlink_to(one / "digits")
     inner = Path(*folder.relative_to(one / "digits").parts)
-    with pytest.raises(Mistake, match="a symbolic link"):
+    with pytest.raises(UsageError, match="a symbolic link"):
         main(["rerun", str(tmp_path / "a" / inner)])
     copied = tmp_path / "runs" / folder.relative_to(one)
     copied.mkdir(parents=True)
     (copied / "result.json").symlink_to(folder / "result.json")
-    with pytest.raises(Mistake, match="a symbolic link") as raised:
+    with pytest.raises(UsageError, match="a symbolic link") as raised:
         main(["rerun", str(copied)])
     assert "\n" not in str(raised.value)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from conf import yamls
-from conf.errors import Mistake
+from conf.errors import UsageError
 from conf.tuned import lookup
 from sweep.__main__ import main
 from sweep.plan import plan
@@ -50,7 +50,7 @@ def test_every_optimizer_gets_as_many_trials_on_validation_images(grids):
     ],
 )
 def test_mistakes_are_one_line(grids, text, words):
-    with pytest.raises(Mistake, match=words) as raised:
+    with pytest.raises(UsageError, match=words) as raised:
         ask(grids, text)
     assert "\n" not in str(raised.value)
 
@@ -134,7 +134,7 @@ def test_one_seed_without_a_number_is_enough(tmp_path, monkeypatch):
 
 def test_no_trial_with_a_number_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(
-        Mistake, match="every trial of digits resnet20 sgd diverged or has no validation_loss"
+        UsageError, match="every trial of digits resnet20 sgd diverged or has no validation_loss"
     ) as raised:
         written(tmp_path, monkeypatch, {0.1: [None], 0.2: [None], 0.3: [None]})
     assert "\n" not in str(raised.value)
@@ -163,7 +163,7 @@ def test_a_misspelt_metric_is_refused_before_anything_runs(grids, tmp_path):
         "--only",
         "sgd",
     ]
-    with pytest.raises(Mistake, match="metric: unknown 'validation_top'"):
+    with pytest.raises(UsageError, match="metric: unknown 'validation_top'"):
         main([*words, "--metric", "validation_top"])
     assert not (tmp_path / ".sweep").exists()
 

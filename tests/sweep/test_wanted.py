@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from conf.errors import Mistake
+from conf.errors import UsageError
 from papers import table as tables
 from sweep.search import draws
 from sweep.wanted import wanted
@@ -98,15 +98,15 @@ def test_draws_repeat_and_stay_inside(kind):
     ],
 )
 def test_mistakes_are_one_line(tmp_path, text, words):
-    with pytest.raises(Mistake, match=words) as raised:
+    with pytest.raises(UsageError, match=words) as raised:
         wanted(write(tmp_path, text))
     assert "\n" not in str(raised.value)
 
 
 def test_a_misspelt_table_names_the_nearest():
-    with pytest.raises(Mistake, match="nearest: rmsgd_1a"):
+    with pytest.raises(UsageError, match="nearest: rmsgd_1a"):
         wanted("rmsgd_1aa")
-    with pytest.raises(Mistake, match="scale"):
+    with pytest.raises(UsageError, match="scale"):
         wanted("rmsgd_1a", "tiny")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import train
-from conf.errors import Mistake
+from conf.errors import UsageError
 from record import Run, read_result
 from record.files import write_json
 from record.follower import Follower
@@ -119,7 +119,7 @@ def test_a_run_keeps_the_seconds_that_it_began_with(settings, ticking, monkeypat
 def test_a_reference_that_gives_no_time_is_one_line(settings, monkeypatch, spoilt, message) -> None:
     config, given = rival(settings, "optimizer=adamw")
     monkeypatch.setattr(train, "made", lambda trainer, *_: finished(trainer.config, spoilt))
-    with pytest.raises(Mistake, match=message) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         train.run(config, given)
     assert "\n" not in str(caught.value)
     assert measured(config["paths"]["store"], threads=1) == set()  # and a sweep does not stumble over it

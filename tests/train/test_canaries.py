@@ -7,7 +7,7 @@ import pytest
 
 import train
 from conf.compose import compose
-from conf.errors import Mistake
+from conf.errors import UsageError
 from conf.schema import CANARIES
 from record.follower import Follower
 from training import canaries
@@ -102,6 +102,6 @@ def test_every_switch_has_a_canary() -> None:
     [("canaries.overlp=false", "nearest: overlap"), ("canaries=5", "true or false"), ("canaries.decay=1", "true or f")],
 )
 def test_a_wrong_switch_is_one_line(word: str, message: str) -> None:
-    with pytest.raises(Mistake, match=message) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         compose([word])
     assert "\n" not in str(caught.value)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import train
-from conf.errors import Mistake
+from conf.errors import UsageError
 from data.streaming import _Decoder
 from record import read_result, read_store, status
 from record.supervise import supervise
@@ -74,7 +74,7 @@ def test_a_thread_that_is_left_behind_holds_no_process() -> None:
 
 def test_a_store_that_cannot_be_written_is_one_line(settings) -> None:
     config = settings(*SHORT, "paths.store=/proc/self/nowhere")
-    with pytest.raises(Mistake, match=r"paths\.store: .*/proc/self/nowhere") as caught:
+    with pytest.raises(UsageError, match=r"paths\.store: .*/proc/self/nowhere") as caught:
         train.run(config, [])
     assert "\n" not in str(caught.value)
 

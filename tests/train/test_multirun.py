@@ -14,7 +14,7 @@ import pytest
 
 import train
 from conf import command_line, multirun
-from conf.errors import Mistake
+from conf.errors import UsageError
 from record import read_store
 from training.stop import SharedStop
 
@@ -57,7 +57,7 @@ def test_the_exit_code_is_the_worst_of_the_jobs(made, capfd) -> None:
     assert made(0, 70, 0) == (70, [0, 1, 2])
     assert made(75, 0) == (75, [0, 1])  # another process has it: the others are made all the same
     assert made(70, 75) == (70, [0, 1])
-    absent, full = Mistake("data: not there"), PermissionError(13, "Permission denied", "/x")
+    absent, full = UsageError("data: not there"), PermissionError(13, "Permission denied", "/x")
     assert made(partial(raises, absent), partial(raises, full), 0) == (1, [0, 1, 2])
     assert capfd.readouterr().err == "stepbench: data: not there\nstepbench: /x: Permission denied\n"
     assert made(partial(raises, RuntimeError("a bug")), 0) == (70, [0, 1])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import train
-from conf.errors import Mistake
+from conf.errors import UsageError
 from record import read_result, status
 from record.claim import Claim
 from tests.train.conftest import WORDS, folder
@@ -137,7 +137,7 @@ def test_the_first_crossing_of_a_target_is_kept(make) -> None:
 )
 def test_what_only_torch_can_tell_is_one_line_and_leaves_nothing(settings, words, message) -> None:
     config = settings(*words)
-    with pytest.raises(Mistake, match=message) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         train.run(config, [])
     assert "\n" not in str(caught.value)
     assert not folder(config).exists()

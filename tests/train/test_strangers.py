@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import train
-from conf.errors import Mistake
+from conf.errors import UsageError
 from record import read_result, status
 from tests.train.conftest import folder
 from training.distribution import World
@@ -37,7 +37,7 @@ def test_every_convention_of_a_step_is_served(make) -> None:
 )
 def test_what_the_loop_cannot_drive_is_one_line(settings, name: str, args: str, message: str) -> None:
     config = settings(*stranger(name, args))
-    with pytest.raises(Mistake, match=message) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         train.run(config, [])
     assert "\n" not in str(caught.value)
     assert not folder(config).exists()
