@@ -132,7 +132,7 @@ def _composed(words: list[str]) -> tuple[DictConfig, dict[str, Any]]:
     except (HydraException, OmegaConfBaseException, YAMLError, OSError, UnicodeError) as error:
         raise _worded(error) from error
     except ValueError as error:  # OmegaConf takes the last part of `data.normalise.mean.x=1` for an index
-        raise Mistake(f"command line: a list is given whole, not by its entries: {error}") from error
+        raise UsageError(f"command line: a list is given whole, not by its entries: {error}") from error
     finally:
         hydra.hydra = outer
     choices = {k: v for k, v in config.hydra.runtime.choices.items() if k in groups.GROUPS}
