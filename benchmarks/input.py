@@ -19,15 +19,15 @@ from torch.utils.data import DataLoader
 
 from conf.arguments import number, whole
 from conf.cli import Parser, guarded
-from data import stand_ins
-from data.augment import Transform
+from data.augment import Augment, Transform
 from data.dataset import Place
-from data.imagenet import NORMALISE
 from data.memory import MemorySplit
 from data.streaming import StreamSplit, View
+from data.synthetic import parts
 
 BATCH, WORKERS = 128, 2
-MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]
+MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]  # of CIFAR-10
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 Pipeline = Callable[[], Iterator[int]]  # runs for one round; yields the size of each batch
 
 
@@ -77,7 +77,7 @@ def _cifar() -> dict[str, Pipeline]:
     targets = torch.randint(0, 10, (50_000,))
 
     def ours(dtype: torch.dtype, channels_last: bool = False) -> Pipeline:
-        options = {"crop_padding": 4, "flip": "horizontal", "cutout": 16}
+        options = Augment(crop_padding=4, flip="horizontal", cutout=16)
         transform = Transform({"mean": MEAN, "std": STD}, options, dtype=dtype, channels_last=channels_last)
         split = MemorySplit(images, targets, transform)
 
@@ -131,7 +131,8 @@ def _imagenet(folder: Path, size: int = 8192) -> dict[str, Pipeline]:
 
     (folder / "class").mkdir()
     paths = [str(folder / "class" / f"{index}.JPEG") for index in range(size)]
-    for index, pixels in enumerate(stand_ins.of_class(stand_ins.classes(64, 10), 10, 500, key=0)):
+    _, images = next(parts([64], num_classes=10, side=500))
+    for index, pixels in enumerate(images):
         Image.fromarray(pixels[:375]).save(paths[index], quality=90)
         for path in paths[index + 64 :: 64]:
             os.link(paths[index], path)
@@ -139,7 +140,7 @@ def _imagenet(folder: Path, size: int = 8192) -> dict[str, Pipeline]:
         paths,
         torch.zeros(size, dtype=torch.int64),
         View(),
-        Transform(NORMALISE),
+        Transform(IMAGENET),
         Place(folder, folder, workers=WORKERS),
     )
 

@@ -33,7 +33,7 @@ FAST = ("precision=bf16", "channels_last=true")
 
 def trainer(folder: str, steps: int, words: tuple[str, ...]) -> train.Trainer:
     """Build a run of `steps` steps of 128 images each."""
-    fixed = ("data=cifar10", f"data.stand_in={128 * steps}", "data.augment.crop_padding=4", "optimizer=sgd")
+    fixed = ("data=cifar10", f"data.synthetic={128 * steps}", "data.augment.crop_padding=4", "optimizer=sgd")
     quiet = ("progress=false", f"paths.cache={folder}", "checkpoint.every_minutes=1000", "budget.epochs=1")
     config = compose([*fixed, *quiet, *words]) | {"world_size": 1}
     return train.Trainer(config, World(), pick_device(config["device"]))

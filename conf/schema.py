@@ -81,7 +81,7 @@ class Schema:
     # What an overlay says to compose; gone from the composed configuration.
     sources: Any = field(default_factory=dict)
     replace: Any = field(default_factory=dict)  # {model: {resnet34: resnet20}}: choose the other instead
-    where_known: Any = field(default_factory=dict)  # {data.stand_in: 64}: set if the chosen option has the key
+    where_known: Any = field(default_factory=dict)  # {data.synthetic: 64}: set if the chosen option has the key
     shrink: Any = field(default_factory=dict)  # {epochs: 10, steps: 4000}: the longest budget of each kind
 
 

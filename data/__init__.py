@@ -1,7 +1,8 @@
 """Readers of the papers' data sets: `load` turns a data configuration into device-ready splits."""
 
+import pkgutil
 from collections.abc import Callable, Mapping
-from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,9 @@ def load(
 ) -> "Dataset":
     """Read the data set that `options` (a composed conf/data yaml) describes.
 
-    root: the folder of the user's files, only read. cache: for derived files and stand-ins.
+    options: `target`, the reader, which gets a Place and the keys that its signature names. A reader with a parameter
+    `recipe` gets one of the others; else they are its keywords too.
+    root: the folder of the user's files, only read. cache: for derived files and synthetic data.
     dtype, channels_last: of the image batches, float32 unless said. workers: processes that decode a streamed set; no
     effect on results.
     Raises FileNotFoundError with one line that says how to get a missing set; ValueError naming a file that is not
@@ -42,17 +45,30 @@ def load(
 
     facts = {key: options[key] for key in FACTS if key in options}
     place = Place(Path(root), Path(cache), device, dtype or torch.float32, channels_last, workers, facts)
-    keywords = {key: value for key, value in options.items() if key not in RESERVED}
-    dataset = _imported(options["target"])(place, **keywords)
+    reader = _reader(options["target"])
+    dataset = reader(place, **_keywords(reader, options))
     for key, stated in facts.items():
         if stated != getattr(dataset, key):
             raise ValueError(f"data.{key}: {stated!r}, but {options['target']} has {getattr(dataset, key)!r}")
     return dataset
 
 
-def _imported(target: str) -> "Callable[..., Dataset]":
-    module, _, name = target.rpartition(".")
+def _reader(target: str) -> "Callable[..., Dataset]":
     try:
-        return getattr(import_module(module), name)
+        found: Callable[..., Dataset] = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"data.target: cannot import {target!r}: {error}") from error
+    return found
+
+
+def _keywords(reader: "Callable[..., Dataset]", options: Mapping[str, Any]) -> dict[str, Any]:
+    from data.augment import Augment
+    from data.memory import Recipe
+
+    given = {key: value for key, value in options.items() if key not in RESERVED}
+    named = signature(reader).parameters
+    if "recipe" not in named:
+        return given
+    recipe = {key: given.pop(key) for key in [*given] if key not in named}
+    recipe["augment"] = Augment(**recipe.get("augment", {}))
+    return given | {"recipe": Recipe(**recipe)}

@@ -1,22 +1,18 @@
 """ADP release 1 (Hosseini et al. 2019): patches of many tissues, hierarchical labels; on request, non-commercial."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from data import stand_ins
 from data.dataset import Dataset, Place, fingerprint
-from data.decoded import decoded
-from data.files import complaint, once_each, read_csv, whole_numbers
+from data.files import complaint, once_each, read_csv, require, whole_numbers
 from data.memory import Recipe, in_memory
-from data.needed import missing
+from data.stored import decoded
+from data.synthetic import images as synthetic_images
+from data.synthetic import source, test_size
 
-FLIPS = {"crop_padding": 0, "flip": "both", "rotation": 0.0, "cutout": 0}
-NORMALISE = {"mean": [0.81233799, 0.64032477, 0.81902153], "std": [0.18129702, 0.25731668, 0.16800649]}
 FOLDER, CSV, IMAGES = "ADP V1.0 Release", "ADP_EncodedLabels_Release1_Flat.csv", "img_res_1um_bicubic"
 SIDE, SIZES = 272, {"train": 14134, "valid": 1767, "test": 1767}
 HEADER = (
@@ -31,14 +27,13 @@ LEVELS = {"L1": 1, "L2": 2, "L2+": 2, "L3Only": 3, "L3+": 3}
 
 def adp(
     place: Place,
+    recipe: Recipe,
     *,
     level: str = "L3Only",
     test_split: str = "test",
     validation: bool = True,
-    augment: Mapping[str, Any] = FLIPS,
-    normalise: Mapping[str, Any] = NORMALISE,
     verify: bool = True,
-    stand_in: int = 0,
+    synthetic: int = 0,
 ) -> Dataset:
     """Load 14,134 training, 1,767 validation and 1,767 test patches, 272x272, from <root>/ADP V1.0 Release.
 
@@ -46,9 +41,8 @@ def adp(
     valid.npy as the validation split. Targets are float32 [B, classes] of 0 and 1. The splits are of patches, not of
     slides: one slide is in several.
     """
-    folder = place.root / FOLDER
-    if stand_in:
-        folder, verify = stand_ins.folder(place, "adp", stand_in, write_stand_in), False
+    root, verify = source(place, "adp", verify, synthetic, write_synthetic)
+    folder = root / FOLDER
     if test_split not in ("test", "valid"):
         raise ValueError(f"data.test_split: {test_split!r} is not one of test, valid")
     if validation and test_split == "valid":
@@ -65,10 +59,10 @@ def adp(
     chosen = [COLUMNS.index(name) for name in classes(level)]
     targets = torch.from_numpy(labels[order][:, chosen])
     cuts = [len(indices) for indices in splits.values()]
-    parts = dict(zip(splits, zip(images.split(cuts), targets.split(cuts), strict=True), strict=True))
+    parts = dict(zip(splits, zip(torch.split(images, cuts), torch.split(targets, cuts), strict=True), strict=True))
     return in_memory(
         place,
-        Recipe(augment, normalise),
+        recipe,
         parts["train"],
         parts[test_split],
         validation=parts["valid"] if validation else None,
@@ -93,9 +87,7 @@ def classes(level: str) -> list[str]:
 
 def _labels(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     """Read the csv: patch names [N] and labels [N, 43] of 0 and 1."""
-    if not path.is_file():
-        raise missing("adp", path)
-    header, *rows = read_csv(path)
+    header, *rows = read_csv(require("adp", path))
     if header != HEADER.split(","):
         raise ValueError(f"{path}: its first line is not 'Patch Names' and the 43 labels of release 1")
     for number, row in enumerate(rows, start=2):
@@ -108,8 +100,7 @@ def _labels(path: Path) -> tuple[list[str], NDArray[np.float32]]:
 
 def _split(path: Path, rows: int, size: int) -> NDArray[np.int64]:
     """Read a split's row indices; size, unless 0, is how many there must be."""
-    if not path.is_file():
-        raise missing("adp", path)
+    require("adp", path)
     try:
         indices = whole_numbers(np.load(path, allow_pickle=False), path)
     except Exception as error:  # numpy raises several kinds for a damaged file
@@ -121,23 +112,22 @@ def _split(path: Path, rows: int, size: int) -> NDArray[np.int64]:
     return indices
 
 
-def write_stand_in(folder: Path, size: int) -> None:
-    """Write a made-up release with `size` training patches, two leaves and their ancestors a patch."""
+def write_synthetic(root: Path, size: int) -> None:
+    """Write a synthetic release with `size` training patches, two leaves and their ancestors a patch."""
     from PIL import Image
 
-    held = stand_ins.test_size(size)
-    bounds = {"train": range(size), "valid": range(size, size + held), "test": range(size + held, size + 2 * held)}
-    leaves = np.arange(size + 2 * held)[:, None] * [1, 3] % len(LEAVES)
-    mix = np.zeros((len(leaves), len(LEAVES)))
-    np.put_along_axis(mix, leaves, 0.5, axis=1)
-    (folder / IMAGES).mkdir()
+    folder, held = root / FOLDER, test_size(size)
+    (folder / IMAGES).mkdir(parents=True)
     (folder / "splits").mkdir()
+    shown = np.arange(size + 2 * held)[:, None] * [1, 3] % len(LEAVES)
+    mix = np.eye(len(LEAVES))[shown].mean(1)
     lines = [HEADER]
-    for index, pixels in enumerate(stand_ins.images(mix, SIDE, key=0)):
+    for index, pixels in enumerate(synthetic_images(mix, SIDE, key=0)):
         name = f"{index:03d}.png_crop_{index}.png"
         Image.fromarray(pixels).save(folder / IMAGES / name, compress_level=1)
-        shown = [LEAVES[leaf] for leaf in leaves[index]]
-        lines.append(",".join([name, *(str(int(any(f"{s}.".startswith(f"{c}.") for s in shown))) for c in COLUMNS)]))
+        leaves = [f"{LEAVES[leaf]}." for leaf in shown[index]]
+        lines.append(",".join([name, *(str(int(any(leaf.startswith(f"{c}.") for leaf in leaves))) for c in COLUMNS)]))
     (folder / CSV).write_text("\n".join(lines) + "\n")
-    for part, rows in bounds.items():
-        np.save(folder / "splits" / f"{part}.npy", np.array(rows, np.int32))
+    rows = np.split(np.arange(size + 2 * held, dtype=np.int32), [size, size + held])
+    for part, indices in zip(SIZES, rows, strict=True):
+        np.save(folder / "splits" / f"{part}.npy", indices)

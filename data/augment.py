@@ -6,7 +6,6 @@ crop or a rotation brings in from outside is black; what cutout removes becomes 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +13,6 @@ from torch.nn import functional
 
 FLIPS = {"none": (), "horizontal": (-1,), "vertical": (-2,), "both": (-1, -2)}
 DRAWS = 7  # columns: crop row, crop column, flip left-right, flip top-bottom, rotation, cutout row, cutout column
-PLAIN = {"crop_padding": 0, "flip": "none", "rotation": 0.0, "cutout": 0}
 
 
 @dataclass(frozen=True)
@@ -35,25 +33,8 @@ class Augment:
         if self.flip not in FLIPS:
             raise ValueError(f"data.augment.flip: {self.flip!r} is not one of {', '.join(FLIPS)}")
 
-    def pixels(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Crop and flip uint8 [B, C, H, W]; draws [B, DRAWS] in [0, 1)."""
-        if self.crop_padding:
-            choices = 2 * self.crop_padding + 1
-            images = crop(images, (draws[:, :2] * choices).long(), self.crop_padding)
-        for axis in FLIPS[self.flip]:
-            images = flip(images, draws[:, 2 if axis == -1 else 3] < 0.5, axis)
-        return images
 
-    def turned(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Rotate float images [B, C, H, W] by angles drawn from [-rotation, rotation)."""
-        return rotate(images, (2 * draws[:, 4] - 1) * self.rotation) if self.rotation else images
-
-    def cut(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Cut a square out of normalised images [B, C, H, W], in place; its centre is uniform over the pixels."""
-        if not self.cutout:
-            return images
-        height, width = images.shape[-2:]
-        return cutout_(images, (draws[:, 5] * height).long(), (draws[:, 6] * width).long(), self.cutout)
+PLAIN = Augment()
 
 
 def crop(images: Tensor, offsets: Tensor, padding: int) -> Tensor:
@@ -119,13 +100,13 @@ class Transform:
     def __init__(
         self,
         normalise: Mapping[str, Sequence[float]],
-        augment: Mapping[str, Any] = PLAIN,
+        augment: Augment = PLAIN,
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
     ) -> None:
-        self.augment = Augment(**augment)
+        self.augment = augment
         self.mean = torch.tensor(normalise["mean"], dtype=torch.float32, device=device)
         self.std = torch.tensor(normalise["std"], dtype=torch.float32, device=device)
         self.dtype = dtype
@@ -137,12 +118,23 @@ class Transform:
         Arithmetic is float32 in the plain layout, rounded and laid out once, at the end: the other orders are slower
         on a CPU, and bfloat16 throughout is less exact.
         """
-        if draws is not None:
-            images = self.augment.pixels(images, draws)
-        values = images.to(torch.float32)
-        if draws is not None:
-            values = self.augment.turned(values, draws)
-        values = normalise_(values, self.mean, self.std)
-        if draws is not None:
-            values = self.augment.cut(values, draws)
+        if draws is None:
+            values = normalise_(images.to(torch.float32), self.mean, self.std)
+        else:
+            values = self._augmented(images, draws)
         return values.to(self.dtype).contiguous(memory_format=self.layout)
+
+    def _augmented(self, images: Tensor, draws: Tensor) -> Tensor:
+        wanted, (height, width) = self.augment, images.shape[-2:]
+        if wanted.crop_padding:
+            choices = 2 * wanted.crop_padding + 1
+            images = crop(images, (draws[:, :2] * choices).long(), wanted.crop_padding)
+        for axis in FLIPS[wanted.flip]:
+            images = flip(images, draws[:, 2 if axis == -1 else 3] < 0.5, axis)
+        values = images.to(torch.float32)
+        if wanted.rotation:
+            values = rotate(values, (2 * draws[:, 4] - 1) * wanted.rotation)
+        values = normalise_(values, self.mean, self.std)
+        if wanted.cutout:  # its centre is uniform over the pixels
+            cutout_(values, (draws[:, 5] * height).long(), (draws[:, 6] * width).long(), wanted.cutout)
+        return values

@@ -1,7 +1,10 @@
-"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009), python version: pickled batches, read without running what they say."""
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009), python version: pickled batches, read without running what they say.
+
+torchvision only downloads: its reader unpickles whatever it is given, and copies whose checksum is unknown
+(data.verify=false) are read here too.
+"""
 
 import pickle
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,18 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from data import files, stand_ins
+from data import files
 from data.dataset import Dataset, Place
 from data.memory import Arrays, Recipe, in_memory, labelled
-from data.needed import missing
-
-CROP_AND_FLIP = {"crop_padding": 4, "flip": "horizontal", "rotation": 0.0, "cutout": 0}
-CIFAR10_NORMALISE = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2470, 0.2435, 0.2616]}
-CIFAR100_NORMALISE = {"mean": [0.5071, 0.4867, 0.4408], "std": [0.2675, 0.2565, 0.2761]}
+from data.synthetic import parts, source, test_size
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     name: str
     folder: str
     labels: str  # key of the labels in a batch
@@ -28,8 +27,19 @@ class _Layout:
     train: dict[str, str]  # file -> MD5
     test: dict[str, str]
 
+    def write_synthetic(self, root: Path, size: int) -> None:
+        """Write synthetic batches with `size` training images below root."""
+        (root / self.folder).mkdir(parents=True)
+        made = parts((size, test_size(size)), self.num_classes, 32)
+        for names, (labels, images) in zip((self.train, self.test), made, strict=True):
+            pixels = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+            shares = np.array_split(pixels, len(names)), np.array_split(labels, len(names))
+            for name, some, their in zip(names, *shares, strict=True):
+                batch = {"data": np.ascontiguousarray(some), self.labels: their.tolist()}
+                (root / self.folder / name).write_bytes(pickle.dumps(batch, protocol=2))
 
-_CIFAR10 = _Layout(
+
+CIFAR10 = Layout(
     "cifar10",
     "cifar-10-batches-py",
     "labels",
@@ -43,7 +53,7 @@ _CIFAR10 = _Layout(
     },
     {"test_batch": "40351d587109b95175f43aff81a1287e"},
 )
-_CIFAR100 = _Layout(
+CIFAR100 = Layout(
     "cifar100",
     "cifar-100-python",
     "fine_labels",
@@ -54,64 +64,34 @@ _CIFAR100 = _Layout(
 
 
 def cifar10(
-    place: Place,
-    *,
-    augment: Mapping[str, Any] = CROP_AND_FLIP,
-    normalise: Mapping[str, Any] = CIFAR10_NORMALISE,
-    validation: float = 0.0,
-    split_seed: int = 0,
-    augment_validation: bool = False,
-    verify: bool = True,
-    download: bool = False,
-    stand_in: int = 0,
+    place: Place, recipe: Recipe, *, verify: bool = True, download: bool = False, synthetic: int = 0
 ) -> Dataset:
     """Load 50,000 training and 10,000 test images, 32x32, 10 classes, from <root>/cifar-10-batches-py."""
-    recipe = Recipe(augment, normalise, validation, split_seed, augment_validation)
-    return _load(_CIFAR10, place, recipe, verify, download, stand_in)
+    return _load(CIFAR10, place, recipe, verify, download, synthetic)
 
 
 def cifar100(
-    place: Place,
-    *,
-    augment: Mapping[str, Any] = CROP_AND_FLIP,
-    normalise: Mapping[str, Any] = CIFAR100_NORMALISE,
-    validation: float = 0.0,
-    split_seed: int = 0,
-    augment_validation: bool = False,
-    verify: bool = True,
-    download: bool = False,
-    stand_in: int = 0,
+    place: Place, recipe: Recipe, *, verify: bool = True, download: bool = False, synthetic: int = 0
 ) -> Dataset:
     """Load 50,000 training and 10,000 test images, 32x32, 100 fine classes, from <root>/cifar-100-python."""
-    recipe = Recipe(augment, normalise, validation, split_seed, augment_validation)
-    return _load(_CIFAR100, place, recipe, verify, download, stand_in)
+    return _load(CIFAR100, place, recipe, verify, download, synthetic)
 
 
-def _load(layout: _Layout, place: Place, recipe: Recipe, verify: bool, download: bool, stand_in: int) -> Dataset:
-    root = place.root
-    if stand_in:
-        verify = False
-        root = stand_ins.folder(place, layout.name, stand_in, lambda root, size: _write_stand_in(layout, root, size))
-    elif download:
+def _load(layout: Layout, place: Place, recipe: Recipe, verify: bool, download: bool, synthetic: int) -> Dataset:
+    root, verify = source(place, layout.name, verify, synthetic, layout.write_synthetic)
+    if download and not synthetic:
         files.download(layout.name, layout.name.upper(), root)
     train, test = (_part(layout, root / layout.folder, names, verify) for names in (layout.train, layout.test))
     return in_memory(place, recipe, train, test, num_classes=layout.num_classes)
 
 
-def _part(layout: _Layout, folder: Path, names: dict[str, str], verify: bool) -> Arrays:
-    parts = []
-    for name, digest in names.items():
-        path = folder / name
-        if not path.is_file():
-            raise missing(layout.name, path)
-        if verify:
-            files.check_md5(path, digest)
-        parts.append(_batch(path, layout))
-    images, labels = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+def _part(layout: Layout, folder: Path, names: dict[str, str], verify: bool) -> Arrays:
+    paths = [files.require(layout.name, folder / name, md5 if verify else None) for name, md5 in names.items()]
+    images, labels = (torch.cat(some) for some in zip(*(_batch(path, layout) for path in paths), strict=True))
     return images, labels
 
 
-def _batch(path: Path, layout: _Layout) -> Arrays:
+def _batch(path: Path, layout: Layout) -> Arrays:
     content = unpickled(path)
     try:
         pixels, labels = content["data"], np.asarray(content[layout.labels])
@@ -147,15 +127,3 @@ def unpickled(path: Path) -> Any:
             return _Restricted(file, encoding="latin1").load()
         except Exception as error:  # a damaged pickle can raise almost anything
             raise ValueError(f"{path}: refused: {error}") from error
-
-
-def _write_stand_in(layout: _Layout, root: Path, size: int) -> None:
-    folder = root / layout.folder
-    folder.mkdir()
-    for key, (names, count) in enumerate(((layout.train, size), (layout.test, stand_ins.test_size(size)))):
-        labels = stand_ins.classes(count, layout.num_classes)
-        images = stand_ins.of_class(labels, layout.num_classes, 32, key=key).transpose(0, 3, 1, 2).reshape(count, -1)
-        parts = zip(names, np.array_split(images, len(names)), np.array_split(labels, len(names)), strict=True)
-        for name, pixels, part in parts:
-            batch = {"data": np.ascontiguousarray(pixels), layout.labels: part.tolist()}
-            (folder / name).write_bytes(pickle.dumps(batch, protocol=2))

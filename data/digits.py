@@ -3,31 +3,18 @@
 They are the test part of UCI's "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998, CC BY 4.0).
 """
 
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from data.augment import PLAIN
 from data.dataset import Dataset, Place
 from data.memory import Recipe, in_memory, labelled
 
-NORMALISE = {"mean": [0.3058], "std": [0.3761]}  # of the training part
 
-
-def digits(
-    place: Place,
-    *,
-    augment: Mapping[str, Any] = PLAIN,
-    normalise: Mapping[str, Any] = NORMALISE,
-    validation: float = 0.0,
-    split_seed: int = 0,
-    augment_validation: bool = False,
-) -> Dataset:
+def digits(place: Place, recipe: Recipe) -> Dataset:
     """Load 1,437 training and 360 test images; the set has no split of its own.
 
     Test is every fifth image, from the first, after a stable sort by label: fixed, and stratified by class. The same
@@ -38,7 +25,6 @@ def digits(
     images, labels = labelled(pixels, table[:, -1], 10, "digits")
     test = torch.zeros(len(labels), dtype=torch.bool)
     test[labels.argsort(stable=True)[::5]] = True
-    recipe = Recipe(augment, normalise, validation, split_seed, augment_validation)
     return in_memory(place, recipe, (images[~test], labels[~test]), (images[test], labels[test]), num_classes=10)
 
 

@@ -1,20 +1,18 @@
-"""What all readers need of files: found, whole, read with one line for any damage, and never half-written."""
+"""Reading of files for all data sets: whatever is missing or damaged is one line that names the file."""
 
 import csv
 import hashlib
 import io
-import os
-import shutil
-import uuid
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from data.needed import missing
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,9 +34,22 @@ def complaint(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+def require(name: str, path: Path, md5: str | None = None) -> Path:
+    """Return the path of a file that the set `name` needs.
+
+    md5: as its publisher gives it, or None. Raises FileNotFoundError or ValueError.
+    """
+    if not path.is_file():
+        raise missing(name, path)
+    if md5 is not None:
+        check_md5(path, md5)
+    return path
+
+
 def check_md5(path: Path, expected: str) -> None:
-    """Raise ValueError unless the file's MD5 is as published."""
-    check_digest(str(path), md5(path), expected)
+    """Raise ValueError unless the file's MD5 is as its publisher gives it."""
+    with path.open("rb") as file:
+        check_digest(str(path), hashlib.file_digest(file, "md5").hexdigest(), expected)
 
 
 def check_digest(source: str, found: str, expected: str) -> None:
@@ -47,12 +58,6 @@ def check_digest(source: str, found: str, expected: str) -> None:
         raise ValueError(
             f"{source}: checksum {found}, not {expected}: damaged or another file (data.verify=false reads it)"
         )
-
-
-def md5(path: Path) -> str:
-    """Return a file's MD5, which the sets' publishers give."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def read_rgb(path: Path | str) -> "Image.Image":
@@ -130,23 +135,3 @@ def whole_numbers(values: ArrayLike, source: Path | str) -> NDArray[np.int64]:
     if (whole != found).any():
         raise ValueError(f"{source}: {found[whole != found][0]} is not a whole number")
     return whole
-
-
-@contextmanager
-def published(final: Path) -> Iterator[Path]:
-    """Yield a new path beside `final` to write a file or folder to; it takes that name only once it is complete.
-
-    After an error nothing is left. If another process was first, its result stands.
-    """
-    final.parent.mkdir(parents=True, exist_ok=True)
-    draft = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
-    try:
-        yield draft
-        if not final.exists():
-            os.rename(draft, final)
-    except OSError:
-        if not final.exists():
-            raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.unlink(missing_ok=True)

@@ -5,39 +5,38 @@ python -m data.imagenet prepare --tars DIR --root DIR    # DIR/imagenet/{train,v
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from data import stand_ins
 from data.augment import Transform
 from data.dataset import Dataset, Place, fingerprint, held_out
-from data.folders import Listing, class_names, images
+from data.memory import Recipe
 from data.needed import missing
 from data.streaming import StreamSplit, View
+from data.synthetic import parts, source, test_size
 
-NORMALISE = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+Listing = list[tuple[str, int, int]]  # path, class, bytes
+
 SCALE, RATIO = [0.08, 1.0], [0.75, 4 / 3]
 SIZES = {"train": 1_281_167, "val": 50_000}
 CLASSES = 1000
+SUFFIXES = (".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")  # torchvision's
 WNIDS = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"  # SHA-256 of the sorted names, a line each
 
 
 def imagenet(
     place: Place,
+    recipe: Recipe,
     *,
     scale: Sequence[float] = SCALE,
     ratio: Sequence[float] = RATIO,
     flip: bool = True,
     eval_size: int = 0,
     eval_ratio: float = 0.875,
-    normalise: Mapping[str, Any] = NORMALISE,
-    validation: float = 0.0,
-    split_seed: int = 0,
     verify: bool = True,
-    stand_in: int = 0,
+    synthetic: int = 0,
 ) -> Dataset:
     """Stream 1,281,167 training and 50,000 test images from <root>/imagenet/{train,val}/<wnid>/.
 
@@ -45,21 +44,19 @@ def imagenet(
     eval_ratio its share of the resized image's shorter side (224 / 256). Class indices follow the sorted wnids. The
     fingerprint is of names and sizes of the files.
     """
-    root = place.root
-    if stand_in:
-        root, verify = stand_ins.folder(place, "imagenet", stand_in, write_stand_in), False
+    root, verify = source(place, "imagenet", verify, synthetic, write_synthetic)
     folder = root / "imagenet"
-    names = _wnids([folder / part for part in SIZES], verify)
+    names = _class_names([folder / part for part in SIZES], verify)
     train, test = (_listing(folder / part, names, size if verify else 0) for part, size in SIZES.items())
     size = place.facts.get("image_size", 224)
     view = View(size, scale, ratio, flip, eval_size or size, eval_ratio)
-    transform = Transform(normalise, **place.batch_format)
+    transform = Transform(recipe.normalise, **place.batch_format)
 
     def split(listing: Listing) -> StreamSplit:
         paths, targets, _ = zip(*listing, strict=True)
         return StreamSplit(paths, torch.tensor(targets), view, transform, place)
 
-    fit, rest = held_out(len(train), validation, split_seed)
+    fit, rest = held_out(len(train), recipe.validation, recipe.split_seed)
     return Dataset(
         train=split(train if rest is None else [train[i] for i in fit]),
         validation=None if rest is None else split([train[i] for i in rest]),
@@ -74,39 +71,60 @@ def imagenet(
     )
 
 
-def _wnids(folders: Sequence[Path], verify: bool) -> list[str]:
-    """Return the names of the classes, which are those of every part; verify: and the official ones."""
+def _class_names(folders: Sequence[Path], verify: bool) -> list[str]:
+    """Return the sorted names of the class folders, which all parts have to share: a class's place is its label.
+
+    verify: they are also the official ones. Raises ValueError, one line, where a part has other names than the first.
+    """
     for folder in folders:
         if not folder.is_dir():
             raise missing("imagenet", folder)
-    names = class_names(folders)
+    first, *others = folders
+    names = _subfolders(first)
+    for other in others:
+        found = _subfolders(other)
+        differences = [(set(names) - set(found), "missing"), (set(found) - set(names), "too many")]
+        words = [f"{len(some)} {word}, e.g. {min(some)}" for some, word in differences if some]
+        if words:
+            raise ValueError(f"{other}: its class folders are not those of {first}: {'; '.join(words)}")
     if len(names) != CLASSES:
-        raise ValueError(f"{folders[0]}: {len(names)} class folders, not {CLASSES}")
+        raise ValueError(f"{first}: {len(names)} class folders, not {CLASSES}")
     if verify and hashlib.sha256("\n".join(names).encode()).hexdigest() != WNIDS:
         raise ValueError(
-            f"{folders[0]}: {names[0]} to {names[-1]} are not the wnids of ILSVRC 2012; data.verify=false reads them"
+            f"{first}: {names[0]} to {names[-1]} are not the wnids of ILSVRC 2012; data.verify=false reads them"
         )
     return names
 
 
+def _subfolders(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+
+
 def _listing(folder: Path, names: Sequence[str], expected: int) -> Listing:
-    """List the images of one part. expected: how many there must be, or 0."""
-    found = images(folder, names)
+    """List the image files of one part, class by class; what has no image's suffix (Thumbs.db) is left out.
+
+    expected: how many there must be, or 0.
+    """
+    found = [
+        (entry.path, label, entry.stat().st_size)
+        for label, name in enumerate(names)
+        for entry in sorted(os.scandir(folder / name), key=lambda entry: entry.name)
+        if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".") and entry.is_file()
+    ]
     if not found or (expected and len(found) != expected):
         raise ValueError(f"{folder}: {len(found)} images, not {expected or 'any'}; data.verify=false reads them")
     return found
 
 
-def write_stand_in(root: Path, size: int) -> None:
-    """Write made-up JPEG files of several shapes, `size` of them for training, in folders of 1000 classes."""
+def write_synthetic(root: Path, size: int) -> None:
+    """Write synthetic JPEG files of several shapes, `size` of them for training, in folders of 1000 classes."""
     from PIL import Image
 
-    for key, (part, count) in enumerate((("train", size), ("val", stand_ins.test_size(size)))):
+    for part, (labels, images) in zip(SIZES, parts((size, test_size(size)), CLASSES, 96), strict=True):
         folders = [root / "imagenet" / part / f"n{index:08d}" for index in range(CLASSES)]
         for folder in folders:
             folder.mkdir(parents=True)
-        labels = stand_ins.classes(count, CLASSES)
-        for index, pixels in enumerate(stand_ins.of_class(labels, CLASSES, 96, key=key)):
+        for index, pixels in enumerate(images):
             image = Image.fromarray(pixels[: 64 + index % 33])
             image.save(folders[labels[index]] / f"{part}_{index:08d}.JPEG", quality=90)
 

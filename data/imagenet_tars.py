@@ -1,4 +1,8 @@
-"""From ImageNet's tars to folders of images. No member can be written outside its folder."""
+"""From ImageNet's tars to folders of images. No member can be written outside its folder.
+
+torchvision's parse_*_archive functions write wherever a tar says (before Python 3.12), begin again after an
+interruption, take a tar that is cut between two members for a whole one, and read meta.mat in this process.
+"""
 
 import argparse
 import shutil
@@ -10,13 +14,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, NoReturn
 
-from data.files import check_md5, complaint, published, read_mat
+from data.files import check_md5, complaint, read_mat
+from data.stored import published
 
 TARS = {  # file -> MD5
     "ILSVRC2012_devkit_t12.tar.gz": "fa75699e90414af021442c21a62c3abf",
     "ILSVRC2012_img_val.tar": "29b22e2961454d5413ddabcf34fc5622",
     "ILSVRC2012_img_train.tar": "1d675b47d978889d74fa0da5fadfb00e",
 }
+HOW = "download it from image-net.org (ILSVRC 2012) after registration"
 
 
 def prepare(tars: Path, root: Path, verify: bool = True) -> None:
@@ -25,15 +31,12 @@ def prepare(tars: Path, root: Path, verify: bool = True) -> None:
     Raises FileNotFoundError or ValueError with one line: a tar that is missing, damaged, truncated, or whose members
     are not plain files with plain names.
     """
-    devkit, val, train = (tars / name for name in TARS)
-    for path in (devkit, val, train):
+    devkit, val, train = paths = [tars / name for name in TARS]
+    for path in paths:
         if not path.is_file():
-            raise FileNotFoundError(
-                f"{path}: not found; download it from image-net.org (ILSVRC 2012) after registration"
-            )
-    if verify:
-        for path, digest in zip((devkit, val, train), TARS.values(), strict=True):
-            check_md5(path, digest)
+            raise FileNotFoundError(f"{path}: not found; {HOW}")
+    for path, md5 in zip(paths, TARS.values() if verify else (), strict=False):
+        check_md5(path, md5)
     folder, classes = root / "imagenet", _val_classes(devkit)
     with _opened(train) as archive:
         for name, content in _members(archive, train):
@@ -71,7 +74,8 @@ def _save(content: IO[bytes], path: Path) -> None:
 def _val_classes(devkit: Path) -> dict[str, str]:
     """Read which class (wnid) each validation image has: image n's ILSVRC id is line n of the ground truth."""
     with _opened(devkit) as archive:
-        content = {Path(m.name).name: archive.extractfile(m).read() for m in archive if m.isfile()}  # type: ignore[union-attr]
+        files = ((member.name, archive.extractfile(member)) for member in archive)
+        content = {Path(name).name: file.read() for name, file in files if file is not None}
     try:
         meta = BytesIO(content["meta.mat"])
         synsets = read_mat(meta, devkit / "meta.mat", "synsets", squeeze_me=True)["synsets"]
@@ -100,8 +104,10 @@ def _members(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[str, IO[b
         if content is None:
             raise ValueError(f"{source}: {member.name!r} is not a plain file: refused")
         yield _plain(member.name, source), content
-    archive.fileobj.seek(archive.offset)  # type: ignore[union-attr]
-    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # type: ignore[union-attr]
+    file = archive.fileobj
+    assert file is not None
+    file.seek(archive.offset)
+    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError("no end mark")  # tarfile takes a cut between two members for the end
 
 

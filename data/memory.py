@@ -1,33 +1,32 @@
 """Data sets that fit on the device: held there whole as uint8, gathered and augmented there, batch by batch."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from data.augment import DRAWS, Transform
-from data.dataset import Dataset, Place, fingerprint, held_out
-from data.draws import uniform
+from data.augment import DRAWS, PLAIN, Augment, Transform
+from data.dataset import Dataset, Place, fingerprint, held_out, uniform
 from data.files import whole_numbers
 
 Arrays = tuple[Tensor, Tensor]  # images uint8 [N, C, H, W], targets [N, ...]
+AS_STORED = {"mean": [0.0], "std": [1.0]}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a reader's arrays are used.
+    """How a reader's arrays are used; its fields are keys of the configuration.
 
-    augment: keywords of data.augment.Augment. normalise: mean and std per channel, of images in [0, 1].
+    augment: what is drawn for a training image. normalise: mean and std of each channel, of images in [0, 1].
     validation: the fraction of the training set that is held out, by data.dataset.held_out with split_seed.
     augment_validation: validation images are augmented too, as in AdamSRT's code; the same draws every time.
     """
 
-    augment: Mapping[str, Any]
-    normalise: Mapping[str, Any]
+    augment: Augment = PLAIN
+    normalise: Mapping[str, Sequence[float]] = field(default_factory=lambda: AS_STORED)
     validation: float = 0.0
     split_seed: int = 0
     augment_validation: bool = False
@@ -94,21 +93,25 @@ def in_memory(
     """
     digest = digest or fingerprint(*train, *test, *(validation or ()))
     transform = Transform(recipe.normalise, recipe.augment, **place.batch_format)
+    train = (train[0].to(place.device), train[1].to(place.device))  # once: two splits may share them
     fit, rest = held_out(len(train[0]), recipe.validation, recipe.split_seed)
-    images, targets = (tensor.to(place.device) for tensor in train)
-    held = None
+
+    def split(arrays: Arrays, samples: Tensor | None = None, always_augment: bool = False) -> MemorySplit:
+        images, targets = (tensor.to(place.device) for tensor in arrays)
+        return MemorySplit(images, targets, transform, samples, always_augment)
+
     if rest is not None:
-        held = MemorySplit(images, targets, transform, rest, recipe.augment_validation)
-    elif validation is not None:
-        held = MemorySplit(*(tensor.to(place.device) for tensor in validation), transform)
+        held: MemorySplit | None = split(train, rest, recipe.augment_validation)
+    else:
+        held = None if validation is None else split(validation)
     return Dataset(
-        train=MemorySplit(images, targets, transform, None if rest is None else fit),
+        train=split(train, None if rest is None else fit),
         validation=held,
-        test=MemorySplit(*(tensor.to(place.device) for tensor in test), transform),
+        test=split(test),
         task=task,
         num_classes=num_classes,
-        in_channels=images.shape[1],
-        image_size=images.shape[-1],
+        in_channels=train[0].shape[1],
+        image_size=train[0].shape[-1],
         fingerprint=digest,
     )
 

@@ -42,7 +42,7 @@ def missing(name: str, what: Path) -> FileNotFoundError:
 def look(options: Mapping[str, Any], root: Path) -> None:
     """Raise FileNotFoundError, one line, for the first file that a data configuration needs and that is not there."""
     name = str(options["name"])
-    if options.get("stand_in") or options.get("download") or (name == "fashion_mnist" and DEBIAN.is_dir()):
+    if options.get("synthetic") or options.get("download") or (name == "fashion_mnist" and DEBIAN.is_dir()):
         return
     for file in (*FILES.get(name, ()), *([EXTRA[name]] if options.get("extra") else [])):
         if not any(Path(f"{root / file}{ending}").exists() for ending in ("", ".gz")):

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.dataset import Dataset, Place, fingerprint
-from data.files import published
 from data.rde_scenes import SPLITS, VARIANTS, VERSION, Rules, scenes
-from data.stand_ins import test_size
+from data.stored import stored
+from data.synthetic import test_size
 
 _CHUNK = 1000  # samples generated at once by a thread
 
@@ -32,7 +32,7 @@ def rde(
     train: int = 100_000,
     validation: int = 5_000,
     test: int = 10_000,
-    stand_in: int = 0,
+    synthetic: int = 0,
 ) -> Dataset:
     """Generate, or read back, images of overlapping rectangles and their depths.
 
@@ -43,13 +43,13 @@ def rde(
     """
     side, unit = place.facts.get("image_size", 128), place.facts.get("num_classes", 10)
     if max(rectangles) > unit:
-        raise ValueError(f"data.rectangles: {list(rectangles)}; data.num_classes={unit} allows {unit} at most")
-    rules = Rules(side, tuple(rectangles), tuple(sides), min_visible, variant)
-    counts = (stand_in, *[test_size(stand_in)] * 2) if stand_in else (train, validation, test)
-    stored = [_stored(place.cache / "rde", rules, split, count) for split, count in zip(SPLITS, counts, strict=True)]
-    splits = [RdeSplit(samples.to(place.device), rules, unit, place) for samples, _ in stored]
-    digest = fingerprint(*(digest.encode() for _, digest in stored))
-    return Dataset(*splits, task="depth", num_classes=unit, in_channels=3, image_size=side, fingerprint=digest)
+        raise ValueError(f"data.rectangles: {[*rectangles]}; data.num_classes={unit} allows {unit} at most")
+    rules = Rules(side, (rectangles[0], rectangles[1]), (sides[0], sides[1]), min_visible, variant)
+    counts = (synthetic, *[test_size(synthetic)] * 2) if synthetic else (train, validation, test)
+    found = [_samples(place.cache / "rde", rules, split, count) for split, count in zip(SPLITS, counts, strict=True)]
+    fit, held, rest = (RdeSplit(samples.to(place.device), rules, unit, place) for samples, _ in found)
+    digest = fingerprint(*(digest.encode() for _, digest in found))
+    return Dataset(fit, held, rest, "depth", num_classes=unit, in_channels=3, image_size=side, fingerprint=digest)
 
 
 rde_small = partial(rde, rectangles=[2, 3], sides=[7, 14], min_visible=12)
@@ -74,7 +74,7 @@ class RdeSplit:
 
     def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         size, shape = len(rows), (len(rows), -1, self.side, self.side)
-        index, colours, levels = rows.split((self.side**2, 3 * self.labels, self.labels), dim=1)
+        index, colours, levels = torch.split(rows, [self.side**2, 3 * self.labels, self.labels], dim=1)
         unit = levels.amax(1, keepdim=True) if self.in_image else self.unit
         numbers = torch.arange(self.labels, device=rows.device, dtype=torch.float32).expand(size, 1, -1)
         table = torch.cat((colours.view(size, 3, -1) / 255, numbers, (levels / unit)[:, None]), 1)
@@ -82,33 +82,17 @@ class RdeSplit:
         return planes[:, :3].to(self.dtype).contiguous(memory_format=self.layout), planes[:, 3:]
 
 
-def _stored(cache: Path, rules: Rules, split: str, count: int) -> tuple[Tensor, str]:
-    """Return a split's samples, uint8 [count, row], memory-mapped, and the SHA-256 of their bytes; made on first use.
+def _samples(cache: Path, rules: Rules, split: str, count: int) -> tuple[Tensor, str]:
+    """Return a split's samples, uint8 [count, row], and the SHA-256 of their bytes; generated on first use."""
 
-    Raises ValueError, one line, if the file is damaged.
-    """
+    def fill(samples: NDArray[np.uint8]) -> None:
+        def write(positions: NDArray[np.int64]) -> None:
+            made = scenes(rules, split, positions)
+            parts = made.index, made.colours.swapaxes(1, 2), made.levels
+            samples[positions] = np.concatenate([part.reshape(len(positions), -1) for part in parts], 1)
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(write, np.array_split(np.arange(count), -(-count // _CHUNK))))
+
     folder = cache / f"{split}-{count}-{hashlib.sha256(repr((VERSION, rules)).encode()).hexdigest()[:16]}"
-    if not folder.exists():
-        with published(folder) as draft:
-            draft.mkdir(parents=True)
-            _generate(draft, rules, split, count)
-    samples = np.load(folder / "samples.npy", mmap_mode="c")  # copy on write: torch wants no read-only memory
-    digest = hashlib.sha256(samples).hexdigest()
-    if digest != (folder / "sha256").read_text():
-        raise ValueError(f"{folder}: damaged copy of the generated samples; delete this folder and run again")
-    return torch.from_numpy(samples), digest
-
-
-def _generate(folder: Path, rules: Rules, split: str, count: int) -> None:
-    shape = (count, rules.side**2 + 4 * (rules.most + 1))
-    samples = np.lib.format.open_memmap(folder / "samples.npy", mode="w+", dtype=np.uint8, shape=shape)
-
-    def write(positions: NDArray[np.int64]) -> None:
-        made = scenes(rules, split, positions)
-        parts = made.index, made.colours.swapaxes(1, 2), made.levels
-        samples[positions] = np.concatenate([part.reshape(len(positions), -1) for part in parts], 1)
-
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(write, np.array_split(np.arange(count), -(-count // _CHUNK))))
-    samples.flush()
-    (folder / "sha256").write_text(hashlib.sha256(samples).hexdigest())
+    return stored(folder, "samples", (count, rules.side**2 + 4 * (rules.most + 1)), fill)

@@ -1,6 +1,6 @@
 """RDE-R's scenes: overlapping rectangles whose depths can be told from the image. Ours, a re-creation of RDE.
 
-Sample i of a split is a function of (VERSION, split, i) and the rules alone: draws are counted (data/draws.py), and a
+Sample i of a split is a function of (VERSION, split, i) and the rules alone: draws are counted (data/dataset.py), and a
 scene is the first of its sample's attempts that is accepted. All but the last step works on condensed maps: the edges
 of at most K rectangles cut the image in at most 2K + 1 rows and columns, whose pixels are alike.
 """
@@ -12,10 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from data import rde_geometry as geometry
 from data import rde_solver as solver
-from data.draws import uniform
-from data.rde_geometry import Edges, Flags
+from data.dataset import uniform
 
 VERSION = 1  # raised when any bit of any sample changes
 SPLITS = ("train", "validation", "test")
@@ -24,6 +22,8 @@ _BLOCK = 2048  # attempts made at once
 _ATTEMPTS = 1 << 20  # of a sample at most; a scene of ten rectangles takes about 200
 _COUNT, _PLACES, _COLOURS = range(3)  # what draws are for
 
+Edges = NDArray[np.int16]  # [N, 2, K, 2]: y and x; rectangles in drawing order; first pixel and the one after the last
+Flags = NDArray[np.bool_]
 Levels = NDArray[np.uint8]
 
 
@@ -66,8 +66,8 @@ def scenes(rules: Rules, split: str, positions: NDArray[np.int64]) -> Scenes:
     """Make the samples at `positions` of a split. Raises ValueError if the rules leave no scene to find."""
     edges, levels = _accepted(rules, split, positions)
     axis = np.broadcast_to(np.arange(rules.side, dtype=np.int16), (len(positions), rules.side))
-    colours = _colours(split, positions, geometry.used(edges).sum(1), rules.most)
-    return Scenes(geometry.painted(edges, axis, axis), colours, levels)
+    colours = _colours(split, positions, in_use(edges).sum(1), rules.most)
+    return Scenes(painted(edges, axis, axis), colours, levels)
 
 
 def _accepted(rules: Rules, split: str, positions: NDArray[np.int64]) -> tuple[Edges, Levels]:
@@ -117,8 +117,8 @@ def _judged(rules: Rules, edges: Edges) -> tuple[Flags, Levels]:
     """Tell which scenes are accepted, [N], and their levels. The cheap tests come first: with ten rectangles one
     attempt in 200 passes all.
     """
-    good, levels = geometry.generic(edges), np.zeros((len(edges), rules.most + 1), np.uint8)
-    good[good] = geometry.a_corner_shows(edges[good])
+    good, levels = generic_view(edges), np.zeros((len(edges), rules.most + 1), np.uint8)
+    good[good] = corners_visible(edges[good])
     fine, levels[good] = _looked_at(rules, edges[good])
     good[good] = fine
     return good, levels
@@ -127,17 +127,17 @@ def _judged(rules: Rules, edges: Edges) -> tuple[Flags, Levels]:
 def _looked_at(rules: Rules, edges: Edges) -> tuple[Flags, Levels]:
     starts = edges.reshape(len(edges), 2, 2 * rules.most) % rules.side  # an edge on the image's border starts no cell
     starts = np.sort(np.pad(starts, ((0, 0), (0, 0), (1, 0))), -1)
-    index = geometry.painted(edges, starts[:, 0], starts[:, 1])
-    pixels = geometry.pixels(index, np.diff(starts, append=np.int16(rules.side)), rules.most)
+    index = painted(edges, starts[:, 0], starts[:, 1])
+    pixels = visible_pixels(index, np.diff(starts, append=np.int16(rules.side)), rules.most)
     contact = solver.contacts(index, rules.most)
     later = contact & np.tri(rules.most + 1, k=-1, dtype=bool)
     # The solver is sound, so that it finds the true order asks for no more than that it finds one.
-    good = (solver.covers(index, rules.most) & contact == later).all((1, 2))
-    used = geometry.used(edges)
+    good = np.asarray((solver.covers(index, rules.most) & contact == later).all((1, 2)))
+    used = in_use(edges)
     good &= (~used | (pixels >= rules.min_visible)).all(1)
-    good[good] = geometry.connected(index[good], rules.most)
+    good[good] = connected(index[good], rules.most)
     fits, levels = VARIANTS[rules.variant].depth(later, used)
-    return good & fits, levels * np.pad(used, ((0, 0), (1, 0)))
+    return np.asarray(good & fits), levels * np.pad(used, ((0, 0), (1, 0)))
 
 
 def _by_contact(later: solver.Relation, used: Flags) -> tuple[Flags, Levels]:
@@ -147,7 +147,7 @@ def _by_contact(later: solver.Relation, used: Flags) -> tuple[Flags, Levels]:
 def _by_rank(later: solver.Relation, used: Flags) -> tuple[Flags, Levels]:
     numbers = np.arange(later.shape[1], dtype=np.uint8)
     chained = later[:, numbers[2:], numbers[1:-1]] | ~used[:, 1:]
-    return chained.all(1), np.broadcast_to(numbers, (len(later), len(numbers)))
+    return np.asarray(chained.all(1)), np.broadcast_to(numbers, (len(later), len(numbers)))
 
 
 @dataclass(frozen=True)
@@ -183,3 +183,70 @@ def _colours(split: str, positions: NDArray[np.int64], count: NDArray[np.int64],
             colours[left[good], number] = drawn[good]
             left, tried = left[~good], tried + 1
     return colours
+
+
+def in_use(edges: Edges) -> Flags:
+    """Tell which of a scene's K places hold a rectangle, [N, K]; the others are empty, at 0."""
+    return np.asarray(edges[:, 0, :, 1] > 0)
+
+
+def generic_view(edges: Edges) -> Flags:
+    """Tell which scenes have no two near rectangles (boxes grown by a pixel meet) with edges on one line."""
+    later, earlier = np.tril_indices(edges.shape[2], -1)
+    low, high = np.moveaxis(edges[:, :, later], -1, 0)
+    low_, high_ = np.moveaxis(edges[:, :, earlier], -1, 0)
+    near = (low <= high_ + 1) & (low_ <= high + 1)
+    aligned = (low == low_) | (low == high_) | (high == low_) | (high == high_)
+    bad = near[:, 0] & near[:, 1] & (aligned[:, 0] | aligned[:, 1]) & (high[:, 0] > 0)
+    return np.asarray(~bad.any(1))
+
+
+def corners_visible(edges: Edges) -> Flags:
+    """Tell which scenes show at least one corner of every rectangle."""
+    corners = edges - np.array([0, 1], np.int16)
+    within = (edges[:, :, None, None, :, 0] <= corners[..., None]) & (
+        corners[..., None] < edges[:, :, None, None, :, 1]
+    )
+    later = ~np.tri(edges.shape[2], dtype=bool)[:, None, None]
+    covered = (within[:, 0][:, :, :, None] & within[:, 1][:, :, None] & later).any(-1)
+    return np.asarray(((~covered).any((2, 3)) | ~in_use(edges)).all(1))
+
+
+def painted(edges: Edges, ys: NDArray[np.int16], xs: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """Paint the scenes at rows ys [N, H] and columns xs [N, W]: the latest rectangle over a point shows."""
+    index = np.zeros((*ys.shape, xs.shape[1]), np.uint8)
+    for number, ((top, bottom), (left, right)) in enumerate(edges.transpose(2, 1, 3, 0)[..., None], start=1):
+        rows = np.uint8(number) * ((top <= ys) & (ys < bottom))
+        columns = np.uint8(255) * ((left <= xs) & (xs < right))
+        np.maximum(index, rows[:, :, None] & columns[:, None, :], out=index)
+    return index
+
+
+def visible_pixels(index: NDArray[np.uint8], sizes: NDArray[np.int16], most: int) -> NDArray[np.int64]:
+    """Count the visible pixels of every rectangle, [N, K], in condensed maps whose cells have sizes [N, 2, G]."""
+    area = sizes[:, 0, :, None] * sizes[:, 1, None, :].astype(np.float64)
+    slots = np.arange(len(index))[:, None, None] * (most + 1) + index
+    total = np.bincount(slots.reshape(-1), area.reshape(-1), len(index) * (most + 1))
+    return total.reshape(-1, most + 1)[:, 1:].astype(np.int64)
+
+
+def connected(index: NDArray[np.uint8], most: int) -> Flags:
+    """Tell in which maps everything seen of any rectangle is one 4-connected piece: floods each from one cell."""
+    flat = index.reshape(len(index), index.shape[1] * index.shape[2])
+    reached = np.zeros_like(flat, bool)
+    for number in range(1, most + 1):
+        reached[np.arange(len(flat)), (flat == number).argmax(1)] = True
+    reached = reached.reshape(index.shape)
+    total = -1
+    while (now := int(np.count_nonzero(reached))) > total:
+        total = now
+        for axis in (1, 2):
+            _sweep(np.moveaxis(reached, axis, 0), np.moveaxis(index, axis, 0))
+            _sweep(np.moveaxis(reached, axis, 0)[::-1], np.moveaxis(index, axis, 0)[::-1])
+    return np.asarray((reached | (index == 0)).all((1, 2)))
+
+
+def _sweep(reached: Flags, index: NDArray[np.uint8]) -> None:
+    """Carry `reached` along the first axis between equal labels."""
+    for line in range(1, len(index)):
+        reached[line] |= reached[line - 1] & (index[line] == index[line - 1])

@@ -16,39 +16,12 @@ Map = NDArray[np.uint8]
 Relation = NDArray[np.bool_]  # [N, M, M]: of the first label to the second; M labels with the background
 
 
-def solve(index: Map, most: int) -> tuple[NDArray[np.uint8], Relation]:
-    """Return the levels [N, most + 1] of up to `most` rectangles in maps [N, H, W], and which maps are decided [N]."""
-    small = condensed(index, 2 * most + 1)
-    contact, above = contacts(small, most), covers(small, most)
-    return levels(contact & above), decided(contact, above)
-
-
-def decided(contact: Relation, above: Relation) -> NDArray[np.bool_]:
-    """Tell for which maps [N] the order of every contact is known, one way only."""
-    return (~contact | (above ^ above.swapaxes(1, 2))).all((1, 2))
-
-
 def levels(above: Relation) -> NDArray[np.uint8]:
     """Return [N, M]: 0 for the background, else 1 + the highest level directly below."""
     found = np.zeros(above.shape[:2], np.uint8)
     for _ in range(above.shape[1] - 1):  # the longest chain has that many
         found[:, 1:] = 1 + (above[:, 1:] * found[:, None]).max(2)
     return found
-
-
-def condensed(index: Map, cells: int) -> Map:
-    """Drop rows and columns equal to the one before: [N, H, W] to [N, cells, cells], the last repeated where needed."""
-    rows = (index[:, 1:] != index[:, :-1]).any(2)
-    columns = (index[:, :, 1:] != index[:, :, :-1]).any(1)
-    y, x = _firsts(rows, cells), _firsts(columns, cells)
-    return index[np.arange(len(index))[:, None, None], y[:, :, None], x[:, None, :]]
-
-
-def _firsts(changes: NDArray[np.bool_], cells: int) -> NDArray[np.int64]:
-    """Return where each run of equal lines begins: changes [N, L - 1] to [N, cells]."""
-    run = np.pad(changes.cumsum(1, dtype=np.int16), ((0, 0), (1, 0)))
-    firsts = (run[:, None] < np.arange(cells)[:, None]).sum(2)
-    return np.minimum(firsts, changes.shape[1])
 
 
 def contacts(index: Map, most: int) -> Relation:
@@ -80,7 +53,8 @@ def _inside(index: Map, most: int) -> Relation:
     rows, columns = _span(seen.any(3)), _span(seen.any(2))
     boxes = rows[..., :, None] & columns[..., None, :]
     flat = (len(index), most + 1, index.shape[1] * index.shape[2])
-    return np.matmul(seen.reshape(flat).astype(np.float32), boxes.reshape(flat).astype(np.float32).swapaxes(1, 2)) > 0
+    shared = np.matmul(seen.reshape(flat).astype(np.float32), boxes.reshape(flat).astype(np.float32).swapaxes(1, 2))
+    return np.asarray(shared > 0)
 
 
 def _span(lines: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from data.augment import Transform
-from data.dataset import Place
-from data.draws import uniform
+from data.dataset import Place, uniform
 from data.files import read_rgb
 
 _TRIES = 10  # of RandomResizedCrop, as in torchvision; 4 draws each, then one for the flip
@@ -115,7 +114,7 @@ class StreamSplit:
         loader = DataLoader(
             self.decoder,
             batch_size=None,
-            sampler=((key, positions) for positions in order),  # type: ignore[arg-type]
+            sampler=((key, positions) for positions in order),
             num_workers=self.place.workers,
             pin_memory=torch.device(device).type == "cuda",
             generator=torch.Generator(),  # or it would draw from the global stream

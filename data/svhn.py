@@ -1,19 +1,19 @@
-"""SVHN, cropped digits (Netzer et al. 2011; non-commercial use): MATLAB 5 files."""
+"""SVHN, cropped digits (Netzer et al. 2011; non-commercial use): MATLAB 5 files.
 
-from collections.abc import Mapping
+torchvision only downloads: its reader runs scipy in this process, which some damaged files end with a segmentation
+fault, and it reads no copy whose checksum is unknown.
+"""
+
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from data import files, stand_ins
-from data.augment import PLAIN
+from data import files
 from data.dataset import Dataset, Place
 from data.memory import Arrays, Recipe, in_memory, labelled
-from data.needed import missing
+from data.synthetic import parts, source, test_size
 
-NORMALISE = {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}  # none, as in AdamSRT, the one paper that uses it
 MD5 = {
     "train": "e26dedcc434d2e4c54c9b2d4a06d8373",
     "test": "eb5a983be6a315427106f1b164d9cef3",
@@ -23,40 +23,29 @@ MD5 = {
 
 def svhn(
     place: Place,
+    recipe: Recipe,
     *,
     extra: bool = False,
-    augment: Mapping[str, Any] = PLAIN,
-    normalise: Mapping[str, Any] = NORMALISE,
-    validation: float = 0.0,
-    split_seed: int = 0,
-    augment_validation: bool = False,
     verify: bool = True,
     download: bool = False,
-    stand_in: int = 0,
+    synthetic: int = 0,
 ) -> Dataset:
     """Load 73,257 training and 26,032 test images, 32x32, 10 classes, from <root>/{train,test}_32x32.mat.
 
     extra: train on the 531,131 easier images of extra_32x32.mat too.
     """
-    root, parts = place.root, ("train", "extra") if extra else ("train",)
-    if stand_in:
-        root, verify = stand_ins.folder(place, "svhn", stand_in, write_stand_in), False
-    elif download:
-        for part in (*parts, "test"):
-            files.download("svhn", "SVHN", root, part)
-    read = [_part(root / f"{part}_32x32.mat", MD5[part] if verify else None) for part in (*parts, "test")]
-    train = tuple(torch.cat(tensors) for tensors in zip(*read[:-1], strict=True))
-    recipe = Recipe(augment, normalise, validation, split_seed, augment_validation)
-    return in_memory(place, recipe, (train[0], train[1]), read[-1], num_classes=10)
+    names = ("train", "extra", "test") if extra else ("train", "test")
+    root, verify = source(place, "svhn", verify, synthetic, write_synthetic)
+    for name in names if download and not synthetic else ():
+        files.download("svhn", "SVHN", root, name)
+    *read, test = (_part(root / f"{name}_32x32.mat", MD5[name] if verify else None) for name in names)
+    images, labels = (torch.cat(tensors) for tensors in zip(*read, strict=True))
+    return in_memory(place, recipe, (images, labels), test, num_classes=10)
 
 
-def _part(path: Path, digest: str | None) -> Arrays:
-    """Read `X` uint8 (32, 32, 3, N) and `y` (N, 1), where 10 stands for the digit 0."""
-    if not path.is_file():
-        raise missing("svhn", path)
-    if digest is not None:
-        files.check_md5(path, digest)
-    content = files.read_mat(path, path, "X", "y")
+def _part(path: Path, md5: str | None) -> Arrays:
+    """Read `X` uint8 (32, 32, 3, N) and `y` (N, 1), where 10 is the digit 0."""
+    content = files.read_mat(files.require("svhn", path, md5), path, "X", "y")
     pixels, labels = content["X"], content["y"].reshape(-1)
     if pixels.dtype != np.uint8 or pixels.shape[:3] != (32, 32, 3) or pixels.ndim > 4:
         raise ValueError(f"{path}: X is {pixels.dtype} {pixels.shape}, not uint8 (32, 32, 3, N)")
@@ -66,14 +55,11 @@ def _part(path: Path, digest: str | None) -> Arrays:
     return images, labels % 10
 
 
-def write_stand_in(root: Path, size: int) -> None:
-    """Write made-up .mat files with `size` training images."""
+def write_synthetic(root: Path, size: int) -> None:
+    """Write synthetic .mat files with `size` training images."""
     from scipy.io import savemat
 
-    counts = {"train": size, "test": stand_ins.test_size(size), "extra": size}
-    for key, (part, count) in enumerate(counts.items()):
-        labels = stand_ins.classes(count, 10)
-        pixels = stand_ins.of_class(labels, 10, 32, key=key).transpose(1, 2, 3, 0)
-        savemat(
-            root / f"{part}_32x32.mat", {"X": pixels, "y": np.where(labels == 0, 10, labels)[:, None].astype(np.uint8)}
-        )
+    made = parts((size, test_size(size), size), 10, 32)
+    for part, (labels, images) in zip(("train", "test", "extra"), made, strict=True):
+        digits = np.where(labels == 0, 10, labels)[:, None].astype(np.uint8)
+        savemat(root / f"{part}_32x32.mat", {"X": images.transpose(1, 2, 3, 0), "y": digits})

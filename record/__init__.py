@@ -3,7 +3,7 @@
 from record.claim import Claimed
 from record.exact import exact
 from record.files import read_lines
-from record.identity import group_id, run_folder, run_id, semantic
+from record.identity import group_id, run_folder, run_id, semantic, todays
 from record.merge import Conflict, merge
 from record.read import Status, read_result, read_store, status
 from record.run import Run, mark_failed
@@ -24,4 +24,5 @@ __all__ = [
     "run_id",
     "semantic",
     "status",
+    "todays",
 ]

@@ -25,19 +25,27 @@ ABSENT: dict[str, Any] = {
     "world_size": 1,
 }
 
+# Keys that were renamed after runs existed: the name today -> the name that the identity knows.
+RENAMED = {"data.synthetic": "data.stand_in"}
+
 
 def semantic(config: Config) -> Config:
     """Return what can change the result: numbers in one form, runtime keys and absent defaults left out.
 
     config: as composed, plain nested dicts. Idempotent. Raises TypeError for a value that JSON has no word for.
     """
-    plain = _canonical(config)
+    plain = _renamed(_canonical(config), RENAMED)
     for key in NOT_SEMANTIC:
         drop(plain, key.split("."))
     for key, default in ABSENT.items():
         if find(plain, key.split(".")) == _canonical(default):
             drop(plain, key.split("."))
     return dict(plain)
+
+
+def todays(config: Config) -> Config:
+    """Return a semantic configuration with the names that its keys have today."""
+    return _renamed(_canonical(config), {old: new for new, old in RENAMED.items()})
 
 
 def run_id(config: Config) -> str:
@@ -60,6 +68,16 @@ def run_folder(store: Path | str, config: Config) -> Path:
 def canonical_json(value: Any) -> str:
     """Write plain data in the one form that is hashed: sorted keys, no blanks, 1 for 1.0 and 1e0."""
     return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _renamed(plain: Config, names: dict[str, str]) -> Config:
+    """Rename keys of nested dicts in place, within their group."""
+    for name, other in names.items():
+        value = find(plain, name.split("."))
+        if value is not _MISSING:
+            drop(plain, name.split("."))
+            find(plain, other.split(".")[:-1])[other.split(".")[-1]] = value
+    return plain
 
 
 def _canonical(value: Any) -> Any:

@@ -122,5 +122,5 @@ def scale(row: Row) -> str:
 
 
 def made_up(row: Row) -> bool:
-    """Tell whether a run was made on a stand-in: made-up data in a set's real format."""
+    """Tell whether a run was made on synthetic data in a set's real format; results know the key by its first name."""
     return bool(row.get("config.data.stand_in"))

@@ -10,7 +10,7 @@ from conf import groups
 from conf.compose import compose
 from conf.errors import UsageError
 from conf.grammar import literal, word
-from record import run_id, semantic
+from record import run_id, semantic, todays
 from sweep.plan import ROOT, Words
 
 Config = dict[str, Any]
@@ -28,7 +28,7 @@ def words(config: Config) -> Words:
         if not isinstance(config.get(group, {}), dict) or (group in CHOSEN and "name" not in config.get(group, {})):
             raise UsageError(f"its {group} is {config.get(group)!r}; allowed: a mapping with a name")
     choices = {group: _option(group, config[group]) for group in CHOSEN} | {"probe": list(config.get("probe", {}))}
-    values = {key: value for key, value in config.items() if key != "world_size"}
+    values = {key: value for key, value in todays(config).items() if key != "world_size"}
     line = (*(word(group, option) for group, option in choices.items() if option), *_leaves(values))
     made = semantic(compose(list(line))) | {key: config[key] for key in config.keys() - values.keys()}
     if run_id(made) != run_id(config):

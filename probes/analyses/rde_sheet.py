@@ -39,7 +39,7 @@ def run(out: Path, scale: Scale) -> list[Check]:
 def sheet(out: Path, options: dict[str, Any], runs: Sequence[Path]) -> None:
     """Draw the first test samples of a data configuration, their targets, and what each run's net predicts."""
     few = dict.fromkeys(("train", "validation", "test"), COLUMNS)  # a sample is the same in any number
-    samples = load(options | few | {"stand_in": 0})
+    samples = load(options | few | {"synthetic": 0})
     images, targets = (tensor.cpu() for tensor in next(samples.test.batches([torch.arange(COLUMNS)])))
     rows: dict[str, Tensor] = {"image": images.permute(0, 2, 3, 1), "target": targets[:, 1]}
     rows |= {name_of(folder): _predicted(folder, images) for folder in runs}

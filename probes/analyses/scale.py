@@ -30,7 +30,7 @@ class Scale:
     def dataset(self, sets: Mapping[str, str]) -> dict[str, Any]:
         """Return the configuration of the data set, its name in `sets` by scale."""
         chosen = raw("data", self.data or self.of(sets))
-        return chosen | {"stand_in": 16} if self.name == "smoke" and "stand_in" in chosen else chosen
+        return chosen | {"synthetic": 16} if self.name == "smoke" and "synthetic" in chosen else chosen
 
     def words(self, sets: Mapping[str, str], more: Mapping[str, list[str]]) -> list[str]:
         """Return what all of the analysis' runs of train.py have on their command line."""

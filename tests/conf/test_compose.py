@@ -47,8 +47,8 @@ def test_smoke_scale_makes_two_steps_on_made_up_data_unless_told_otherwise() -> 
     config = compose(["scale=smoke", "data=cifar10", "model=resnet34"])
     assert config["budget"] | {"version": 1} == config["budget"]
     assert config["budget"]["steps"] == 2
-    assert config["data"]["stand_in"] > 0
-    assert compose(["scale=smoke", "data=cifar10", "data.stand_in=40"])["data"]["stand_in"] == 40
+    assert config["data"]["synthetic"] > 0
+    assert compose(["scale=smoke", "data=cifar10", "data.synthetic=40"])["data"]["synthetic"] == 40
 
 
 def test_cpu_scale_swaps_nets_and_shrinks_epochs_with_their_milestones() -> None:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.augment import DRAWS, Transform, crop, cutout_, flip, normalise_, rotate
-from data.draws import uniform
+from data.augment import DRAWS, Augment, Transform, crop, cutout_, flip, normalise_, rotate
+from data.dataset import uniform
 
 IMAGES = torch.randint(0, 256, (24, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 PLAIN = {"mean": [0.0] * 3, "std": [1.0] * 3}
@@ -89,7 +89,7 @@ def test_crop_and_flip_rates_are_torchvisions() -> None:
     from torchvision.transforms import v2
 
     count, image = 8100, _numbered()
-    transform = Transform(PLAIN, {"crop_padding": 4, "flip": "horizontal"})
+    transform = Transform(PLAIN, Augment(crop_padding=4, flip="horizontal"))
     ours = transform(image.expand(count, 3, 32, 32), uniform(3, torch.arange(count), DRAWS)) * 255
     torch.manual_seed(0)
     peer = v2.Compose([v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip()])
@@ -101,7 +101,7 @@ def test_crop_and_flip_rates_are_torchvisions() -> None:
 
 def test_rotation_and_cutout_draws_cover_their_range() -> None:
     draws = uniform(5, torch.arange(6000), DRAWS)
-    cut = Transform(PLAIN, {"cutout": 2})(torch.full((1, 1, 32, 32), 255).byte().expand(6000, 3, 32, 32), draws)
+    cut = Transform(PLAIN, Augment(cutout=2))(torch.full((1, 1, 32, 32), 255).byte().expand(6000, 3, 32, 32), draws)
     share = (cut[:, 0] == 0).double().mean(dim=0)
     expected = torch.full((32, 32), 4 / 1024)
     expected[-1] /= 2  # the square reaches from one pixel before its centre to the centre
@@ -116,7 +116,7 @@ def test_rotation_and_cutout_draws_cover_their_range() -> None:
 def test_order_is_crop_flip_rotate_normalise_cutout() -> None:
     draws = uniform(9, torch.arange(24), DRAWS)
     options = {"crop_padding": 4, "flip": "both", "rotation": 15.0, "cutout": 8}
-    whole = Transform({"mean": [0.5] * 3, "std": [0.25] * 3}, options)(IMAGES, draws)
+    whole = Transform({"mean": [0.5] * 3, "std": [0.25] * 3}, Augment(**options))(IMAGES, draws)
     step = crop(IMAGES, (draws[:, :2] * 9).long(), 4)
     step = flip(flip(step, draws[:, 2] < 0.5, -1), draws[:, 3] < 0.5, -2).float()
     step = rotate(step, (2 * draws[:, 4] - 1) * 15)
@@ -129,8 +129,8 @@ def test_dtype_and_layout(channels_last: bool) -> None:
     options = {"crop_padding": 4, "flip": "horizontal", "cutout": 16}
     draws = uniform(1, torch.arange(24), DRAWS)
     normalise = {"mean": [0.5] * 3, "std": [0.25] * 3}
-    plain = Transform(normalise, options)(IMAGES, draws)
-    half = Transform(normalise, options, dtype=torch.bfloat16, channels_last=channels_last)(IMAGES, draws)
+    plain = Transform(normalise, Augment(**options))(IMAGES, draws)
+    half = Transform(normalise, Augment(**options), dtype=torch.bfloat16, channels_last=channels_last)(IMAGES, draws)
     assert torch.equal(half, plain.to(torch.bfloat16))
     layout = torch.channels_last if channels_last else torch.contiguous_format
     assert half.is_contiguous(memory_format=layout)
@@ -138,11 +138,11 @@ def test_dtype_and_layout(channels_last: bool) -> None:
 
 def test_stored_images_are_not_changed() -> None:
     before = IMAGES.clone()
-    Transform(PLAIN, {"flip": "both", "cutout": 8})(IMAGES, uniform(1, torch.arange(24), DRAWS))
+    Transform(PLAIN, Augment(flip="both", cutout=8))(IMAGES, uniform(1, torch.arange(24), DRAWS))
     Transform(PLAIN)(IMAGES)
     assert torch.equal(IMAGES, before)
 
 
 def test_an_unknown_flip_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"^data\.augment\.flip: 'sideways' is not one of none, horizontal"):
-        Transform(PLAIN, {"flip": "sideways"})
+        Transform(PLAIN, Augment(flip="sideways"))

@@ -1,33 +1,64 @@
 """Every conf/data yaml lists its target's keywords with their defaults, and states the facts of what is loaded."""
 
 import inspect
-from importlib import import_module
+from dataclasses import fields
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 import yaml
 
 import data
 from data import RESERVED, needed
+from data.augment import Augment
+from data.dataset import Dataset, Place
+from data.digits import digits
+from data.memory import Recipe
 
 CONFIGS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(Path("conf/data").glob("*.yaml"))}
+
+
+# Fields of the recipe that a set has no use for: ImageNet has its own augmentation, ADP a validation split.
+UNUSED = {"imagenet": {"augment", "augment_validation"}, "adp": {"split_seed", "augment_validation"}}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_yaml_is_the_signature(name: str) -> None:
     options = CONFIGS[name]
-    module, _, function = options["target"].rpartition(".")
-    parameters = inspect.signature(getattr(import_module(module), function)).parameters
+    parameters = inspect.signature(resolve_name(options["target"])).parameters
     defaults = {key: p.default for key, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-    assert {key: value for key, value in options.items() if key not in RESERVED} == defaults
+    keys = {key: value for key, value in options.items() if key not in RESERVED}
+    assert {key: value for key, value in keys.items() if key in defaults} == defaults
+    recipe = {field.name for field in fields(Recipe)} - set(defaults) - UNUSED.get(name, set())
+    assert set(keys) - set(defaults) == (recipe if "recipe" in parameters else set())
     assert options["name"] == name
 
 
+def test_readers_get_what_they_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe and their own keywords, or the keywords alone."""
+    found = {}
+
+    def with_recipe(place: Place, recipe: Recipe, *, verify: bool = True) -> Dataset:
+        found["recipe"] = recipe, verify
+        return digits(place, recipe)
+
+    def plain(place: Place, *, augment: dict[str, object], validation: float) -> Dataset:
+        found["plain"] = augment, validation
+        return digits(place, Recipe())
+
+    monkeypatch.setattr("data.digits.with_recipe", with_recipe, raising=False)
+    monkeypatch.setattr("data.digits.plain", plain, raising=False)
+    options = {"augment": {"flip": "both"}, "validation": 0.2}
+    for target, more in (("with_recipe", {"verify": False}), ("plain", {})):
+        data.load({"target": f"data.digits.{target}", **options, **more}, root=tmp_path, cache=tmp_path)
+    assert found == {"recipe": (Recipe(Augment(flip="both"), validation=0.2), False), "plain": ({"flip": "both"}, 0.2)}
+
+
 @pytest.mark.parametrize("name", CONFIGS)
-def test_facts_and_stand_in(name: str, tmp_path: Path) -> None:
-    options = CONFIGS[name] | ({"stand_in": 24} if "stand_in" in CONFIGS[name] else {})
+def test_facts_and_synthetic_data(name: str, tmp_path: Path) -> None:
+    options = CONFIGS[name] | ({"synthetic": 24} if "synthetic" in CONFIGS[name] else {})
     loaded = data.load(options, root=tmp_path / "none", cache=tmp_path)  # load compares the facts
-    assert len(loaded.train) == (24 if "stand_in" in options else 1437)
+    assert len(loaded.train) == (24 if "synthetic" in options else 1437)
     assert len(loaded.fingerprint) == 64
 
 
@@ -44,7 +75,7 @@ def test_a_target_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(needed.FILES))
 def test_missing_files_are_looked_for_before_they_are_read(name: str, tmp_path: Path, monkeypatch) -> None:
-    """`look` says what the reader says of an empty folder, and lists the files that the reader's own stand-in has."""
+    """`look` says what the reader says of an empty folder, and lists the files of the reader's own synthetic set."""
     monkeypatch.setattr(needed, "DEBIAN", tmp_path / "nothing")
     options = CONFIGS[name]
     with pytest.raises(FileNotFoundError) as looked:
@@ -52,9 +83,9 @@ def test_missing_files_are_looked_for_before_they_are_read(name: str, tmp_path: 
     with pytest.raises(FileNotFoundError) as read:
         data.load(options, root=tmp_path / "empty", cache=tmp_path)
     assert str(looked.value) == str(read.value)
-    data.load(options | {"stand_in": 24}, root=tmp_path, cache=tmp_path)
-    data.look(options | {"stand_in": 24}, tmp_path / "empty")
-    made = {path.name for path in (tmp_path / "stand_ins").rglob("*")}
+    data.load(options | {"synthetic": 24}, root=tmp_path, cache=tmp_path)
+    data.look(options | {"synthetic": 24}, tmp_path / "empty")
+    made = {path.name for path in (tmp_path / "synthetic").rglob("*")}
     assert {Path(file).name for file in needed.FILES[name]} <= made
 
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.draws import uniform
+from data.dataset import uniform
 
 
 def test_known_values() -> None:

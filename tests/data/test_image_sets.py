@@ -11,9 +11,9 @@ from PIL import Image
 
 from data import adp, mhist
 from data.dataset import Dataset
-from data.decoded import decoded
 from data.files import read_rgb
-from data.memory import MemorySplit
+from data.memory import MemorySplit, Recipe
+from data.stored import decoded
 from tests.data.places import one_line, place
 
 
@@ -21,10 +21,8 @@ from tests.data.places import one_line, place
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both sets, once: 8 training images each."""
     root = tmp_path_factory.mktemp("sets") / "root"
-    (root / "mhist").mkdir(parents=True)
-    mhist.write_stand_in(root / "mhist", 8)
-    (root / adp.FOLDER).mkdir()
-    adp.write_stand_in(root / adp.FOLDER, 8)
+    mhist.write_synthetic(root, 8)
+    adp.write_synthetic(root, 8)
     return root
 
 
@@ -43,11 +41,11 @@ def folder(original: Path, tmp_path: Path) -> Path:
 
 
 def _mhist(folder: Path, **options: object):  # type: ignore[no-untyped-def]
-    return mhist.mhist(place(folder), **{"verify": False} | options)
+    return mhist.mhist(place(folder), Recipe(), **{"verify": False} | options)
 
 
 def _adp(folder: Path, **options: object):  # type: ignore[no-untyped-def]
-    return adp.adp(place(folder), **{"verify": False} | options)
+    return adp.adp(place(folder), Recipe(), **{"verify": False} | options)
 
 
 def test_mhist_reads_the_csv_and_moves_nothing(folder: Path) -> None:

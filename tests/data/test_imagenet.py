@@ -14,25 +14,35 @@ from PIL import Image
 from scipy.io import savemat
 
 from data import imagenet, imagenet_tars
-from data.dataset import Dataset
-from data.draws import uniform
+from data.dataset import Dataset, uniform
 from data.files import read_rgb
+from data.memory import Recipe
 from data.streaming import _DRAWS, View
 from tests.data.places import one_line, place
 
+NORMALISE = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 ORDER = list(torch.arange(12).split(5))
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("imagenet")
-    imagenet.write_stand_in(folder / "root", 12)
+    imagenet.write_synthetic(folder / "root", 12)
     return folder
 
 
-def _load(folder: Path, *, workers: int = 0, image_size: int = 32, **options: object) -> Dataset:
+def _load(
+    folder: Path,
+    *,
+    workers: int = 0,
+    image_size: int = 32,
+    validation: float = 0.0,
+    split_seed: int = 0,
+    **options: object,
+) -> Dataset:
+    recipe = Recipe(normalise=NORMALISE, validation=validation, split_seed=split_seed)
     where = place(folder, workers=workers, facts={"image_size": image_size})
-    return imagenet.imagenet(where, **{"verify": False} | options)
+    return imagenet.imagenet(where, recipe, **{"verify": False} | options)
 
 
 def _all(folder: Path, key: int | None, order: list[torch.Tensor] = ORDER, **options: object) -> torch.Tensor:
@@ -54,7 +64,7 @@ def test_layout_and_targets(written: Path) -> None:
     loaded = _load(written)
     assert (len(loaded.train), len(loaded.test), loaded.num_classes, loaded.image_size) == (12, 3, 1000, 32)
     assert torch.cat([targets for _, targets in loaded.train.batches(ORDER, 1)]).tolist() == list(range(12))
-    held = _load(written, validation=0.25, split_seed=1)
+    held = _load(written, validation=0.25)
     assert (len(held.train), len(held.validation)) == (9, 3)
     assert sorted([*held.train.targets.tolist(), *held.validation.targets.tolist()]) == list(range(12))
 
@@ -63,7 +73,7 @@ def test_evaluation_is_torchvisions(written: Path) -> None:
     from torchvision.transforms import v2
 
     peer = v2.Compose([v2.Resize(37), v2.CenterCrop(32), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
-    peer = v2.Compose([peer, v2.Normalize(imagenet.NORMALISE["mean"], imagenet.NORMALISE["std"])])
+    peer = v2.Compose([peer, v2.Normalize(NORMALISE["mean"], NORMALISE["std"])])
     loaded = _load(written)
     images = torch.cat([images for images, _ in loaded.test.batches([torch.arange(3)])])
     for image, path in zip(images, loaded.test.decoder.paths, strict=True):
@@ -99,7 +109,7 @@ def test_boxes_are_distributed_as_torchvisions(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("harm", ["vanished", "empty", "truncated", "text"])
 def test_a_bad_image_is_named(tmp_path: Path, workers: int, harm: str) -> None:
-    imagenet.write_stand_in(tmp_path / "root", 12)
+    imagenet.write_synthetic(tmp_path / "root", 12)
     loaded = _load(tmp_path, workers=workers)
     path = Path(loaded.train.decoder.paths[3])
     content = path.read_bytes()
@@ -119,7 +129,7 @@ def test_a_killed_worker_ends_the_run(written: Path, monkeypatch: pytest.MonkeyP
 def test_wrong_layouts(tmp_path: Path) -> None:
     with one_line(FileNotFoundError, "data=imagenet", tmp_path, "image-net.org", "prepare --tars DIR"):
         _load(tmp_path)
-    imagenet.write_stand_in(tmp_path / "root", 3)
+    imagenet.write_synthetic(tmp_path / "root", 3)
     with one_line(ValueError, "wnids of ILSVRC 2012", "data.verify=false"):
         _load(tmp_path, verify=True)
     for part in imagenet.SIZES:
@@ -136,7 +146,7 @@ def _rename(folder: Path, part: str, names: dict[str, str]) -> None:
 @pytest.mark.parametrize("part", ["train", "val"])
 def test_a_part_of_other_classes_is_refused(tmp_path: Path, part: str) -> None:
     """Numbered by itself, class 2 of folders 0 to 999 would get label 112; of one misspelt, all behind it move."""
-    imagenet.write_stand_in(tmp_path / "root", 12)
+    imagenet.write_synthetic(tmp_path / "root", 12)
     _rename(tmp_path, part, {"n00000002": "n00000002x"})
     words = {"val": ("1 missing, e.g. n00000002;", "1 too many, e.g. n00000002x"), "train": ("e.g. n00000002x;",)}
     with one_line(ValueError, tmp_path / "root/imagenet/val", tmp_path / "root/imagenet/train", *words[part]):
@@ -150,7 +160,7 @@ def test_a_part_of_other_classes_is_refused(tmp_path: Path, part: str) -> None:
 
 def test_verification_checks_the_names_of_the_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imagenet, "SIZES", {"train": 12, "val": 3})
-    imagenet.write_stand_in(tmp_path / "root", 12)
+    imagenet.write_synthetic(tmp_path / "root", 12)
     with one_line(ValueError, "n00000000 to n00000999", "wnids of ILSVRC 2012", "data.verify=false"):
         _load(tmp_path, verify=True)
     names = [f"n{index:08d}" for index in range(1000)]
@@ -165,7 +175,7 @@ def test_the_official_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_no_image_is_left_out(tmp_path: Path) -> None:
-    imagenet.write_stand_in(tmp_path / "root", 12)
+    imagenet.write_synthetic(tmp_path / "root", 12)
     before = _load(tmp_path)
     for name in ("Thumbs.db", "desktop.ini", "._train_00000003.JPEG", "notes.txt"):
         (tmp_path / "root/imagenet/train/n00000003" / name).write_bytes(b"x")
@@ -174,7 +184,7 @@ def test_what_is_no_image_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_named_in_a_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    imagenet.write_stand_in(tmp_path / "root", 12)
+    imagenet.write_synthetic(tmp_path / "root", 12)
     loaded = _load(tmp_path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with one_line(ValueError, loaded.train.decoder.paths[0], "decompression bomb"):

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from data.augment import Transform
+from data.augment import Augment, Transform
 from data.dataset import held_out
 from data.memory import MemorySplit, Recipe, in_memory, labelled
 from tests.data.places import one_line, place
 
 IMAGES = torch.randint(0, 256, (50, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 TARGETS = torch.arange(50) % 7
-AUGMENT = {"crop_padding": 4, "flip": "horizontal", "rotation": 10.0, "cutout": 6}
+AUGMENT = Augment(crop_padding=4, flip="horizontal", rotation=10.0, cutout=6)
 NORMALISE = {"mean": [0.5] * 3, "std": [0.25] * 3}
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy import ndimage
 
-from data import rde_geometry as geometry
-from data import rde_scenes, rde_solver
-from data.draws import uniform
+from data import rde_scenes
+from data.dataset import uniform
 from data.rde_scenes import Rules, scenes
 from tests.data import rde_reference as reference
+from tests.data import rde_viewer
 
 RULES = {"rde": Rules(128, (3, 10), (20, 72), 64), "rde_small": Rules(24, (2, 3), (7, 14), 12)}
 UNITS = {"rde": 10, "rde_small": 4}  # num_classes of the presets
@@ -36,7 +36,7 @@ def test_the_solver_finds_every_level_whatever_the_labels(name, count):
     order = uniform(0, torch.arange(count), rules.most).argsort(1).numpy().astype(np.uint8) + 1
     names = np.pad(order, ((0, 0), (1, 0)))  # the label that each rectangle goes by instead
     index = names[np.arange(count)[:, None, None], found.index]
-    levels, decided = rde_solver.solve(index, rules.most)
+    levels, decided = rde_viewer.solve(index, rules.most)
     back = np.take_along_axis(levels, names.astype(np.int64), 1) * (found.levels > 0)
     assert decided.all()
     if rank:  # whoever is i-th of a chain lies on i - 1 others
@@ -82,7 +82,7 @@ def test_depths_can_be_told_from_the_image_alone(name, count):
     flat = found.index.reshape(count, -1).astype(np.int64)
     images = np.take_along_axis(codes, flat, 1).reshape(found.index.shape)
     index = np.stack([read_off(image) for image in images])
-    levels, decided = rde_solver.solve(index, rules.most)
+    levels, decided = rde_viewer.solve(index, rules.most)
     assert decided.all()
     told = np.take_along_axis(levels, index.reshape(count, -1).astype(np.int64), 1)
     np.testing.assert_array_equal(told, np.take_along_axis(found.levels, flat, 1))
@@ -130,7 +130,7 @@ def test_every_rule_against_its_words(name):
     rules, count = RULES[name], 300 if name == "rde_small" else 60
     edges = rde_scenes._drawn(rules, "test", np.arange(count), np.zeros(count, int))
     line = np.broadcast_to(np.arange(rules.side, dtype=np.int16), (count, rules.side))
-    index = geometry.painted(edges, line, line)
+    index = rde_scenes.painted(edges, line, line)
     everyone = [boxes_of(one) for one in edges]
     whole = [
         all(reference.pieces(m, n) == 1 for n in range(1, len(b) + 1)) for b, m in zip(everyone, index, strict=True)
@@ -138,10 +138,10 @@ def test_every_rule_against_its_words(name):
     shown = [reference.shows_corners(b, m.tolist()) for b, m in zip(everyone, index, strict=True)]
     clear = [reference.generic(b) for b in everyone]
     hidden = (index[:, None] == np.arange(1, rules.most + 1)[:, None, None]).sum((2, 3)) == 0
-    some = ~(hidden & geometry.used(edges)).any(1)  # the flood starts from what is seen
-    assert geometry.a_corner_shows(edges).tolist() == shown
-    assert geometry.generic(edges).tolist() == clear
-    assert (geometry.connected(index, rules.most) & some).tolist() == whole
+    some = ~(hidden & rde_scenes.in_use(edges)).any(1)  # the flood starts from what is seen
+    assert rde_scenes.corners_visible(edges).tolist() == shown
+    assert rde_scenes.generic_view(edges).tolist() == clear
+    assert (rde_scenes.connected(index, rules.most) & some).tolist() == whole
     for verdicts in (whole, shown, clear):
         assert 0.05 < np.mean(verdicts) < 0.99
 
@@ -154,7 +154,7 @@ def test_near_means_up_to_one_pixel_between(gap, clear, turned, swapped):
     edges = np.array([[[5, 15], [5, 20]], [[10, 20], [20 + gap, 40]]], np.int16)  # [axis, box, low and high]
     edges = edges[::-1] if turned else edges
     edges = edges[:, ::-1] if swapped else edges
-    assert geometry.generic(edges[None]).tolist() == [clear]
+    assert rde_scenes.generic_view(edges[None]).tolist() == [clear]
 
 
 @pytest.mark.parametrize("name", ["rde_small", "rde-rank"])

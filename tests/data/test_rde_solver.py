@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from data import rde_solver
+from tests.data import rde_viewer
 
 DRAWINGS = {
     "a box within another's bounding box": ("1111.|1222.|1222.|1111.|.....", {1: 1, 2: 2}),
@@ -32,23 +33,23 @@ def pixels(text):
 def test_decided(name, turns):
     text, expected = DRAWINGS[name]
     index = np.rot90(pixels(text), turns, (1, 2))
-    levels, decided = rde_solver.solve(np.ascontiguousarray(index), 4)
+    levels, decided = rde_viewer.solve(np.ascontiguousarray(index), 4)
     assert decided.all()
     assert {label: int(levels[0, label]) for label in expected} == expected
     larger = index.repeat(3, 1).repeat(2, 2)  # distances do not matter
-    assert (rde_solver.solve(larger, 4)[0] == levels).all()
+    assert (rde_viewer.solve(larger, 4)[0] == levels).all()
 
 
 @pytest.mark.parametrize("turns", range(4))
 @pytest.mark.parametrize("name", UNDECIDED)
 def test_what_nobody_can_tell_is_undecided(name, turns):
     index = np.rot90(pixels(UNDECIDED[name]), turns, (1, 2))
-    assert not rde_solver.solve(np.ascontiguousarray(index), 4)[1].any()
+    assert not rde_viewer.solve(np.ascontiguousarray(index), 4)[1].any()
 
 
 def test_condensed_maps_keep_what_changes():
     index = pixels("1122|1122|3322|3322")
-    assert rde_solver.condensed(index, 3)[0].tolist() == [[1, 2, 2], [3, 2, 2], [3, 2, 2]]
+    assert rde_viewer.condensed(index, 3)[0].tolist() == [[1, 2, 2], [3, 2, 2], [3, 2, 2]]
 
 
 def test_levels_count_from_the_background():

@@ -12,11 +12,12 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from data import cifar, files, idx, needed, svhn
+from data import cifar, idx, needed, stored, svhn
 from data.cifar import cifar10, cifar100, unpickled
 from data.dataset import Dataset
 from data.digits import digits
 from data.idx import fashion_mnist
+from data.memory import Recipe
 from tests.data.places import one_line, place
 
 READERS = {"fashion_mnist": fashion_mnist, "cifar10": cifar10, "cifar100": cifar100, "svhn": svhn.svhn}
@@ -27,13 +28,10 @@ NAMES = {  # a file of training images, below the root
     "svhn": "train_32x32.mat",
 }
 WRITERS = {
-    "fashion_mnist": lambda root, size: (
-        (root / "FashionMNIST/raw").mkdir(parents=True),
-        idx.write_stand_in(root / "FashionMNIST/raw", size),
-    ),
-    "cifar10": lambda root, size: cifar._write_stand_in(cifar._CIFAR10, root, size),
-    "cifar100": lambda root, size: cifar._write_stand_in(cifar._CIFAR100, root, size),
-    "svhn": svhn.write_stand_in,
+    "fashion_mnist": idx.write_synthetic,
+    "cifar10": cifar.CIFAR10.write_synthetic,
+    "cifar100": cifar.CIFAR100.write_synthetic,
+    "svhn": svhn.write_synthetic,
 }
 
 
@@ -51,7 +49,7 @@ def root(name: str, tmp_path: Path) -> Path:
 
 
 def _read(name: str, folder: Path, **options: object) -> Dataset:
-    return READERS[name](place(folder), **{"verify": False} | options)
+    return READERS[name](place(folder), Recipe(), **{"verify": False} | options)
 
 
 def _torchvision(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[bool, object]:
@@ -80,16 +78,16 @@ def test_read_as_torchvision_reads(name: str, root: Path, monkeypatch: pytest.Mo
             assert split.targets[index] == label
 
 
-def test_stand_ins_can_be_learned_and_are_written_once(name: str, tmp_path: Path) -> None:
+def test_synthetic_sets_can_be_learned_and_are_written_once(name: str, tmp_path: Path) -> None:
     """Class means of the training images tell the classes of most test images: a net can learn from them."""
-    loaded = READERS[name](place(tmp_path), stand_in=400)
+    loaded = READERS[name](place(tmp_path), Recipe(), synthetic=400)
     images, targets = loaded.train.images.double().flatten(1), loaded.train.targets
     means = torch.stack([images[targets == label].mean(dim=0) for label in range(loaded.num_classes)])
     nearest = torch.cdist(loaded.test.images.double().flatten(1), means).argmin(dim=1)
     assert (nearest == loaded.test.targets).double().mean() > 0.9
     assert len(loaded.test) == 100
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    assert READERS[name](place(tmp_path), stand_in=400).fingerprint == loaded.fingerprint
+    assert READERS[name](place(tmp_path), Recipe(), synthetic=400).fingerprint == loaded.fingerprint
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
@@ -247,7 +245,7 @@ def test_a_batch_as_python_2_wrote_it(tmp_path: Path) -> None:
     )
     path = tmp_path / "batch"
     path.write_bytes(text)
-    images, labels = cifar._batch(path, cifar._CIFAR10)
+    images, labels = cifar._batch(path, cifar.CIFAR10)
     assert bytes(images.numpy()) == pixels
     assert labels.tolist() == [3, 9]
 
@@ -268,21 +266,21 @@ def test_gzipped_idx_is_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not needed.DEBIAN.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
 def test_debians_fashion_mnist(tmp_path: Path) -> None:
-    loaded = fashion_mnist(place(tmp_path))
+    loaded = fashion_mnist(place(tmp_path), Recipe())
     assert (len(loaded.train), len(loaded.test)) == (60_000, 10_000)
     assert loaded.test.targets.bincount().tolist() == [1000] * 10
     assert loaded.fingerprint == "023af56f2df4044caed94170ad349e6b65f89b25f8a145855f0c7aaaf8e51fa2"
 
 
 def test_svhn_extra_joins_the_training_set(tmp_path: Path) -> None:
-    loaded = svhn.svhn(place(tmp_path), stand_in=20, extra=True)
+    loaded = svhn.svhn(place(tmp_path), Recipe(), synthetic=20, extra=True)
     assert (len(loaded.train), len(loaded.test)) == (40, 5)
 
 
 def test_digits_are_scikit_learns(tmp_path: Path) -> None:
     from sklearn.datasets import load_digits
 
-    raw, loaded = load_digits(), digits(place(tmp_path))
+    raw, loaded = load_digits(), digits(place(tmp_path), Recipe())
     order = raw.target.argsort(kind="stable")
     test = np.zeros(1797, bool)
     test[order[::5]] = True
@@ -295,7 +293,7 @@ def test_digits_are_scikit_learns(tmp_path: Path) -> None:
 
 def test_published_leaves_nothing_after_an_error(tmp_path: Path) -> None:
     def interrupted() -> None:
-        with files.published(tmp_path / "set") as draft:
+        with stored.published(tmp_path / "set") as draft:
             draft.mkdir()
             (draft / "half").write_text("x")
             raise KeyError
@@ -306,7 +304,7 @@ def test_published_leaves_nothing_after_an_error(tmp_path: Path) -> None:
 
 
 def test_published_keeps_what_was_first(tmp_path: Path) -> None:
-    with files.published(tmp_path / "set") as draft:
+    with stored.published(tmp_path / "set") as draft:
         draft.mkdir()
         (draft / "a").write_text("second")
         (tmp_path / "set").mkdir()

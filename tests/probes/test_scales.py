@@ -51,7 +51,7 @@ def test_runs_are_the_papers(analysis, data, epochs, tmp_path, monkeypatch):
 
     def once(words):
         paper = compose([word for word in words if word not in ("scale=smoke", "paths.store=build/smoke")])
-        assert (paper["data"]["name"], paper["data"]["stand_in"], paper["budget"]["epochs"]) == (data, 0, epochs)
+        assert (paper["data"]["name"], paper["data"]["synthetic"], paper["budget"]["epochs"]) == (data, 0, epochs)
         if not made:
             made.append(runs.run([word.replace("build/smoke", str(tmp_path / "runs")) for word in words]))
         return made[0]

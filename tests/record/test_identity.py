@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from record import group_id, identity, run_folder, run_id, semantic
+from record import group_id, identity, run_folder, run_id, semantic, todays
 
 
 def reordered(node):
@@ -69,6 +69,16 @@ def test_absent_defaults_orphan_nothing(config, monkeypatch):
     assert run_id(semantic(config)) == before
     config["optimizer"]["foam"] = 0.6
     assert run_id(semantic(config)) != before
+
+
+def test_a_renamed_key_keeps_the_ids(config):
+    config["data"]["stand_in"] = 16
+    stored = semantic(config)
+    config["data"]["synthetic"] = config["data"].pop("stand_in")
+    assert semantic(config) == stored
+    today = todays(stored)
+    assert (today["data"]["synthetic"], "stand_in" in today["data"]) == (16, False)
+    assert semantic(today) == stored
 
 
 def test_group_is_shared_by_seeds(config):

@@ -109,8 +109,8 @@ def test_runs_without_the_metric_are_not_taken_for_too_few(runs: Runs) -> None:
 
 
 def test_made_up_data_and_recreations_are_not_compared(runs: Runs) -> None:
-    stand_ins = Runs([row | {"config.data.stand_in": 64} for row in runs.rows])
-    result = fill(made_up.table(), stand_ins, made_up.identify)
+    synthetic = Runs([row | {"config.data.stand_in": 64} for row in runs.rows])
+    result = fill(made_up.table(), synthetic, made_up.identify)
     assert cell(result, "resnet18", "sgd").verdict == "other scale"
     assert "Made-up data" in render.markdown(result)
     spec = made_up.table().spec | {"recreation": "not the original"}

@@ -15,10 +15,10 @@ from training.distribution import World
 from training.precision import pick_device
 
 SHORT = ("progress=true", "budget=steps", "budget.steps=1", "optimizer.lr=0.1", "evaluate.every_epochs=9")
-CIFAR = ("protocol=rmsgd_cifar", "data.stand_in=10", "batch_size=10")
+CIFAR = ("protocol=rmsgd_cifar", "data.synthetic=10", "batch_size=10")
 LINES = {
     "label_smoothing": (
-        *("protocol=sing_cifar100", "label_smoothing=0", "data.stand_in=100", "freeze=none", "schedule=constant"),
+        *("protocol=sing_cifar100", "label_smoothing=0", "data.synthetic=100", "freeze=none", "schedule=constant"),
         *("schedule.warmup_fraction=0", "optimizer=sgd"),
     ),
     "weight_decay": (*CIFAR, "optimizer=sgd"),

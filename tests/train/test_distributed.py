@@ -34,7 +34,7 @@ from training.precision import pick_device
 
 ROOT = Path(__file__).resolve().parents[2]
 # A net without batch norm, whose gradient is the same however a batch is shared out.
-NET = ("model=timm", "model.name=test_vit", "data=cifar10", "data.stand_in=51")
+NET = ("model=timm", "model.name=test_vit", "data=cifar10", "data.synthetic=51")
 WORDS = ("batch_size=16", "budget=steps", "budget.steps=6", "progress=false", "threads=1")
 
 
@@ -87,7 +87,7 @@ def drift(store: Path, words: list[str]) -> int:
 
 @pytest.mark.parametrize("when", ["checkpoint.every_steps=1", "checkpoint.every_steps=0"])
 def test_processes_that_drift_apart_end_the_run(tmp_path: Path, when: str) -> None:
-    words = ["model=resnet20", "data=cifar10", "data.stand_in=32", *WORDS, "optimizer=sgd", when]
+    words = ["model=resnet20", "data=cifar10", "data.synthetic=32", *WORDS, "optimizer=sgd", when]
     assert ended(started(tmp_path / "runs", words, 2, drift)) == [70, 70]
     assert "the weights of [1] are not those of process 0" in status(folder_of(tmp_path / "runs", words, 2)).message
     assert not list(folder_of(tmp_path / "runs", words, 2).glob("checkpoint-*"))
@@ -95,7 +95,7 @@ def test_processes_that_drift_apart_end_the_run(tmp_path: Path, when: str) -> No
 
 def both_ranks(folder: Path, *words: str) -> list[dict[str, Any]]:
     folder.mkdir()
-    everything = ["model=resnet20", "data=cifar10", "data.stand_in=32", *WORDS, *words]
+    everything = ["model=resnet20", "data=cifar10", "data.synthetic=32", *WORDS, *words]
     require_success(folder / "runs", started(folder / "runs", everything, 2, train_and_tell))
     return [torch.load(folder / f"{number}.pt", weights_only=True) for number in (0, 1)]
 

@@ -25,7 +25,7 @@ from training.budget import Clock
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = ("optimizer=sgd", "budget=steps", "budget.steps=6")
-STREAMED = (*SHORT, "data=imagenet", "data.stand_in=32", "data.image_size=32", "data.eval_size=32", "batch_size=8")
+STREAMED = (*SHORT, "data=imagenet", "data.synthetic=32", "data.image_size=32", "data.eval_size=32", "batch_size=8")
 
 
 def test_the_table_names_tests_that_exist() -> None:

@@ -21,9 +21,9 @@ from training.stop import Stopped
 # Torch's own, a chain, buffers of several stages, groups on the sphere, an epoch's end, two passes, a line search.
 KINDS = ("sgd", "adamw", "adamp", "sing_lookahead", "adamsrt", "rmsgd", "sam", "sls")
 DATA = {
-    "memory": ("data=cifar10", "data.stand_in=32"),
-    "held out": ("data=cifar10", "data.stand_in=40", "data.validation=0.2", "selection=best_validation"),
-    "streamed": ("data=imagenet", "data.stand_in=32", "data.image_size=32", "data.eval_size=32", "workers=0"),
+    "memory": ("data=cifar10", "data.synthetic=32"),
+    "held out": ("data=cifar10", "data.synthetic=40", "data.validation=0.2", "selection=best_validation"),
+    "streamed": ("data=imagenet", "data.synthetic=32", "data.image_size=32", "data.eval_size=32", "workers=0"),
 }
 WORDS = ("model=resnet20", "batch_size=8", "budget=steps", "budget.steps=6", "optimizer.lr=0.01", "progress=false")
 STOPS = (2, 3)  # in the first epoch, and three steps on, in the second

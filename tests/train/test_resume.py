@@ -31,7 +31,7 @@ def test_every_optimizer_resumes_exactly(make, name: str) -> None:
         ("budget=steps", "budget.steps=7", "probe=gradient,norms", "probe.norms.every=2"),
         ("selection=best_validation", "data.validation=0.2", "budget.epochs=2"),
         ("accumulation=2", "clip_norm=1.0", "label_smoothing=0.1", "budget.epochs=2"),
-        ("data=fashion_mnist", "data.stand_in=200", "budget.epochs=3", "channels_last=true"),
+        ("data=fashion_mnist", "data.synthetic=200", "budget.epochs=3", "channels_last=true"),
         ("freeze=norm_affine", "budget.epochs=2", "data.augment.cutout=2", "data.augment.rotation=15"),
     ],
 )

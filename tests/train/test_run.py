@@ -102,7 +102,7 @@ def test_best_validation_keeps_that_epoch_and_its_weights(make) -> None:
 
 
 def test_depth_is_selected_by_loss_and_both_scores_are_stored(make) -> None:
-    words = ("data=rde_small", "data.stand_in=40", "model=vit_tiny_rde", "optimizer=adamw", "optimizer.lr=0.03")
+    words = ("data=rde_small", "data.synthetic=40", "model=vit_tiny_rde", "optimizer=adamw", "optimizer.lr=0.03")
     found = make(*words, "batch_size=20", "budget.epochs=4", "schedule=constant", "selection=best_validation")
     rows = {row["epoch"]: row for row in found["rows"]}
     best = min(rows, key=lambda epoch: rows[epoch]["validation_loss"])

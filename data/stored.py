@@ -1,0 +1,94 @@
+"""Derived arrays on disk: complete or not there, checked by their SHA-256, memory-mapped; images decoded into one."""
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data.files import read_rgb
+
+_VERSION = 2  # of decoded images, raised when a file decodes to other pixels; 1 cut 16-bit grey off at 255
+
+Bytes = NDArray[np.uint8]
+
+
+@contextmanager
+def published(final: Path) -> Iterator[Path]:
+    """Yield a new path beside `final` to write a file or folder to; it takes that name only once it is complete.
+
+    After an error nothing is left. If another process was first, its result is kept.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    draft = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
+    try:
+        yield draft
+        if not final.exists():
+            os.rename(draft, final)
+    except OSError:
+        if not final.exists():
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.unlink(missing_ok=True)
+
+
+def stored(folder: Path, name: str, shape: tuple[int, ...], fill: Callable[[Bytes], None]) -> tuple[Tensor, str]:
+    """Return the uint8 array <folder>/<name>.npy and the SHA-256 of its bytes.
+
+    fill writes into the array, of the given shape, on first use. Raises ValueError naming the folder if the array does
+    not match its checksum.
+    """
+    if not folder.exists():
+        with published(folder) as draft:
+            draft.mkdir()
+            made = np.lib.format.open_memmap(draft / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape)
+            fill(made)
+            made.flush()
+            (draft / "sha256").write_text(hashlib.sha256(made.data).hexdigest())
+    array: Bytes = np.load(folder / f"{name}.npy", mmap_mode="c")  # copy on write: torch wants no read-only memory
+    digest = hashlib.sha256(array.data).hexdigest()
+    if digest != (folder / "sha256").read_text():
+        raise ValueError(f"{folder}: damaged copy of the {name}; delete this folder and run again")
+    return torch.from_numpy(array), digest
+
+
+def decoded(cache: Path, name: str, paths: Sequence[Path], side: int) -> tuple[Tensor, str]:
+    """Return RGB images uint8 [N, 3, side, side], in the order of `paths`, and the SHA-256 of their pixels.
+
+    The array is made under `cache` on first use, and again if a file's size or time changes. Raises FileNotFoundError
+    or ValueError naming a file that is missing, unreadable or of another size, or a damaged array.
+    """
+
+    def fill(images: Bytes) -> None:
+        with ThreadPoolExecutor() as pool:
+            for index, pixels in enumerate(pool.map(lambda path: _pixels(path, side), paths)):
+                images[index] = pixels
+
+    return stored(cache / f"{name}-{_identity(paths)}", "images", (len(paths), 3, side, side), fill)
+
+
+def _identity(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256(f"{_VERSION}\n".encode())
+    for path in paths:
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise FileNotFoundError(f"{path}: image not found ({error.strerror})") from error
+        digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _pixels(path: Path, side: int) -> Bytes:
+    pixels = np.asarray(read_rgb(path))
+    if pixels.shape != (side, side, 3):
+        raise ValueError(f"{path}: {pixels.shape[1]}x{pixels.shape[0]} pixels, not {side}x{side}")
+    return pixels.transpose(2, 0, 1)
