@@ -49,14 +49,14 @@ tables: setup ## every table that the store can fill: CSV, Markdown, LaTeX, HTML
 	@$(PY) -m reports tables $(ARGS)
 
 figures: setup ## every figure that the store can fill, and the papers' analyses
-	@$(PY) -m probes all || [ $$? -eq 2 ] # 2: a number of a paper was missed, which is said, and no reason to stop
+	@$(PY) -m reports analyse all || [ $$? -eq 2 ] # 2: a number of a paper was missed, which is said, and no reason to stop
 	@$(PY) -m reports figures $(ARGS)
 
 report: setup ## tables, figures and one HTML page in build/
 	@$(PY) -m reports report $(ARGS)
 
 rde: setup ## RDE's samples and targets, and the predictions of runs: make rde RUNS="runs/..."
-	@$(PY) -m probes.analyses.rde_sheet $(RUNS)
+	@$(PY) -m reports analyse rde_sheet --scale paper $(RUNS:%=--run %)
 
 benchmarks: setup ## speed, side by side with peers
 	@for name in optimizers input train; do $(PY) -m benchmarks.$$name || exit $$?; done

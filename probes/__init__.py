@@ -1,13 +1,6 @@
-"""Observers of training steps, chosen by `probe=...`, and the papers' analyses (`python -m probes NAME`)."""
+"""Observers of training steps, chosen by `probe=...`; `probes/probe.py` says how to write one."""
 
-from importlib import import_module
-from typing import Any
+from probes.observer import Observer, Options, Row, build
+from probes.probe import Probe, Step, Watched
 
-__all__ = ["Observer", "Probe", "Step", "build"]
-
-
-def __getattr__(name: str) -> Any:
-    """Import what takes torch when it is asked for: the command line is read without."""
-    if name in __all__:
-        return getattr(import_module("probes.observer"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = ["Observer", "Options", "Probe", "Row", "Step", "Watched", "build"]

@@ -1,8 +1,10 @@
-"""python -m probes NAME...: see probes/analyses/command.py."""
+"""The old name of `python -m reports analyse`, for one release: `python -m probes NAME...`."""
 
 import sys
 
-from probes.analyses.command import command
+from conf.cli import guarded
+from reports.analyses.command import main
 
 if __name__ == "__main__":
-    sys.exit(command())
+    print("python -m probes is the old name of `python -m reports analyse`; the next release drops it", file=sys.stderr)
+    sys.exit(guarded(main))

@@ -1,43 +1,21 @@
 """Observer: freezes a step for the probes that are due, and turns what they measure into rows."""
 
-from __future__ import annotations
-
 import difflib
 import math
-import pkgutil
-from collections.abc import Mapping, Sequence
-from importlib import import_module
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from probes import observers
+from probes.invariance import Cosine, Projection, Spherical
+from probes.norms import Blocks, Gradient, Norms, Ranks
 from probes.probe import Probe, Step, Values, Watched
 
 Row = dict[str, Any]
-
-
-def build(
-    options: Mapping[str, Mapping[str, Any]], model: nn.Module, optimizer: Optimizer, streams_key: int
-) -> Observer:
-    """Return the observer of the probes in `options`, name -> keywords (the composed group `probe`; {} is none).
-
-    streams_key: seed of the probes' own random draws. Raises ValueError, one line, for an unknown name or keyword.
-    """
-    known = [module.name for module in pkgutil.iter_modules(observers.__path__)]
-    probes = {}
-    for name, keywords in options.items():
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            raise ValueError(f"probe: unknown {name!r}; allowed: {', '.join(known)}; nearest: {close[0]}")
-        target = getattr(import_module(f"{observers.__name__}.{name}"), name.title())
-        try:
-            probes[name] = target(**keywords)
-        except TypeError as error:
-            raise ValueError(f"probe.{name}: {error}") from error
-    return Observer(probes, model, optimizer, streams_key)
+Options = Mapping[str, Mapping[str, Any]]  # of probes, by name
+PROBES = {probe.__name__.lower(): probe for probe in (Blocks, Cosine, Gradient, Norms, Projection, Ranks, Spherical)}
 
 
 class Observer:
@@ -52,10 +30,7 @@ class Observer:
         tensors = [Watched(name, p, groups[p], optimizer) for name, p in model.named_parameters() if p in groups]
         self._probes, self._key = dict(probes), key
         self._watched = {name: probe.watches(tensors) for name, probe in self._probes.items()}
-        self._tensors = list({w.name: w for watched in self._watched.values() for w in watched}.values())
-        self._place = {watched.name: place for place, watched in enumerate(self._tensors)}
-        self._due: dict[str, Probe] = {}
-        self._step: Step | None = None
+        self._steps: dict[str, Step] = {}  # of the probes that are due
 
     def due(self, step: int) -> bool:
         """Tell whether any probe looks at `step`."""
@@ -63,43 +38,34 @@ class Observer:
 
     @torch.no_grad()
     def begin(self, step: int, epoch: int) -> None:
-        """Freeze the weights if a probe that is due at `step` needs them."""
-        self._due = {name: probe for name, probe in self._probes.items() if probe.due(step)}
-        if not self._due:
-            return
-        self._step = Step(step, epoch, self._tensors, self._key)
-        if self._need("before"):
-            self._step.before = [watched.parameter.detach().clone() for watched in self._tensors]
+        """Freeze the weights that the probes which are due at `step` need."""
+        due = [name for name, probe in self._probes.items() if probe.due(step)]
+        self._steps = {name: Step(step, epoch, self._watched[name], self._key) for name in due}
+        weights = self._copies("before", torch.clone)
+        for name, frozen in self._steps.items():
+            frozen.before = weights[name]
 
     @torch.no_grad()
     def gradients(self) -> None:
-        """Freeze the gradients if a probe that is due needs them; a tensor without one has a gradient of zero."""
-        if self._due and self._step is not None and self._need("gradients"):
-            weights = [watched.parameter for watched in self._tensors]
-            self._step.gradients = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in weights]
+        """Freeze the gradients that the probes which are due need; a tensor without one has a gradient of zero."""
+        gradients = self._copies("gradients", lambda p: torch.zeros_like(p) if p.grad is None else p.grad.clone())
+        for name, frozen in self._steps.items():
+            frozen.gradients = gradients[name]
 
-    def _need(self, what: str) -> bool:
-        return any(what in probe.needs for probe in self._due.values())
+    def _copies(self, what: str, copy: Callable[[Tensor], Tensor]) -> dict[str, list[Tensor]]:
+        """Return copies of the tensors of each probe that is due, each tensor once; of a probe without need none."""
+        needed = {name: step.tensors if what in self._probes[name].needs else [] for name, step in self._steps.items()}
+        copies = {w.name: copy(w.parameter) for tensors in needed.values() for w in tensors}
+        return {name: [copies[w.name] for w in tensors] for name, tensors in needed.items()}
 
     @torch.no_grad()
     def end(self, lr: float) -> list[Row]:
         """Return the rows of the probes that were due; `lr` is the rate that the step was taken with."""
-        if not self._due or self._step is None:
-            return []
-        whole, rows = self._step, []
-        for name, probe in self._due.items():
-            values = probe.observe(self._part(whole, self._watched[name], lr))
-            rows += self._rows(name, values, whole.step, whole.epoch)
-        self._due, self._step = {}, None
+        rows, steps, self._steps = [], self._steps, {}
+        for name, step in steps.items():
+            step.lr = lr
+            rows += self._rows(name, self._probes[name].observe(step), step.step, step.epoch)
         return rows
-
-    def _part(self, whole: Step, watched: Sequence[Watched], lr: float) -> Step:
-        """Return what one probe may see of a step."""
-        places = [self._place[w.name] for w in watched]
-        part = Step(whole.step, whole.epoch, watched, self._key, lr)
-        part.before = [whole.before[i] for i in places] if whole.before else []
-        part.gradients = [whole.gradients[i] for i in places] if whole.gradients else []
-        return part
 
     @torch.no_grad()
     def epoch_end(self, epoch: int) -> list[Row]:
@@ -126,6 +92,23 @@ class Observer:
         """Take up `state_dict`; the state of a probe that is not there any more is dropped."""
         for name in saved.keys() & self._probes.keys():
             self._probes[name].state = saved[name]
+
+
+def build(options: Options, model: nn.Module, optimizer: Optimizer, streams_key: int) -> Observer:
+    """Return the observer of the probes in `options`, name -> keywords (the composed group `probe`; {} is none).
+
+    streams_key: seed of the probes' own random draws. Raises ValueError, one line, for an unknown name or keyword.
+    """
+    probes = {}
+    for name, keywords in options.items():
+        if name not in PROBES:
+            close = difflib.get_close_matches(name, PROBES, n=1, cutoff=0.0)
+            raise ValueError(f"probe: unknown {name!r}; allowed: {', '.join(PROBES)}; nearest: {close[0]}")
+        try:
+            probes[name] = PROBES[name](**keywords)
+        except TypeError as error:
+            raise ValueError(f"probe.{name}: {error}") from error
+    return Observer(probes, model, optimizer, streams_key)
 
 
 def _numbers(values: Values) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """How to write a probe: the complete guide.
 
-A probe measures one thing. It is a file `probes/observers/<name>.py` with a class `<Name>(Probe)`, chosen by
+A probe measures one thing. It is a class `<Name>(Probe)`, listed in `PROBES` of `probes/observer.py` and chosen by
 `probe=<name>` through `conf/probe/<name>.yaml`, whose one key `<name>` holds the keywords of `__init__`.
 
     needs           what Observer keeps of a step for it: "before" (the weights), "gradients" (of the first backward)
@@ -12,8 +12,6 @@ A probe measures one thing. It is a file `probes/observers/<name>.py` with a cla
 Rules. Never write into a weight, a gradient or the optimizer. Leave values on the device: Observer waits for it once a
 row. Draw random numbers from `step.generator()` alone. A value that is not finite is written as null.
 """
-
-from __future__ import annotations
 
 import difflib
 import fnmatch

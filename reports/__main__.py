@@ -6,6 +6,7 @@
     python -m reports explain TABLE WORD ...         the runs behind a cell and the command that makes it again
     python -m reports compare A B                    two optimizers over all tasks that they share
     python -m reports coverage                       where each published number is shown, or why not
+    python -m reports analyse NAME ...               the papers' own analyses (analyse --help)
 
 Common: --store runs, --out build, --scale paper|cpu|smoke (default: paper, and every scale that the store holds).
 """
@@ -20,14 +21,18 @@ from conf.cli import Parser, guarded
 from conf.errors import UsageError, of_the_system, unknown
 from papers import table as tables
 from reports import runs as store
+from reports.analyses import command as analyses
 from reports.cells import NOT_RUN, Result, fill
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code. A user's mistake is raised as UsageError."""
-    arguments = _parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    if given[:1] == ["analyse"]:  # it reads no store, and has options of its own
+        return analyses.main(given[1:])
+    arguments = _parser().parse_args(given)
     if arguments.command not in COMMANDS:
-        raise unknown("reports", arguments.command, COMMANDS)
+        raise unknown("reports", arguments.command, [*COMMANDS, "analyse"])
     if arguments.scale not in (None, *tables.SCALES):
         raise unknown("--scale", arguments.scale, tables.SCALES)
     with of_the_system():
@@ -40,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("python -m reports", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("command", help=", ".join(COMMANDS))
+    parser.add_argument("command", help=", ".join([*COMMANDS, "analyse"]))
     parser.add_argument("words", type=word, nargs="*")
     parser.add_argument("--store", type=folder, default=os.environ.get("STEPBENCH_STORE", "runs"))
     parser.add_argument("--out", type=folder, default=Path("build"))

@@ -127,8 +127,8 @@ def curves(column: str, against: str, xlabel: str) -> Callable[[Result, Path], l
             x, mean, std = band([curve(row) for row in cell.runs if not diverged(row)], column, against)
             seen = np.isfinite(mean)  # a net may be evaluated every few epochs only
             if seen.any():
-                x, mean, std, looks = x[seen], mean[seen], std[seen], style.look(name_of(cell))
-                axis.plot(x, mean, label=plain(name_of(cell)), markevery=max(1, len(x) // 6), **looks)
+                x, mean, std, looks = x[seen], mean[seen], std[seen], style.look(name_of(cell), seen.sum())
+                axis.plot(x, mean, label=plain(name_of(cell)), **looks)
                 axis.fill_between(x, mean - std, mean + std, color=looks["color"], alpha=0.15, linewidth=0)
                 drawn = True
         axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -4,11 +4,20 @@ Colours are Okabe and Ito's, and two more; where two optimizers share a hue, lin
 that a figure can be read in grey. Import-light: matplotlib is imported when a figure is made.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
 HUES = {
     "black": "#000000", "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73", "yellow": "#C9B400",
@@ -27,18 +36,22 @@ _TEXT = """
     adafactor_torch sky X --;
 """
 LOOKS = {name: tuple(look) for name, *look in (entry.split() for entry in _TEXT.split(";") if entry.strip())}
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[RcKeyType, Any] = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7, "xtick.labelsize": 7,
     "ytick.labelsize": 7, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "grid.linewidth": 0.5, "lines.linewidth": 1.2, "lines.markersize": 4, "legend.frameon": False, "figure.dpi": 100,
     "savefig.dpi": 200, "figure.constrained_layout.use": True, "svg.hashsalt": "stepbench", "svg.fonttype": "path",
+    "legend.handlelength": 3.0,  # long enough to tell the lines apart
 }  # fmt: skip
 WIDTH = 3.4  # inches: a column of a two-column paper
 HEIGHT = 2.4
+NOTE_WIDTH = 18  # characters an inch of a note below a figure
 
 
-def look(name: str) -> dict[str, Any]:
+def look(name: str, points: int = 0) -> dict[str, Any]:
     """Return colour, marker and line style of an optimizer, as keywords of matplotlib's plot.
+
+    points: length of a line that is to have about six markers.
 
     `name` may go on after a blank (`sing eps`): then the rest chooses the line style. An unknown name gets a look from
     its letters, always the same.
@@ -47,35 +60,53 @@ def look(name: str) -> dict[str, Any]:
     number, hues = crc32(first.encode()), [hue for hue in HUES if hue not in ("black", "red")]
     drawn = hues[number % len(hues)], MARKERS[number % len(MARKERS)], LINES[number % len(LINES)]
     hue, marker, line = LOOKS.get(first, drawn)
-    return {
-        "color": HUES[hue],
-        "marker": marker,
-        "linestyle": LINES[crc32(rest.encode()) % len(LINES)] if rest else line,
-    }
+    drawn_as = LINES[crc32(rest.encode()) % len(LINES)] if rest else line
+    return {"color": HUES[hue], "marker": marker, "linestyle": drawn_as, "markevery": max(1, points // 6)}
 
 
 @contextmanager
-def figure(columns: int = 1, rows: int = 1, width: float = WIDTH, height: float = HEIGHT) -> Iterator[tuple[Any, Any]]:
-    """Yield a figure and its axes, an array [rows, columns], in the common style; closed at the end."""
+def figure(
+    columns: int = 1, rows: int = 1, width: float = WIDTH, height: float = HEIGHT, sharex: bool = False
+) -> Iterator[tuple[Figure, np.ndarray]]:
+    """Yield a figure and its axes, an array [rows, columns], in the common style; closed at the end.
+
+    width, height: of a panel, in inches. Lines that are no optimizer's take the hues in turn, then the next line style.
+    """
     import matplotlib as mpl
+    from cycler import cycler
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    with mpl.rc_context(SETTINGS):
-        made, axes = pyplot.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
+    turns = cycler(linestyle=LINES) * cycler(color=HUES.values())
+    with mpl.rc_context(SETTINGS | {"axes.prop_cycle": turns}):
+        size = width * columns, height * rows
+        made, axes = pyplot.subplots(rows, columns, figsize=size, squeeze=False, sharex=sharex)
         try:
             yield made, axes
         finally:
             pyplot.close(made)
 
 
-def save(made: Any, path: Path) -> list[Path]:
-    """Write a figure as SVG and PNG, without dates: the same figure gives the same bytes. `path`: without ending."""
+def save(
+    made: Figure, path: Path, vector: str = ".svg", data: pd.DataFrame | None = None, note: str = ""
+) -> list[Path]:
+    """Write a figure as SVG (or vector=".pdf") and PNG, without dates: the same figure gives the same bytes.
+
+    path: without ending. data: what is drawn, as CSV beside it. note: written below the figure.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    undated = {".svg": {"Date": None}, ".png": {}}
+    if note:
+        made.supxlabel(fill(note, round(NOTE_WIDTH * made.get_figwidth())), fontsize=7, color="0.35")
+    undated: dict[str, dict[str, str | None]] = {
+        vector: {"Date" if vector == ".svg" else "CreationDate": None},
+        ".png": {},
+    }
     paths = [path.with_name(path.name + ending) for ending in undated]
     for target, metadata in zip(paths, undated.values(), strict=True):
         made.savefig(target, metadata=metadata)
         made.set_layout_engine("none")  # the first file has laid the figure out
+    if data is not None:
+        paths.append(path.with_name(path.name + ".csv"))
+        data.to_csv(paths[-1], index=False, float_format="%.7g")
     return paths

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from conf.cli import guarded
-from probes.analyses import command as probes
 from reports import __main__ as reports
+from reports.analyses import command as analyses
 from sweep import __main__ as sweep
 
 NUMBERS = {
@@ -57,11 +57,13 @@ WRONG = [
     (reports, "compare sgd"),
     (reports, "tables T --scale ''"),
     (reports, ""),
-    (probes, "toy2d --out ''"),
-    (probes, "toy2d --out F"),
-    (probes, "toy2d --scale ''"),
-    (probes, "toy2d --data ''"),
-    (probes, ""),
+    (analyses, "toy2d --out ''"),
+    (analyses, "toy2d --out F"),
+    (analyses, "toy2d --scale ''"),
+    (analyses, "toy2d --data ''"),
+    (analyses, "toy2d --run S"),
+    (analyses, ""),
+    (reports, "analyse toy3d"),
 ]
 
 

@@ -1,10 +1,9 @@
 """The observer's promises: nothing changes, nothing is done when nothing is due."""
 
+import ast
 import copy
-import importlib
 import inspect
 import json
-import pkgutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import yaml
 
 import optim
 import probes
+from probes.observer import PROBES
 from tests.probes.nets import net, train
 
 
@@ -62,7 +62,7 @@ ALL = EVERY | {"gradient": {"every": 2, "window": 2}, "ranks": {"linear": True}}
 @pytest.mark.parametrize("target", [torch.optim.SGD, torch.optim.AdamW, optim.SING])
 def test_probes_change_nothing(target):
     """The same weights to the bit, and the global generator where it was, whichever of all probes look on."""
-    assert set(ALL) == {module.name for module in pkgutil.iter_modules(probes.observers.__path__)}
+    assert set(ALL) == set(PROBES)
     finals = []
     for options in ({}, ALL, *({name: keywords} for name, keywords in ALL.items())):
         model = net(torch.float32)
@@ -101,13 +101,34 @@ def test_a_resumed_observer_goes_on_with_its_window():
 def test_every_probe_has_its_yaml_and_takes_its_defaults():
     folder = Path(probes.__file__).parent.parent / "conf" / "probe"
     files = {path.stem: path for path in folder.glob("*.yaml") if path.stem != "none"}
-    assert set(files) == {module.name for module in pkgutil.iter_modules(probes.observers.__path__)}
+    assert set(files) == set(PROBES)
     model = net()
     for name, path in files.items():
         keywords = yaml.safe_load(path.read_text())[name]
-        target = getattr(importlib.import_module(f"probes.observers.{name}"), name.title())
-        own = inspect.signature(target).parameters
+        own = inspect.signature(PROBES[name]).parameters
         defaults = inspect.signature(probes.Probe).parameters if "options" in own else {}
         wanted = {k: p.default for k, p in {**defaults, **own}.items() if k != "options"}
         assert {k: tuple(v) if isinstance(v, list) else v for k, v in keywords.items()} == wanted
         probes.build({name: keywords}, model, torch.optim.SGD(model.parameters(), lr=0.1), 0)
+
+
+def test_observers_import_two_formulas_of_another_room():
+    for path in Path(probes.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            module = getattr(node, "module", None) or ""
+            names = [f"{module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+            found = {name for name in names if name.split(".")[0] == "optim"}
+            assert found <= {"optim.evbmf", "optim.groups.radial_cosine"}, path  # q, and the scaled cosine
+
+
+def test_each_tensor_is_copied_once_and_only_for_probes_that_need_it():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    options = {"norms": {"layers": ["0.*"]}, "cosine": {"layers": ["0.*", "3.*"]}, "blocks": {"every": 2}}
+    observer = probes.build(options, model, optimizer, 0)
+    observer.begin(1, 0)
+    assert not observer._steps
+    observer.begin(0, 0)
+    steps = observer._steps
+    assert [len(steps[name].before) for name in options] == [1, 2, 0]
+    assert steps["norms"].before[0] is steps["cosine"].before[0]

@@ -10,9 +10,9 @@ from torch import nn
 import optim
 import probes
 from conf.groups import options, raw
+from optim.groups import radial_cosine
+from probes.invariance import division, effective_rate, filters, sphere, table_rate
 from probes.probe import Watched
-from probes.scheme import division, table_rate
-from probes.sphere import cosines, effective_rate, filters, sphere
 from tests.probes.nets import INVARIANT, net, train
 
 TORCH = {
@@ -32,30 +32,37 @@ def configured(name, model):
     return optim.configure(chosen, model)[0]
 
 
-class Recorder(probes.Observer):
-    """Keeps the frozen steps as they are."""
+class Recorder(probes.Probe):
+    """Keeps the steps of the invariant tensors as they are."""
 
-    def __init__(self, model, optimizer):
-        super().__init__({"recorder": probes.Probe(every=1)}, model, optimizer, 0)
+    def __init__(self):
+        super().__init__(every=1)
         self.steps = []
 
-    def _part(self, whole, watched, lr):
-        part = super()._part(whole, watched, lr)
-        for place, tensor in enumerate(part.tensors):
+    def observe(self, step):
+        for place, tensor in enumerate(step.tensors):
             if tensor.name in INVARIANT:
-                moved = sphere(filters(part.before[place]), filters(part.after[place]))
-                kept = (tensor, moved, filters(part.after[place]).clone(), filters(part.gradients[place]))
+                moved = sphere(filters(step.before[place]), filters(step.after[place]))
+                kept = (tensor, moved, filters(step.after[place]).clone(), filters(step.gradients[place]))
                 self.steps.append(kept)
-        return part
+        return {}
+
+
+def recorded(model, optimizer, steps, recorder, first=0):
+    train(model, optimizer, probes.Observer({"recorder": recorder}, model, optimizer, 0), steps=steps, first=first)
+    return recorder.steps
+
+
+def effective(moved):
+    """eta^e c_perp = A c_perp / (1 - A <c, u>) (Eq. 11): rate and direction in one, [O, d]."""
+    return moved.tangent / (1 - moved.radial)[:, None]
 
 
 def steps_of(make, count=4):
     model = net()
-    optimizer = make(model)
-    recorder = Recorder(model, optimizer)
-    train(model, optimizer, recorder, steps=count)
-    assert len(recorder.steps) == 2 * count
-    return recorder.steps
+    steps = recorded(model, make(model), count, Recorder())
+    assert len(steps) == 2 * count
+    return steps
 
 
 @pytest.mark.parametrize("name", CONFIGURED)
@@ -63,8 +70,10 @@ def test_equations_12_and_13(name):
     """The direction and radius after the step, rebuilt from eta^e c_perp, are those of the weights."""
     for _, moved, after, _ in steps_of(partial(configured, name), count=6):
         assert (moved.size > 0).all()
-        assert torch.allclose(moved.next_direction, nn.functional.normalize(after), rtol=0, atol=1e-12)
-        assert torch.allclose(moved.radius_ratio, after.norm(dim=1) / moved.radius, rtol=1e-12, atol=0)
+        growth = (1 + moved.size**2).sqrt()
+        direction = (moved.direction - effective(moved)) / growth[:, None]
+        assert torch.allclose(direction, nn.functional.normalize(after), rtol=0, atol=1e-12)
+        assert torch.allclose((1 - moved.radial) * growth, after.norm(dim=1) / moved.radius, rtol=1e-12, atol=0)
         angle = 2 * torch.asin((nn.functional.normalize(after) - moved.direction).norm(dim=1) / 2)
         assert torch.allclose(moved.angle, angle, rtol=1e-9, atol=1e-14)
 
@@ -84,10 +93,9 @@ def test_equation_11_from_the_optimizers_own_buffers(name):
     """eta^e of Table 1 times c_perp, made from a and b of the optimizer's state, is the measured step."""
     model = net()
     optimizer = TORCH[name](model.parameters())
-    recorder = Recorder(model, optimizer)
+    recorder = Recorder()
     for step in range(4):
-        train(model, optimizer, recorder, steps=1, first=step)
-        for watched, moved, _, _ in recorder.steps[-2:]:
+        for watched, moved, _, _ in recorded(model, optimizer, 1, recorder, first=step)[-2:]:
             state = optimizer.state[watched.parameter]
             scale = division(watched, "channel").expand(len(moved.radius))
             if name == "sgdm":
@@ -99,7 +107,7 @@ def test_equation_11_from_the_optimizers_own_buffers(name):
             c = moved.radius[:, None] * filters(a) / (filters(b) / scale[:, None])
             tangent = c - (c * moved.direction).sum(1, keepdim=True) * moved.direction
             rate = table_rate(moved, optimizer.param_groups[0]["lr"], scale)
-            assert torch.allclose(rate[:, None] * tangent, moved.effective, rtol=1e-10, atol=1e-14)
+            assert torch.allclose(rate[:, None] * tangent, effective(moved), rtol=1e-10, atol=1e-14)
 
 
 def test_own_adam_has_torchs_division():
@@ -126,4 +134,5 @@ def test_a_step_through_the_origin_turns_by_more_than_a_right_angle():
 
 
 def test_cosines_of_zeros_are_zero():
-    assert cosines(torch.zeros(2, 3), torch.ones(2, 3)).tolist() == [0.0, 0.0]
+    for kind in ("channel", "layer"):
+        assert radial_cosine(torch.zeros(2, 3), torch.ones(2, 3), kind) == 0

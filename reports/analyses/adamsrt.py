@@ -1,22 +1,18 @@
 """AdamSRT, Figures 3 to 5: sizes of the steps on the sphere while a ResNet20 trains."""
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 
 import pandas as pd
 import torch
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 
-import data
 import optim
 import optim.groups
-from probes.analyses.draw import COLOURS, Check, save
-from probes.analyses.loop import fit, load, network, scalars
-from probes.analyses.scale import Scale
-from probes.analyses.toys import ADAM, SGD, Method
+from data.dataset import Dataset
+from reports import style
+from reports.analyses.command import Check, Scale
+from reports.analyses.toys import ADAM, SGD, Method
+from reports.analyses.training import fit, load, network, scalars
 
 SETS = {"cpu": "fashion_mnist", "paper": "cifar10"}
 STEPS = {"cpu": 110, "paper": 150 * 390, "smoke": 2}  # each of the two phases; the paper's are 150 epochs
@@ -39,30 +35,32 @@ NOTE = (
 )
 
 
-def run(out: Path, scale: Scale) -> list[Check]:
+def tracking(out: Path, scale: Scale) -> list[Check]:
     """Draw tracking.png, .pdf, .csv; the checks are the orders of magnitude that the paper states."""
     images, steps = load(scale.dataset(SETS)), scale.of(STEPS)
     first = network("resnet20", images)
     vanilla = torch.optim.SGD(first.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     fit(first, vanilla, images, steps, {})
     table = pd.concat([tracked(first, method, images, steps).assign(method=method.label) for method in METHODS])
-    save(drawn(table), out, "tracking", table, NOTE.format(where=scale.dataset(SETS)["name"], steps=steps))
+    draw(out, table, NOTE.format(where=scale.dataset(SETS)["name"], steps=steps))
     radial = table[table.method.isin(["SGD-M", "Adam"])].max_radial.max()
     return [Check("1 - max |A <c, u>| of SGD-M and Adam: positive (Figure 3)", 0, 1 - radial, at_least=True)]
 
 
-def drawn(table: pd.DataFrame) -> Figure:
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 2.8))
-    colours = dict(zip(table.method.unique(), COLOURS, strict=False))
-    for axis, (column, title, shown) in zip(axes, PANELS, strict=True):
-        for name, rows in table[table.method.isin(shown)].groupby("method"):
-            axis.plot(rows.step, rows[column], color=colours[name], linestyle="-", label=name)
-        axis.set(yscale="log", xlabel="step", title=title)
-    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside right center")  # the last panel shows all
-    return figure
+def draw(out: Path, table: pd.DataFrame, note: str) -> None:
+    """Draw tracking.*: a panel a figure of the paper, the last with all methods."""
+    with style.figure(len(PANELS), 1, 3, 2.8) as (made, axes):
+        for axis, (column, title, shown) in zip(axes[0], PANELS, strict=True):
+            for method in METHODS:
+                rows = table[table.method == method.label]
+                if method.label in shown:
+                    axis.plot(rows.step, rows[column], label=method.label, **method.look(len(rows)))
+            axis.set(yscale="log", xlabel="step", title=title)
+        made.legend(*axes[0, -1].get_legend_handles_labels(), loc="outside right center")
+        style.save(made, out / "tracking", ".pdf", table, note)
 
 
-def tracked(first: torch.nn.Module, method: Method, images: data.Dataset, steps: int) -> pd.DataFrame:
+def tracked(first: torch.nn.Module, method: Method, images: Dataset, steps: int) -> pd.DataFrame:
     """Train the convolutions of a copy of `first` anew; returns the scalars of the spherical probe at each step."""
     model, invariant = copy.deepcopy(first), optim.groups.scale_invariant(first)
     fresh = dict(network("resnet20", images, seed=1).named_parameters())

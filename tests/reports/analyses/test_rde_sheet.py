@@ -8,7 +8,8 @@ from torch import nn
 import data
 from conf.errors import UsageError
 from conf.groups import raw
-from probes.analyses import rde_sheet
+from reports.analyses import sing
+from reports.analyses.command import main
 
 
 def test_predictions_are_drawn_and_scored(tmp_path, monkeypatch):
@@ -25,9 +26,9 @@ def test_predictions_are_drawn_and_scored(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     torch.save(Knowing().state_dict(), folder / "weights.pt")
     result = {"config": {"data": options, "model": {"target": "anything"}}}
-    monkeypatch.setattr(rde_sheet, "read_result", lambda path: result if path == folder else None)
-    monkeypatch.setattr(rde_sheet.models, "build", lambda *_, **__: Knowing())
-    assert rde_sheet.main([str(folder), "--out", str(tmp_path / "out")]) == 0
+    monkeypatch.setattr(sing, "read_result", lambda path: result if path == folder else None)
+    monkeypatch.setattr(sing.models, "build", lambda *_, **__: Knowing())
+    assert main(["rde_sheet", "--run", str(folder), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "rde_sheet.png").stat().st_size > 10_000
     scores = pd.read_csv(tmp_path / "out" / "rde_sheet.csv")
     assert set(scores.run) == {"sing s0-abcd"}
@@ -35,10 +36,11 @@ def test_predictions_are_drawn_and_scored(tmp_path, monkeypatch):
     assert scores.mse.tolist() == [0] * 10
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [(["none"], "^none: no finished run with its weights$"), (["--data", "rde_smal"], "--data.*nearest: rde_small")],
-)
-def test_mistakes_are_one_line(words, message):
-    with pytest.raises(UsageError, match=message):
-        rde_sheet.main(words)
+def test_a_run_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(UsageError, match=r"none: no finished run with its weights$"):
+        main(["rde_sheet", "--run", str(tmp_path / "none"), "--out", str(tmp_path)])
+
+
+def test_other_analyses_take_no_run(tmp_path):
+    with pytest.raises(UsageError, match="--run: only rde_sheet"):
+        main(["toy2d", "--run", str(tmp_path)])

@@ -1,19 +1,15 @@
 """RMSGD, Figures 1b, 3, 5, 6 and 2a: structure of the layers over training, and what Q says of generalisation."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
+from matplotlib import colormaps
 from scipy import stats
 
-from probes.analyses.draw import COLOURS, Check, save
-from probes.analyses.loop import long, scalars
-from probes.analyses.runs import Run
-from probes.analyses.runs import run as trained
-from probes.analyses.scale import Scale
+from reports import style
+from reports.analyses.command import Check, Scale
+from reports.analyses.training import Run, long, scalars, train
 
 SETS = {"cpu": "digits", "paper": "cifar10"}
 NETS = {"cpu": ["resnet20", "shufflenetv2"], "paper": ["resnet18", "resnet34", "resnet50"], "smoke": ["resnet18"]}
@@ -35,7 +31,7 @@ NOTE = "{words}. Paper: ResNets on CIFAR, hundreds of epochs."
 NOTE_BETA = " Its values of beta are in a figure only, these are ours."
 
 
-def run(out: Path, scale: Scale) -> list[Check]:
+def quality(out: Path, scale: Scale) -> list[Check]:
     """Draw quality.* (layers x epochs), rates.* (rates, and beta) and generalisation.* (Figure 2a); no checks."""
     nets, words = scale.of(NETS), [*scale.words(SETS, LONG), f"model={scale.of(NETS)[0]}"]
     runs = {name: one(words, name) for name in DRAWN}
@@ -51,26 +47,30 @@ def run(out: Path, scale: Scale) -> list[Check]:
 
 
 def one(words: list[str], name: str, *more: str) -> Run:
-    return trained([*words, f"optimizer={name}", *OPTIMIZERS[name], *more, "probe=ranks"])
+    """Train by the words of a command line with an optimizer of OPTIMIZERS."""
+    return train([*words, f"optimizer={name}", *OPTIMIZERS[name], *more, "probe=ranks"])
 
 
 def layers(out: Path, tables: dict[str, pd.DataFrame], note: str) -> None:
     """Draw each value as layers over epochs, a column an optimizer, and its means over layers with structure."""
-    figure, axes = plt.subplots(len(VALUES), len(tables) + 1, figsize=(3 * len(tables) + 3, 6.5))
-    for row, (value, title) in enumerate(VALUES.items()):
-        top = max(table[value].quantile(0.99) for table in tables.values())
-        for axis, (name, table) in zip(axes[row], tables.items(), strict=False):
-            order = list(dict.fromkeys(table.layer))
-            image = table.pivot(index="layer", columns="epoch", values=value).loc[order]
-            extent = (0.5, image.shape[1] + 0.5, len(order) + 0.5, 0.5)
-            shown = axis.imshow(image, aspect="auto", cmap="cividis", vmin=0, vmax=top, extent=extent)
-            axis.set(title=f"{title}, {name}", xlabel="epoch", ylabel="layer")
-            figure.colorbar(shown, ax=axis)
-            axes[row, -1].plot(structured(table).groupby("epoch")[value].mean(), label=name)
-        axes[row, -1].set(title=f"mean {title}", xlabel="epoch")
-    axes[0, -1].set_ylim(top=1.35 * axes[0, -1].get_ylim()[1])
-    axes[0, -1].legend(ncols=len(tables), loc="upper center", fontsize=6, handlelength=1)
-    save(figure, out, "quality", pd.concat([t.assign(optimizer=n) for n, t in tables.items()]), note)
+    with style.figure(len(tables) + 1, len(VALUES), 3, 6.5 / 3) as (made, axes):
+        for row, (value, title) in zip(axes, VALUES.items(), strict=True):
+            top = max(table[value].quantile(0.99) for table in tables.values())
+            for axis, (name, table) in zip(row, tables.items(), strict=False):
+                order = list(dict.fromkeys(table.layer))
+                image = table.pivot(index="layer", columns="epoch", values=value).loc[order]
+                extent = (0.5, image.shape[1] + 0.5, len(order) + 0.5, 0.5)
+                shown = axis.imshow(image, aspect="auto", cmap="cividis", vmin=0, vmax=top, extent=extent)
+                axis.grid(visible=False)
+                axis.set(title=f"{title}, {name}", xlabel="epoch", ylabel="layer")
+                made.colorbar(shown, ax=axis)
+                mean = structured(table).groupby("epoch")[value].mean()
+                row[-1].plot(mean, label=name, **style.look(name, len(mean)))
+            row[-1].set(title=f"mean {title}", xlabel="epoch")
+        axes[0, -1].set_ylim(top=1.35 * axes[0, -1].get_ylim()[1])
+        axes[0, -1].legend(ncols=len(tables), loc="upper center", fontsize=6, handlelength=2)
+        data = pd.concat([table.assign(optimizer=name) for name, table in tables.items()])
+        style.save(made, out / "quality", ".pdf", data, note)
 
 
 def structured(table: pd.DataFrame) -> pd.DataFrame:
@@ -80,24 +80,27 @@ def structured(table: pd.DataFrame) -> pd.DataFrame:
 
 def rates(out: Path, tables: dict[str, pd.DataFrame], betas: dict[float, Run], note: str) -> None:
     """Draw RMSGD's rates by layer (darker: deeper, Figure 5), the optimizers' (3), and what beta does (3, 6)."""
-    figure, (by_layer, mean, rank, error) = plt.subplots(1, 4, figsize=(12, 2.8))
     lines = tables["rmsgd"].pivot(index="epoch", columns="layer", values="rate")
     order = list(dict.fromkeys(tables["rmsgd"].layer))
-    for depth, layer in enumerate(order):
-        by_layer.plot(lines[layer], color=plt.get_cmap("Blues")(0.25 + 0.75 * depth / len(order)), linestyle="-")
-    for name, table in tables.items():
-        mean.plot(table.groupby("epoch").rate.mean(), label=name)
     errors = {beta: 100 - run.epochs.test_top1.to_numpy() for beta, run in betas.items()}
     ablation = [scalars(r.probes["ranks"]).assign(beta=beta, test_error=errors[beta]) for beta, r in betas.items()]
-    for beta, rows in zip(betas, ablation, strict=True):
-        rank.plot(rows.epoch, rows.mean_stable_rank)
-        error.plot(rows.epoch, rows.test_error, label=f"beta {beta}")
-    by_layer.set(title="RMSGD's rates by layer (darker: deeper)", xlabel="epoch")
-    mean.set(title="mean rate", xlabel="epoch", yscale="log", ylim=(1e-5, None))  # schedules end at 0
-    rank.set(title="mean stable rank s of RMSGD", xlabel="epoch")
-    error.set(title="test error of RMSGD (%)", xlabel="epoch", yscale="log")
-    mean.legend(), error.legend()
-    save(figure, out, "rates", pd.concat([*ablation, *(t.assign(optimizer=n) for n, t in tables.items())]), note)
+    with style.figure(4, 1, 3, 2.8) as (made, ((by_layer, mean, rank, error),)):
+        for depth, layer in enumerate(order):
+            by_layer.plot(lines[layer], color=colormaps["Blues"](0.25 + 0.75 * depth / len(order)), linestyle="-")
+        for name, table in tables.items():
+            rate = table.groupby("epoch").rate.mean()
+            mean.plot(rate, label=name, **style.look(name, len(rate)))
+        for beta, rows in zip(betas, ablation, strict=True):
+            rank.plot(rows.epoch, rows.mean_stable_rank)
+            error.plot(rows.epoch, rows.test_error, label=f"beta {beta}")
+        by_layer.set(title="RMSGD's rates by layer (darker: deeper)", xlabel="epoch")
+        mean.set(title="mean rate", xlabel="epoch", yscale="log", ylim=(1e-5, None))  # schedules end at 0
+        rank.set(title="mean stable rank s of RMSGD", xlabel="epoch")
+        error.set(title="test error of RMSGD (%)", xlabel="epoch", yscale="log")
+        mean.legend()
+        error.legend()
+        data = pd.concat([*ablation, *(table.assign(optimizer=name) for name, table in tables.items())])
+        style.save(made, out / "rates", ".pdf", data, note)
 
 
 def generalisation(out: Path, table: pd.DataFrame, note: str) -> None:
@@ -106,14 +109,15 @@ def generalisation(out: Path, table: pd.DataFrame, note: str) -> None:
     A net without structure in any layer has no Q: it is in the data and not in the figure.
     """
     drawn = table.dropna(subset="Q")
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4))
-    colours, markers = dict(zip(OPTIMIZERS, COLOURS, strict=False)), dict(zip(table.net.unique(), "o^sD", strict=False))
-    for axis, value in zip(axes, ("test_accuracy", "gap"), strict=True):
-        for (net, name), rows in drawn.groupby(["net", "optimizer"], sort=False):
-            axis.scatter(rows.Q, rows[value], 20, colours[name], marker=markers[net], label=f"{name}, {net}")
-        axis.set(xlabel="Q", ylabel=value.replace("_", " ") + " (%)", title=correlations(drawn.Q, drawn[value]))
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=6)
-    save(figure, out, "generalisation", table, note)
+    markers = dict(zip(table.net.unique(), "o^sD", strict=False))
+    with style.figure(2, 1, 4.5, 3.4) as (made, axes):
+        for axis, value in zip(axes[0], ("test_accuracy", "gap"), strict=True):
+            for (net, name), rows in drawn.groupby(["net", "optimizer"], sort=False):
+                colour = style.look(str(name))["color"]
+                axis.scatter(rows.Q, rows[value], 20, colour, marker=markers[net], label=f"{name}, {net}")
+            axis.set(xlabel="Q", ylabel=value.replace("_", " ") + " (%)", title=correlations(drawn.Q, drawn[value]))
+        made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=6)
+        style.save(made, out / "generalisation", ".pdf", table, note)
 
 
 def summary(net: str, name: str, seed: int, run: Run) -> dict[str, object]:

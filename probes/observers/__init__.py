@@ -1,1 +1,0 @@
-"""One probe a file; its name here is its name in `probe=...`."""

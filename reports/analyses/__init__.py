@@ -1,0 +1,1 @@
+"""The papers' own analyses: `python -m reports analyse NAME`. Of reports/ these alone train nets."""

@@ -1,0 +1,115 @@
+"""Trainings for the analyses: a bare loop with probes, and runs of train.py, started where they are not there yet."""
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+
+import data
+import models
+import probes
+from conf import grammar
+from conf.cli import one_line
+from conf.errors import UsageError
+from conf.groups import raw
+from data.dataset import Dataset
+from probes import Row
+from record import read_lines, read_result
+from training.precision import pick_device
+
+PLACES = (("STEPBENCH_DATA", "datasets"), ("STEPBENCH_CACHE", "datasets/cache"))  # as conf/paths has them
+BATCH = 128
+
+
+def load(options: Mapping[str, Any]) -> Dataset:
+    """Return a data set of conf/data, on the GPU if there is one. Raises UsageError, one line, if it is not there."""
+    root, cache = (Path(grammar.place(os.environ.get(*variable))) for variable in PLACES)
+    with one_line(unless=False):
+        return data.load(options, root=root, cache=cache, device=pick_device("auto"))
+
+
+def network(name: str, images: Dataset, seed: int = 0) -> nn.Module:
+    """Return a net of conf/model with freshly drawn weights; the global random stream stays where it was."""
+    facts = {key: getattr(images, key) for key in ("num_classes", "in_channels", "image_size")}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return models.build(raw("model", name), **facts)
+
+
+def fit(model: nn.Module, optimizer: Optimizer, images: Dataset, steps: int, options: probes.Options) -> list[Row]:
+    """Train `steps` steps of BATCH images with the probes `options`; returns their rows."""
+    model.to(pick_device("auto")).train()
+    observer = probes.build(options, model, optimizer, 0)
+    dtype, rows = next(model.parameters()).dtype, []
+    for step, (x, y) in enumerate(itertools.islice(_forever(images), steps)):
+        observer.begin(step, 0)
+
+        def closure(x: Tensor = x, y: Tensor = y) -> float:
+            optimizer.zero_grad()
+            loss = cross_entropy(model(x.to(dtype)), y)
+            torch.autograd.backward(loss)
+            observer.gradients()
+            return loss.item()
+
+        optimizer.step(closure)
+        rows += observer.end(optimizer.param_groups[0]["lr"])
+    return rows
+
+
+def _forever(images: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
+    orders, size = torch.Generator().manual_seed(0), len(images.train)
+    for epoch in itertools.count():
+        order = torch.randperm(size, generator=orders)
+        yield from images.train.batches(torch.split(order, BATCH)[: max(size // BATCH, 1)], epoch)
+
+
+def scalars(rows: list[Row]) -> pd.DataFrame:
+    """Return the scalars of rows as a table: step, epoch, and one column a value."""
+    kept = [{"step": row.get("step"), "epoch": row["epoch"]} | row["values"] for row in rows]
+    return pd.DataFrame([{k: v for k, v in row.items() if not isinstance(v, list)} for row in kept]).astype(float)
+
+
+def long(rows: list[Row]) -> pd.DataFrame:
+    """Return the per-layer values of rows as a table: step, epoch, layer, and one column a value."""
+    frames = []
+    for row in rows:
+        lists = {key: value for key, value in row["values"].items() if isinstance(value, list)}
+        frames.append(pd.DataFrame({"step": row.get("step"), "epoch": row["epoch"], "layer": row["layers"], **lists}))
+    return pd.concat(frames, ignore_index=True).astype(dict.fromkeys(lists, float))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its result's metrics, its epochs, and its probes' rows by probe."""
+
+    metrics: dict[str, Any]
+    epochs: pd.DataFrame
+    probes: dict[str, list[dict[str, Any]]]
+
+
+def train(words: Sequence[str]) -> Run:
+    """Train by the words of a command line, unless the store has it. Raises UsageError, train.py's last line."""
+    command = [sys.executable, "train.py", *words, "keep=none", "progress=false"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UsageError(f"{' '.join(words)}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+    folder = Path(done.stdout.strip().splitlines()[-1].rpartition("  ")[2])
+    result, (rows, _) = read_result(folder), read_lines(folder / "metrics.jsonl")
+    if result is None:
+        raise UsageError(f"{folder}: no finished run")
+    kinds = {row["probe"] for row in rows if "probe" in row}
+    return Run(
+        result["metrics"],
+        pd.DataFrame([row for row in rows if row.get("kind") == "epoch"]),
+        {kind: [row for row in rows if row.get("probe") == kind] for kind in kinds},
+    )
