@@ -1,5 +1,7 @@
 """What several families share. Torch's default initialisation throughout, as in the code behind the papers' tables."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,6 +24,31 @@ def projection(inputs: int, outputs: int, stride: int) -> nn.Module:
     return nn.Sequential(*conv_bn(inputs, outputs, 1, stride))
 
 
+def zero_padded(inputs: int, outputs: int, pool: nn.Module) -> nn.Module:
+    """Return a shortcut without parameters: fewer pixels by `pool`, and new channels of zeros on both sides."""
+    low = (outputs - inputs) // 2
+    return nn.Sequential(pool, nn.ZeroPad3d((0, 0, 0, 0, low, outputs - inputs - low)))
+
+
+def stack(
+    block: Callable[[int, int, int], nn.Module],
+    inputs: int,
+    widths: Sequence[int],
+    depths: Sequence[int],
+    expansion: int = 1,
+) -> nn.Sequential:
+    """Return stages of blocks made by block(inputs, width, stride), whose outputs have `expansion` times the width.
+
+    depths: blocks in each stage. The first block of every stage but the first has stride 2.
+    """
+    blocks: list[nn.Module] = []
+    for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+        for index in range(depth):
+            blocks.append(block(inputs, width, 2 if stage and not index else 1))
+            inputs = expansion * width
+    return nn.Sequential(*blocks)
+
+
 class Residual(nn.Module):
     """relu(body(x) + shortcut(x))."""
 
@@ -38,9 +65,11 @@ class Classifier(nn.Module):
 
     def __init__(self, stem: nn.Module, stages: nn.Module, width: int, num_classes: int) -> None:
         super().__init__()
-        self.stem, self.stages, self.head = stem, stages, nn.Linear(width, num_classes)
+        self.stem, self.stages = stem, stages
+        self.head: nn.Module = nn.Linear(width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, C, H, W]; returns logits [B, num_classes]."""
         features = self.stages(self.stem(x))
-        return self.head(torch.flatten(F.adaptive_avg_pool2d(features, 1), 1))
+        logits: Tensor = self.head(torch.flatten(F.adaptive_avg_pool2d(features, 1), 1))
+        return logits

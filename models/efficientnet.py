@@ -37,8 +37,7 @@ class MBConv(nn.Module):
     def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int, drop: float) -> None:
         super().__init__()
         wide = expansion * inputs
-        expand = [*conv_bn(inputs, wide, 1), nn.SiLU()]
-        self.expand = nn.Sequential(*expand)  # unused where expansion is 1, as in the code that was run
+        self.expand = nn.Sequential(*conv_bn(inputs, wide, 1), nn.SiLU())  # unused for expansion 1, as in RMSGD's code
         self.used = expansion != 1
         self.body = nn.Sequential(
             *(*conv_bn(wide, wide, kernel, stride, groups=wide), nn.SiLU()),
@@ -49,7 +48,7 @@ class MBConv(nn.Module):
         self.drop = DropConnect(drop if self.residual else 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.drop(self.body(self.expand(x) if self.used else x))
+        y: Tensor = self.drop(self.body(self.expand(x) if self.used else x))
         return x + y if self.residual else y
 
 

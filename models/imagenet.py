@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,7 +25,8 @@ class BlurConv(nn.Module):
         self.register_buffer("blur", torch.outer(line, line).repeat(conv.in_channels, 1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.conv2d(x, self.blur, padding=1, groups=len(self.blur)))
+        y: Tensor = self.conv(F.conv2d(x, self.blur, padding=1, groups=len(self.blur)))
+        return y
 
 
 def apply_blurpool(net: nn.Module) -> nn.Module:
@@ -43,43 +45,31 @@ def apply_blurpool(net: nn.Module) -> nn.Module:
 def _torchvision(name: str, num_classes: int, in_channels: int, **keywords: Any) -> nn.Module:
     from torchvision import models
 
-    net = getattr(models, name)(num_classes=num_classes, **keywords)
+    net: nn.Module = getattr(models, name)(num_classes=num_classes, **keywords)
     return net if in_channels == 3 else _restemmed(net, in_channels)
 
 
 def _restemmed(net: nn.Module, in_channels: int) -> nn.Module:
     """Replace the first convolution by one for another number of channels, drawn as torchvision draws it."""
     name, conv = next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d))
-    stem = nn.Conv2d(in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, bias=False)
+    shape = conv.kernel_size[0], conv.stride[0], conv.padding[0]  # squares, in all of torchvision's nets
+    stem = nn.Conv2d(in_channels, conv.out_channels, *shape, bias=False)
     nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
     parent, _, attribute = name.rpartition(".")
     setattr(net.get_submodule(parent), attribute, stem)
     return net
 
 
-def _resnet(name: str, num_classes: int, in_channels: int, blurpool: bool) -> nn.Module:
+def _resnet(name: str, num_classes: int, in_channels: int = 3, blurpool: bool = False) -> nn.Module:
     net = _torchvision(name, num_classes, in_channels)
     return apply_blurpool(net) if blurpool else net
 
 
-def resnet18(num_classes: int, in_channels: int = 3, blurpool: bool = False) -> nn.Module:
-    """torchvision's ResNet18: 11,689,512 parameters for 1,000 classes."""
-    return _resnet("resnet18", num_classes, in_channels, blurpool)
-
-
-def resnet34(num_classes: int, in_channels: int = 3, blurpool: bool = False) -> nn.Module:
-    """torchvision's ResNet34: 21,797,672 parameters for 1,000 classes."""
-    return _resnet("resnet34", num_classes, in_channels, blurpool)
-
-
-def resnet50(num_classes: int, in_channels: int = 3, blurpool: bool = False) -> nn.Module:
-    """torchvision's ResNet50: 25,557,032 parameters for 1,000 classes."""
-    return _resnet("resnet50", num_classes, in_channels, blurpool)
-
-
-def resnet101(num_classes: int, in_channels: int = 3, blurpool: bool = False) -> nn.Module:
-    """torchvision's ResNet101: 44,549,160 parameters for 1,000 classes."""
-    return _resnet("resnet101", num_classes, in_channels, blurpool)
+# Functions of num_classes, in_channels and blurpool; behind each, its parameters for 1,000 classes.
+resnet18 = partial(_resnet, "resnet18")  # 11,689,512
+resnet34 = partial(_resnet, "resnet34")  # 21,797,672
+resnet50 = partial(_resnet, "resnet50")  # 25,557,032
+resnet101 = partial(_resnet, "resnet101")  # 44,549,160
 
 
 def mobilenetv2(num_classes: int, in_channels: int = 3, dropout: float = 0.2) -> nn.Module:

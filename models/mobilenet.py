@@ -26,7 +26,7 @@ class InvertedResidual(nn.Module):
         self.shortcut = projection(inputs, outputs, 1) if stride == 1 else None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.body(x)
+        y: Tensor = self.body(x)
         return y if self.shortcut is None else y + self.shortcut(x)
 
 

@@ -5,24 +5,12 @@ net of the same paper (Section 4.2), shortcut option A (subsampled identity, zer
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
-from models.blocks import FOUR, Classifier, Residual, conv_bn, projection
-
-
-class SubsamplePad(nn.Module):
-    """Option A's shortcut: every `stride`-th pixel, and new channels of zeros on both sides. No parameters."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.stride, self.extra = stride, outputs - inputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        low = self.extra // 2
-        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, low, self.extra - low))
+from models.blocks import FOUR, Classifier, Residual, conv_bn, projection, stack, zero_padded
 
 
 class BasicBlock(Residual):
@@ -33,8 +21,10 @@ class BasicBlock(Residual):
     def __init__(self, inputs: int, width: int, stride: int, option: str = "B") -> None:
         body = nn.Sequential(*conv_bn(inputs, width, 3, stride), nn.ReLU(), *conv_bn(width, width, 3))
         changes = stride != 1 or inputs != width
-        subsampled = option == "A" and changes
-        shortcut = SubsamplePad(inputs, width, stride) if subsampled else projection(inputs, width, stride)
+        if option == "A" and changes:
+            shortcut = zero_padded(inputs, width, nn.AvgPool2d(1, stride))  # every stride-th pixel
+        else:
+            shortcut = projection(inputs, width, stride)
         super().__init__(body, shortcut)
 
 
@@ -54,44 +44,22 @@ class Bottleneck(Residual):
 
 
 def _resnet(
-    block: type[BasicBlock] | type[Bottleneck],
-    depths: Sequence[int],
-    widths: Sequence[int],
-    num_classes: int,
-    in_channels: int,
-    **block_options: str,
+    block: type[BasicBlock] | type[Bottleneck], depths: Sequence[int], num_classes: int, in_channels: int = 3
 ) -> Classifier:
-    stem = nn.Sequential(*conv_bn(in_channels, widths[0], 3), nn.ReLU())
-    blocks: list[nn.Module] = []
-    inputs = widths[0]
-    for stage, (depth, width) in enumerate(zip(depths, widths, strict=True)):
-        for index in range(depth):
-            stride = 2 if stage > 0 and index == 0 else 1
-            blocks.append(block(inputs, width, stride, **block_options))
-            inputs = width * block.expansion
-    return Classifier(stem, nn.Sequential(*blocks), inputs, num_classes)
+    stem = nn.Sequential(*conv_bn(in_channels, FOUR[0], 3), nn.ReLU())
+    stages = stack(block, FOUR[0], FOUR, depths, block.expansion)
+    return Classifier(stem, stages, block.expansion * FOUR[-1], num_classes)
 
 
-def resnet18(num_classes: int, in_channels: int = 3) -> Classifier:
-    """CIFAR ResNet18: 11,173,962 parameters for 10 classes."""
-    return _resnet(BasicBlock, (2, 2, 2, 2), FOUR, num_classes, in_channels)
-
-
-def resnet34(num_classes: int, in_channels: int = 3) -> Classifier:
-    """CIFAR ResNet34: 21,282,122 parameters for 10 classes."""
-    return _resnet(BasicBlock, (3, 4, 6, 3), FOUR, num_classes, in_channels)
-
-
-def resnet50(num_classes: int, in_channels: int = 3) -> Classifier:
-    """CIFAR ResNet50: 23,520,842 parameters for 10 classes."""
-    return _resnet(Bottleneck, (3, 4, 6, 3), FOUR, num_classes, in_channels)
-
-
-def resnet101(num_classes: int, in_channels: int = 3) -> Classifier:
-    """CIFAR ResNet101: 42,512,970 parameters for 10 classes."""
-    return _resnet(Bottleneck, (3, 4, 23, 3), FOUR, num_classes, in_channels)
+# Functions of num_classes and in_channels; behind each, its parameters for 10 classes and colour images.
+resnet18 = partial(_resnet, BasicBlock, (2, 2, 2, 2))  # 11,173,962
+resnet34 = partial(_resnet, BasicBlock, (3, 4, 6, 3))  # 21,282,122
+resnet50 = partial(_resnet, Bottleneck, (3, 4, 6, 3))  # 23,520,842
+resnet101 = partial(_resnet, Bottleneck, (3, 4, 23, 3))  # 42,512,970
 
 
 def resnet20(num_classes: int, in_channels: int = 3, shortcut: Literal["A", "B"] = "B") -> Classifier:
     """ResNet20: 272,474 parameters for 10 classes with shortcut B (AdamSRT's code), 269,722 with A."""
-    return _resnet(BasicBlock, (3, 3, 3), (16, 32, 64), num_classes, in_channels, option=shortcut)
+    stem = nn.Sequential(*conv_bn(in_channels, 16, 3), nn.ReLU())
+    stages = stack(partial(BasicBlock, option=shortcut), 16, (16, 32, 64), (3, 3, 3))
+    return Classifier(stem, stages, 64, num_classes)

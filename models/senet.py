@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.blocks import FOUR, Classifier, conv_bn
+from models.blocks import FOUR, Classifier, conv_bn, stack
 
 
 class SqueezeExcitation(nn.Module):
@@ -40,16 +40,12 @@ class PreActivation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         active = self.activate(x)
-        return self.body(active) + (x if self.shortcut is None else self.shortcut(active))
+        changed: Tensor = self.body(active)
+        return changed + (x if self.shortcut is None else self.shortcut(active))
 
 
 def senet18(num_classes: int, in_channels: int = 3) -> Classifier:
     """CIFAR SENet18: 11,260,354 parameters for 10 classes."""
-    blocks: list[nn.Module] = []
-    inputs = 64
-    for stage, width in enumerate(FOUR):
-        for index in range(2):
-            blocks.append(PreActivation(inputs, width, 2 if stage and not index else 1))
-            inputs = width
+    stages = stack(PreActivation, 64, FOUR, (2, 2, 2, 2))
     stem = nn.Sequential(*conv_bn(in_channels, 64, 3), nn.ReLU())
-    return Classifier(stem, nn.Sequential(*blocks), inputs, num_classes)
+    return Classifier(stem, stages, FOUR[-1], num_classes)

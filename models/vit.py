@@ -5,6 +5,7 @@ widths, depth or patch size: those of `vit_s_rde` are DeiT-S's (Touvron et al. 2
 """
 
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,8 @@ class DepthViT(nn.Module):
         self.embed = nn.Conv2d(in_channels, width, patch, stride=patch)
         # One bias a place: named so that what spares biases from weight decay spares it.
         self.position_bias = nn.Parameter(torch.empty(1, (image_size // patch) ** 2, width))
-        blocks = [Block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=_Norm) for _ in range(depth)]
+        norm = cast("type[nn.Module]", _Norm)  # timm only calls it
+        blocks = [Block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=norm) for _ in range(depth)]
         self.blocks = nn.Sequential(*blocks)
         self.norm = _Norm(width)
         self.head = nn.Linear(width, patch * patch)
@@ -56,27 +58,8 @@ def _draw(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def vit_s_rde(
-    image_size: int,
-    in_channels: int = 3,
-    patch: int = 8,
-    width: int = 384,
-    depth: int = 12,
-    heads: int = 6,
-    mlp_ratio: float = 4.0,
-) -> nn.Module:
-    """DeiT-S's shape: 21,491,392 parameters for 128-pixel colour images."""
-    return DepthViT(image_size, in_channels, patch, width, depth, heads, mlp_ratio)
+# DeiT-S's shape: 21,491,392 parameters for 128-pixel colour images.
+vit_s_rde = partial(DepthViT, in_channels=3, patch=8, width=384, depth=12, heads=6, mlp_ratio=4.0)
 
-
-def vit_tiny_rde(
-    image_size: int,
-    in_channels: int = 3,
-    patch: int = 8,
-    width: int = 128,
-    depth: int = 4,
-    heads: int = 4,
-    mlp_ratio: float = 4.0,
-) -> nn.Module:
-    """The net of rde_small: 827,456 parameters for 24-pixel colour images."""
-    return DepthViT(image_size, in_channels, patch, width, depth, heads, mlp_ratio)
+# The net of rde_small: 827,456 parameters for 24-pixel colour images.
+vit_tiny_rde = partial(DepthViT, in_channels=3, patch=8, width=128, depth=4, heads=4, mlp_ratio=4.0)

@@ -5,25 +5,10 @@ Torch's default initialisation, where that code draws normal weights of variance
 """
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from models.blocks import Classifier
+from models.blocks import Classifier, zero_padded
 
 SLOPE = 0.1
-
-
-class PoolPad(nn.Module):
-    """Average over stride x stride pixels, and new channels of zeros on both sides."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.stride, self.low = stride, (outputs - inputs) // 2
-        self.high = outputs - inputs - self.low
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.stride > 1:
-            x = F.avg_pool2d(x, self.stride, ceil_mode=True)
-        return F.pad(x, (0, 0, 0, 0, self.low, self.high))
 
 
 class WideBlock(nn.Module):
@@ -38,11 +23,14 @@ class WideBlock(nn.Module):
             _activation(width),
             nn.Conv2d(width, width, 3, padding=1, bias=False),
         )
-        self.shortcut = PoolPad(inputs, width, stride)
+        pool = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
+        self.shortcut = zero_padded(inputs, width, pool)
 
     def forward(self, x: Tensor) -> Tensor:
         active = self.activate(x)
-        return self.body(active) + self.shortcut(active if self.first else x)
+        changed: Tensor = self.body(active)
+        kept: Tensor = self.shortcut(active if self.first else x)
+        return changed + kept
 
 
 def _activation(channels: int) -> nn.Sequential:

@@ -12,11 +12,10 @@ from torch import nn
 import models
 from conf import groups
 from models import RESERVED
+from models.blocks import zero_padded
 from models.efficientnet import DropConnect
 from models.imagenet import apply_blurpool
-from models.resnet import SubsamplePad
 from models.shufflenet import shuffle
-from models.wrn import PoolPad
 
 COUNTS = {  # for 10 and 100 classes
     "resnet18": (11_173_962, 11_220_132),
@@ -165,12 +164,12 @@ def test_resnet18_is_torchvisions_with_another_stem():
 
 def test_shortcuts_without_parameters():
     x = torch.arange(2.0 * 4 * 4).reshape(1, 2, 4, 4)
-    padded = SubsamplePad(2, 4, 2)(x)
+    padded, pooled = zero_padded(2, 4, nn.AvgPool2d(1, 2))(x), zero_padded(2, 4, nn.AvgPool2d(2, ceil_mode=True))
     assert padded[0, 0].eq(0).all()
     assert padded[0, 3].eq(0).all()
     assert padded[0, 1].tolist() == [[0, 2], [8, 10]]
-    assert PoolPad(2, 4, 2)(x)[0, 1].tolist() == [[2.5, 4.5], [10.5, 12.5]]
-    assert PoolPad(2, 4, 2)(x[..., :3, :3]).shape == (1, 4, 2, 2)  # as a strided convolution
+    assert pooled(x)[0, 1].tolist() == [[2.5, 4.5], [10.5, 12.5]]
+    assert pooled(x[..., :3, :3]).shape == (1, 4, 2, 2)  # as a strided convolution
 
 
 def test_shuffle_interleaves_the_halves():
@@ -204,9 +203,8 @@ def test_another_number_of_channels_gives_an_imagenet_form_another_stem():
     assert net(torch.randn(2, 1, 40, 40)).shape == (2, 2)
 
 
-def test_an_imagenet_stem_on_small_images_is_refused_unless_forced():
-    with pytest.raises(ValueError, match=r"^model=resnet18_imagenet: .*model\.force=true$"):
-        build("resnet18_imagenet")
+def test_an_imagenet_stem_takes_small_images_where_it_is_forced():
+    """conf/rules.py refuses it without model.force=true."""
     assert build("resnet18_imagenet", force=True)(torch.randn(2, 3, 32, 32)).shape == (2, 10)
 
 
