@@ -18,10 +18,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from conf import grammar, groups, validate, yamls
-from conf.doubts import doubts
 from conf.errors import UsageError, nearest
-from conf.fill import fill, other_choices, tuned
+from conf.fill import fill, replaced_groups, tuned
 from conf.schema import Schema
+from conf.warnings import config_warnings
 
 ConfigStore.instance().store(name="schema", node=Schema)
 
@@ -71,7 +71,7 @@ def _checked(words: list[str]) -> dict[str, Any]:
     config, choices = _composed(words)
     validate.chosen(choices)
     values, notes = tuned(config, choices)
-    other = other_choices(config, choices, values, explicit)
+    other = replaced_groups(config, choices, values, explicit)
     if other:
         kept = [word for word in words if word.partition("=")[0] not in other]
         config, now = _composed([*kept, *(f"{group}={option}" for group, option in other.items())])
@@ -80,7 +80,7 @@ def _checked(words: list[str]) -> dict[str, Any]:
         now = choices
     fill(config, now, values, explicit)
     config.protocol_name, config.scale_name = choices["protocol"], choices["scale"]
-    config.notes, config.doubts = notes, doubts(config, choices, values)
+    config.notes, config.config_warnings = notes, config_warnings(config, choices, values)
     plain = _plain(config)
     plain["paths"] = {key: grammar.place(place) for key, place in plain["paths"].items()}
     validate.composed(plain, now)

@@ -28,7 +28,7 @@ def tuned(config: DictConfig, choices: Choices) -> tuple[dict[str, Any], dict[st
     return found.values, {key: note for key, note in found.notes.items() if note}
 
 
-def other_choices(config: DictConfig, choices: Choices, values: dict[str, Any], explicit: set[str]) -> Choices:
+def replaced_groups(config: DictConfig, choices: Choices, values: dict[str, Any], explicit: set[str]) -> Choices:
     """Return the options to choose instead: the scale's smaller data sets and nets, the schedule of `tuned` values.
 
     A scale replaces what the command line chose, too (`replace: {model: {resnet34: resnet20, "*": resnet20}}`).
@@ -46,7 +46,7 @@ def fill(config: DictConfig, choices: Choices, values: dict[str, Any], explicit:
     for key, value in (_source_values(config, choices) | values).items():
         if key not in groups.GROUPS:
             _set(config, key, value, explicit)
-    for key, value in (config.where_known or {}).items():
+    for key, value in (config.set_if_present or {}).items():
         group, _, name = key.partition(".")
         if name in groups.raw(group, str(choices[group])):
             _set(config, key, value, explicit)

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-# Warnings, a line each: conf/doubts.py and training/canaries.py have what each looks at.
+# Warnings, a line each: conf/warnings.py and training/canaries.py have what each looks at.
 CANARIES = (
     *("label_smoothing", "weight_decay", "decay"),
     *("schedule", "clipping", "overlap", "gradients", "compiled"),
@@ -66,7 +66,7 @@ class Schema:
     protocol_name: str = "none"  # filled in by compose, as are the scale and the notes
     scale_name: str = "paper"
     notes: Any = field(default_factory=dict)  # tuned values that no source prints, and why these
-    doubts: Any = field(default_factory=dict)  # canary -> what it says, of those that need no torch
+    config_warnings: Any = field(default_factory=dict)  # name -> line, of the warnings that need no torch
 
     # How it is run: nothing below changes a result.
     device: str = "auto"
@@ -81,7 +81,7 @@ class Schema:
     # What an overlay says to compose; gone from the composed configuration.
     sources: Any = field(default_factory=dict)
     replace: Any = field(default_factory=dict)  # {model: {resnet34: resnet20}}: choose the other instead
-    where_known: Any = field(default_factory=dict)  # {data.synthetic: 64}: set if the chosen option has the key
+    set_if_present: Any = field(default_factory=dict)  # {data.synthetic: 64}: set if the chosen option has the key
     shrink: Any = field(default_factory=dict)  # {epochs: 10, steps: 4000}: the longest budget of each kind
 
 

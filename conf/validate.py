@@ -23,9 +23,9 @@ def _defaults(node: Any) -> dict[str, Any]:
     return {key: _defaults(value) if is_dataclass(value) else value for key, value in values.items()}
 
 
-CONSUMED = ("sources", "replace", "where_known", "shrink")  # an overlay's word to compose
+CONSUMED = ("sources", "replace", "set_if_present", "shrink")  # an overlay's word to compose
 EXAMPLES = {"optimizer": "torch.optim.RMSprop", "model": "models.imagenet.timm"}
-HIDDEN = (*CONSUMED, "notes", "doubts", "protocol_name", "scale_name")  # not for the command line
+HIDDEN = (*CONSUMED, "notes", "config_warnings", "protocol_name", "scale_name")  # not for the command line
 
 
 def command_line(overrides: list[Override]) -> None:

@@ -12,7 +12,7 @@ Config = dict[str, Any]
 # chose matter, and these are in the configuration themselves; the names are stored in the result as labels.
 NOT_SEMANTIC = (
     *("paths", "logger", "progress", "device", "workers", "threads", "traceback", "checkpoint", "keep", "canaries"),
-    *("tuned", "source", "notes", "doubts", "protocol_name", "scale_name"),
+    *("tuned", "source", "notes", "config_warnings", "doubts", "protocol_name", "scale_name"),
     *("evaluate.batch_size", "data.verify", "data.download", "data.workers"),
     *("data.ranges", "model.ranges", "optimizer.ranges", "data.sources", "model.sources", "optimizer.sources"),
 )

@@ -1,6 +1,6 @@
 """Warnings, a line each, about what is allowed and rarely meant. `canaries.<name>=false` turns one off.
 
-Those that need no torch are conf's (conf/doubts.py); they come with the configuration.
+Those that need no torch are conf's (conf/warnings.py); they come with the configuration.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,9 @@ def warn(trainer: Any, canaries: dict[str, Canary]) -> None:
 
 
 def _doubt(name: str) -> Canary:
-    return lambda trainer: iter([trainer.config["doubts"][name]] if name in trainer.config["doubts"] else [])
+    return lambda trainer: iter(
+        [trainer.config["config_warnings"][name]] if name in trainer.config["config_warnings"] else []
+    )
 
 
 def schedule(trainer: Any) -> Iterator[str]:

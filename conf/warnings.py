@@ -1,4 +1,4 @@
-"""What is allowed and rarely meant, as far as a configuration shows it: a line each, for the canary of that name."""
+"""What is allowed and rarely meant, as far as a configuration shows it: a line each, for the warning of that name."""
 
 from functools import partial
 from typing import Any
@@ -11,8 +11,8 @@ from conf.errors import UsageError
 Choices = dict[str, Any]
 
 
-def doubts(config: DictConfig, choices: Choices, tuned: dict[str, Any]) -> dict[str, str]:
-    """Return canary -> line. tuned: the values that `tuned` gave; without it the protocol's paper is asked."""
+def config_warnings(config: DictConfig, choices: Choices, tuned: dict[str, Any]) -> dict[str, str]:
+    """Return name -> line. tuned: the values that `tuned` gave; without it the protocol's paper is asked."""
     protocol, paper = choices["protocol"], config.tuned or choices["protocol"].partition("_")[0]
     smoothing, own = _said(protocol, "label_smoothing"), config.optimizer
     printed = tuned if config.tuned else _printed(paper, config, choices)
