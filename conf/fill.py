@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from conf import groups
 from conf.errors import UsageError
-from conf.schema import CANARIES
+from conf.schema import WARNINGS
 
 Choices = dict[str, Any]
 COUNT_EPOCHS = (
@@ -51,8 +51,8 @@ def fill(config: DictConfig, choices: Choices, values: dict[str, Any], explicit:
         if name in groups.raw(group, str(choices[group])):
             _set(config, key, value, explicit)
     _shrink(config)
-    if isinstance(config.canaries, bool):  # one word for all
-        config.canaries = dict.fromkeys(CANARIES, config.canaries)
+    if isinstance(config.warnings, bool):  # one word for all
+        config.warnings = dict.fromkeys(WARNINGS, config.warnings)
     if config.mode == "reference":
         for key, off in ACCELERATORS.items():
             if key in explicit and config[key] != off:

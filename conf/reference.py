@@ -28,7 +28,7 @@ def yardstick(composed: dict[str, Any], rival: dict[str, Any], store: Path | str
     options = {group: groups.raw(group, name) for group, name in (("schedule", "constant"), ("budget", "epochs"))}
     chosen = {group: {k: v for k, v in raw.items() if k not in groups.RESERVED} for group, raw in options.items()}
     chosen["budget"]["epochs"] = EPOCHS
-    quiet = {"probe": {}, "logger": {}, "canaries": {}, "progress": False, "keep": "none", "seed": 0}
+    quiet = {"probe": {}, "logger": {}, "warnings": {}, "progress": False, "keep": "none", "seed": 0}
     place = {"paths": rival["paths"] | {"store": str(store)}}
     looks = {"selection": plain["selection"], "target": plain["target"]}
     looks["evaluate"] = plain["evaluate"] | {"every_epochs": EPOCHS}

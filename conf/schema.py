@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import MISSING
 
 # Warnings, a line each: conf/warnings.py and training/canaries.py have what each looks at.
-CANARIES = (
+WARNINGS = (
     *("label_smoothing", "weight_decay", "decay"),
     *("schedule", "clipping", "overlap", "gradients", "compiled"),
 )
@@ -74,7 +74,7 @@ class Schema:
     workers: int = 2
     keep: str = "weights"
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    canaries: Any = field(default_factory=lambda: dict.fromkeys(CANARIES, True))  # or true or false, for all
+    warnings: Any = field(default_factory=lambda: dict.fromkeys(WARNINGS, True))  # or true or false, for all
     progress: bool = True
     traceback: bool = False
 

@@ -1,4 +1,4 @@
-"""Warnings, a line each, about what is allowed and rarely meant. `canaries.<name>=false` turns one off.
+"""Warnings, a line each, about what is allowed and rarely meant. `warnings.<name>=false` turns one off.
 
 Those that need no torch are conf's (conf/warnings.py); they come with the configuration.
 """
@@ -17,7 +17,7 @@ Canary = Callable[[Any], Iterator[str]]
 
 def warn(trainer: Any, canaries: dict[str, Canary]) -> None:
     """Print what the canaries that are on say, if the run shows anything."""
-    on = [canary for name, canary in canaries.items() if trainer.shown and trainer.config["canaries"].get(name)]
+    on = [canary for name, canary in canaries.items() if trainer.shown and trainer.config["warnings"].get(name)]
     for line in (line for canary in on for line in canary(trainer)):
         print(f"warning: {line}", flush=True)
 

@@ -23,7 +23,7 @@ NO_LIST = ("[]", "3", "''", "abc", "null", "true", "[nan]", "[[0.5,0.5],[0.5,0.5
 NO_MAPPING = ("3", "abc", "[]", "true", "null", "''")
 NO_FOLDER = ("''", "/dev/null", "/dev/null/below", "3", "null", "[]", "'  '", "n" * 5000, "true")
 BROKEN = ("=", "seed", "optimizer.lr=[", "seed=1 2", "--frobnicate", "-x", "~seed", "+none=1", "seed==", "{", "'", "")
-FREE = ("freeze", "canaries", "tuned", "target.metric", "device")  # of many forms, or known to others alone
+FREE = ("freeze", "warnings", "tuned", "target.metric", "device")  # of many forms, or known to others alone
 
 
 def leaves(node, prefix=""):

@@ -8,7 +8,7 @@ import pytest
 import train
 from conf.compose import compose
 from conf.errors import UsageError
-from conf.schema import CANARIES
+from conf.schema import WARNINGS
 from record.follower import Follower
 from training import canaries
 from training.distribution import World
@@ -78,14 +78,14 @@ def test_an_image_in_train_and_test_is_told(settings, capsys) -> None:
     assert "data: 1 of 360 test samples are in the train split" in line
 
 
-@pytest.mark.parametrize("name", CANARIES)
+@pytest.mark.parametrize("name", WARNINGS)
 def test_a_canary_says_one_line_and_can_be_turned_off(settings, capsys, name: str) -> None:
     words = (*SHORT, *LINES[name])
     plant = PLANT.get(name, lambda trainer: None)
     (line,) = said(settings, capsys, plant, *words)
     assert SAYS[name] in line
-    assert said(settings, capsys, plant, *words, f"canaries.{name}=false") == []
-    assert said(settings, capsys, plant, *words, "canaries=false") == []
+    assert said(settings, capsys, plant, *words, f"warnings.{name}=false") == []
+    assert said(settings, capsys, plant, *words, "warnings=false") == []
 
 
 def test_a_sound_run_is_silent(settings, capsys) -> None:
@@ -94,12 +94,12 @@ def test_a_sound_run_is_silent(settings, capsys) -> None:
 
 
 def test_every_switch_has_a_canary() -> None:
-    assert {*canaries.AT_START, *canaries.AFTER_A_STEP} == set(CANARIES)
+    assert {*canaries.AT_START, *canaries.AFTER_A_STEP} == set(WARNINGS)
 
 
 @pytest.mark.parametrize(
     ("word", "message"),
-    [("canaries.overlp=false", "nearest: overlap"), ("canaries=5", "true or false"), ("canaries.decay=1", "true or f")],
+    [("warnings.overlp=false", "nearest: overlap"), ("warnings=5", "true or false"), ("warnings.decay=1", "true or f")],
 )
 def test_a_wrong_switch_is_one_line(word: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:

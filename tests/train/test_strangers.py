@@ -11,7 +11,7 @@ from training.distribution import World
 from training.precision import pick_device
 from training.rehearsal import rehearse
 
-SHORT = ("budget=steps", "budget.steps=2", "canaries=false", "batch_size=720")
+SHORT = ("budget=steps", "budget.steps=2", "warnings=false", "batch_size=720")
 
 
 def stranger(name: str, args: str = "{lr: 0.1}") -> tuple[str, ...]:
