@@ -108,12 +108,12 @@ def classes_page() -> str:
     own = {target: options for target, options in sorted(targets.items()) if target.startswith("optim.")}
     lines = [
         "# Optimizers, classes\n\nEach works in any PyTorch loop: `from optim import SING`. All take the keywords of",
-        "[Options](#optim.chain.Options) too, and param groups from [param_groups](#optim.groups.param_groups).\n",
+        "[Options](#optim.chain.Options) too, and param groups from [param_groups](#optim.invariance.param_groups).\n",
         "## Classes\n",
     ]
     for target, options in own.items():
         lines.append(f"::: {target}\n\nChosen by {', '.join(f'`optimizer={option}`' for option in options)}.\n")
-    shared = ("optim.chain.Chain", "optim.chain.Options", "optim.groups.param_groups", "optim.build.build")
+    shared = ("optim.chain.Chain", "optim.chain.Options", "optim.invariance.param_groups", "optim.build.build")
     return "\n".join([*lines, "## What they share\n", *(f"::: {name}\n" for name in shared)])
 
 

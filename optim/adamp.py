@@ -1,27 +1,47 @@
-"""AdamP and SGDP (Heo et al. 2021, arXiv 2006.08217)."""
+"""AdamP and SGDP (Heo et al. 2021, arXiv 2006.08217): the projection of an update away from the weight."""
 
-from __future__ import annotations
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Unpack
 
-from typing import Any, Unpack
+import torch
+from torch import Tensor
+from torch.linalg import vecdot, vector_norm
+from torch.optim.optimizer import ParamsT
 
-from optim.chain import Chain, Options
-from optim.stages import adam, radial_projection
-from optim.stages import momentum as heavy_ball
+from .chain import Chain, Options
+from .stages.base import Betas, Bucket, Ranges, Scalar, Stage
+from .stages.moments import adam, heavy_ball
 
 
 class AdamP(Chain):
-    """AdamP (Algorithm 2, Eq. 11 and 12): Adam's p = mhat / D; w <- w - lr Pi_w(p) where |cos(w, g)| is small.
+    """AdamP: Adam's p = mhat / (sqrt(vhat) + eps); w <- w - lr Pi_w(p) where w is found to be scale-invariant.
 
-    With the authors' bias correction, which Algorithm 2 leaves out, their test by channel and then by layer
-    (Appendix E.1), and their `wd_ratio`. `weight_decay` is scaled by lr as AdamW's: the paper's 1e-4 is 0.1 here at
-    lr 1e-3, or `decay="absolute"`.
+    It is where max_r |cos(w_r, g_r)| < delta / sqrt(n), over rows r of length n: the slices along the first dimension,
+    or else (Appendix E.1) the whole tensor; g is the raw gradient. There the update loses its part along w_r. With the
+    authors' bias correction, which Algorithm 2 leaves out, and their `wd_ratio`. `weight_decay` is scaled by lr as
+    AdamW's: the paper's 1e-4 is 0.1 here at lr 1e-3, or `decay="absolute"`.
+
+    Args:
+        lr: eta, in [0, inf).
+        betas: beta_1 and beta_2, decays of m and v, in [0, 1).
+        eps: epsilon, in (0, inf).
+        weight_decay: lambda, decoupled, in [0, inf).
+        delta: threshold of the cosine, in [0, inf).
+        wd_ratio: factor of the decay of projected tensors, in [0, 1].
+        nesterov: beta_1 m + (1 - beta_1) g in the place of m.
+
+    References: Algorithm 2, Eq. 11 and 12. Raises ValueError for a value out of range.
+
+        >>> optimizer = AdamP(model.parameters(), lr=1e-3, weight_decay=1e-2)
+        >>> optimizer.step()
     """
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        betas: Betas = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         delta: float = 0.1,
@@ -34,15 +54,30 @@ class AdamP(Chain):
 
 
 class SGDP(Chain):
-    """SGDP (Algorithm 1): b <- mu b + (1 - dampening) g from b_0 = 0, w <- w - lr Pi_w(b) where |cos(w, g)| is small.
+    """SGDP: b <- mu b + (1 - dampening) g from b_0 = 0, w <- w - lr Pi_w(b), projected where `AdamP` is.
 
     The buffer stays unprojected, as printed; the authors' code projects it in place. Decay is decoupled:
     w <- w (1 - lr weight_decay / (1 - momentum)), times `wd_ratio` where projected (their code).
+
+    Args:
+        lr: eta, in [0, inf).
+        momentum: beta, in [0, 1).
+        dampening: of the gradient, in [0, 1].
+        weight_decay: lambda, decoupled, in [0, inf).
+        nesterov: g + mu b in the place of b.
+        eps: in (0, inf), as delta in [0, inf) and wd_ratio in [0, 1] those of `AdamP`.
+        delta: see eps.
+        wd_ratio: see eps.
+
+    References: Algorithm 1. Raises ValueError for a value out of range.
+
+        >>> optimizer = SGDP(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-5)
+        >>> optimizer.step()
     """
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float = 0.1,
         momentum: float = 0.0,
         dampening: float = 0.0,
@@ -53,8 +88,64 @@ class SGDP(Chain):
         wd_ratio: float = 0.1,
         **options: Unpack[Options],
     ) -> None:
-        stages = (
-            heavy_ball(momentum, dampening, nesterov, first="zero"),
-            radial_projection(delta, wd_ratio, eps, momentum_decay=True),
-        )
+        momenta = heavy_ball(momentum, dampening, nesterov, first="zero")
+        stages = (momenta, radial_projection(delta, wd_ratio, eps, momentum_decay=True))
         super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)
+
+
+class radial_projection(Stage):
+    """The projection of `AdamP`, for tensors of two and more dimensions, after any stages.
+
+    `momentum_decay` divides decay by 1 - momentum, so that it keeps step with SGD's momentum (SGDP's authors).
+    """
+
+    name = "projection"
+    ranges: ClassVar[Ranges] = {"delta": "[0, inf)", "wd_ratio": "[0, 1]", "eps": "(0, inf)"}
+
+    def __init__(self, delta: float = 0.1, wd_ratio: float = 0.1, eps: float = 1e-8, momentum_decay: bool = False):
+        super().__init__(delta=delta, wd_ratio=wd_ratio, eps=eps)
+        self.momentum_decay = momentum_decay
+
+    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {"projected": param.new_zeros(())} if param.ndim > 1 else {}
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        gain = 1 / (1 - float(hyper["momentum"])) if self.momentum_decay else 1.0
+        return super().scalars(hyper, step) | {"gain": gain}
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        bucket.decay_scale = [s * g for s, g in zip(bucket.decay_scale, bucket.scalar(self, "gain"), strict=True)]
+        return [self._one(bucket, i, u) if u.ndim > 1 else u for i, u in enumerate(updates)]
+
+    def _one(self, bucket: Bucket, i: int, update: Tensor) -> Tensor:
+        weight = bucket.params[i]
+        delta, ratio, eps = (bucket.scalar(self, key)[i] for key in ("delta", "wd_ratio", "eps"))
+        length, channel, layer = cosines(weight, bucket.grads[i], eps)
+        by_channel = channel < delta / math.sqrt(weight[0].numel())
+        by_layer = layer < delta / math.sqrt(weight.numel())
+        along = vecdot(_rows(update), _rows(weight))
+        by_row, whole = along / (length + eps) ** 2, along.sum() / (vector_norm(length) + eps) ** 2
+        part = torch.where(by_channel, by_row, torch.where(by_layer, whole, 0.0))
+        projected = (by_channel | by_layer).to(weight.dtype)
+        bucket.states[i][f"{self.name}.projected"].copy_(projected)
+        bucket.decay_scale[i] = bucket.decay_scale[i] * (1 - projected * (1 - ratio))
+        return torch.addcmul(update, part.view(-1, *[1] * (update.ndim - 1)), weight, value=-1)
+
+    def metrics(self, chain: Chain) -> dict[str, float]:
+        """`projected_fraction`: of the tensors with two and more dimensions, how many the last step projected."""
+        key = f"{self.name}.projected"
+        flags = [float(state[key]) for state in chain.state.values() if key in state]
+        return {"projected_fraction": sum(flags) / len(flags)} if flags else {}
+
+
+def cosines(weight: Tensor, grad: Tensor, eps: Scalar) -> tuple[Tensor, Tensor, Tensor]:
+    """The norm of each row of the weight; the largest |cos(row, its gradient)|; |cos| of the whole tensor (Eq. 11)."""
+    w, g = _rows(weight), _rows(grad)
+    length, steepness, product = vector_norm(w, dim=1), vector_norm(g, dim=1), vecdot(w, g)
+    channel = product.abs() / (length.clamp(min=eps) * steepness.clamp(min=eps))
+    layer = product.sum().abs() / (vector_norm(length).clamp(min=eps) * vector_norm(steepness).clamp(min=eps))
+    return length, channel.max(), layer
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x.reshape(x.shape[0], -1)

@@ -2,27 +2,42 @@
 Learning with Normalization Layers, Neurocomputing 2022).
 
 Each reads the param group's `invariance` (see `optim.param_groups`); "none" is Adam, or SGD. Decay is coupled (L2).
+Each raises ValueError, one line, for a value out of range.
 """
 
-from __future__ import annotations
+from typing import Unpack
 
-from typing import Any, ClassVar, Unpack
+from torch.optim.optimizer import ParamsT
 
-from optim.chain import Chain, Options
-from optim.stages.moments import momentum as heavy_ball
-from optim.stages.sphere import group_adam, transported
+from .chain import Chain, Options
+from .stages.base import Betas
+from .stages.moments import heavy_ball
+from .stages.sphere import group_adam, transported
 
 
-class AdamS(Chain):
-    """Adam-S (Sec. 4.1): v <- b2 v + (1 - b2) ||g||^2 / d per group, x <- x - lr mhat / (sqrt(vhat) + eps)."""
+class AdamS(Chain, decay="coupled"):
+    """Adam-S: v <- b2 v + (1 - b2) ||g||^2 / d per group of d entries, x <- x - lr mhat / (sqrt(vhat) + eps).
 
-    decay: ClassVar[str] = "coupled"
+    So the direction is that of m. The authors' code holds the sum and multiplies the rate by sqrt(d): the same, but
+    for its eps, which is ours divided by sqrt(d). Groups of one entry give Adam.
+
+    Args:
+        lr: eta, in [0, inf).
+        betas: beta_1 and beta_2, decays of m and v, in [0, 1).
+        eps: epsilon, in [0, inf).
+        weight_decay: L2 coefficient lambda, in [0, inf).
+
+    References: Sec. 4.1.
+
+        >>> optimizer = AdamS(param_groups(model, invariance="auto"), lr=1e-3)
+        >>> optimizer.step()
+    """
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        betas: Betas = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         **options: Unpack[Options],
@@ -30,16 +45,29 @@ class AdamS(Chain):
         super().__init__(params, (group_adam(betas, eps),), lr=lr, weight_decay=weight_decay, **options)
 
 
-class AdamSRT(Chain):
-    """Adam-SRT (Algorithm 1): Adam-S, then m <- (<x', x> m - <x', m> x) / <x', x'> and v <- v <x, x> / <x', x'>."""
+class AdamSRT(Chain, decay="coupled"):
+    """Adam-SRT: Adam-S, then m <- (<x', x> m - <x', m> x) / <x', x'> and v <- v <x, x> / <x', x'> per group.
 
-    decay: ClassVar[str] = "coupled"
+    So m is tangent to the sphere at x' and shrinks as the gradient does, by ||x|| / ||x'||. (Line 10 of Algorithm 1 has
+    a stray m.)
+
+    Args:
+        lr: eta, in [0, inf).
+        betas: beta_1 and beta_2, decays of m and v, in [0, 1).
+        eps: epsilon, in [0, inf).
+        weight_decay: L2 coefficient lambda, in [0, inf).
+
+    References: Algorithm 1, Eq. 18 and 75.
+
+        >>> optimizer = AdamSRT(param_groups(model, invariance="auto"), lr=1e-3)
+        >>> optimizer.step()
+    """
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        betas: Betas = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         **options: Unpack[Options],
@@ -48,14 +76,24 @@ class AdamSRT(Chain):
         super().__init__(params, (stage,), lr=lr, weight_decay=weight_decay, **options)
 
 
-class SGDMRT(Chain):
-    """SGD-MRT (Appendix E): b <- mu b + (1 - dampening) g from b = 0, x' = x - lr b, then b is carried as m is."""
+class SGDMRT(Chain, decay="coupled"):
+    """SGD-MRT: b <- mu b + (1 - dampening) g from b = 0, x' = x - lr b, then b is carried as m is in `AdamSRT`.
 
-    decay: ClassVar[str] = "coupled"
+    Args:
+        lr: eta, in [0, inf).
+        momentum: mu, in [0, 1).
+        dampening: of the gradient, in [0, 1].
+        weight_decay: L2 coefficient lambda, in [0, inf).
+
+    References: Appendix E.
+
+        >>> optimizer = SGDMRT(param_groups(model, invariance="auto"), lr=0.1)
+        >>> optimizer.step()
+    """
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float = 0.1,
         momentum: float = 0.9,
         dampening: float = 0.0,

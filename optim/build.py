@@ -1,19 +1,40 @@
-"""From the dotted name of an optimizer class and its keywords to the optimizer."""
+"""From a dotted name, or a composed configuration (conf/optimizer/*.yaml), to an optimizer."""
 
-from __future__ import annotations
-
-import difflib
-import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT
+
+from .chain import Chain, Options
+from .invariance import describe, param_groups
+from .stages.base import near
+
+LABELS = ("name", "target", "version", "groups", "ranges", "sources", "args", "decay")
 
 
-def build(target: str, params: Any, **keywords: Any) -> Optimizer:
+def configure(
+    options: Mapping[str, Any], model: nn.Module, *, compile: bool = False
+) -> tuple[Optimizer, list[dict[str, Any]]]:
+    """Build the optimizer that `options` describe for a model's trainable parameters.
+
+    Returns it, and the resolved list of its groups, as plain data. Raises ValueError, one line, for keywords that the
+    target does not take, a pattern that matches nothing, or `compile` for an optimizer that is not a Chain.
+    """
+    groups = param_groups(model, **options["groups"])
+    keywords = {key: value for key, value in options.items() if key not in LABELS} | dict(options.get("args") or {})
+    if str(options["target"]).startswith("optim."):  # others fix their convention by their class
+        keywords["decay"] = options["decay"]
+    if compile:
+        keywords["compile"] = True
+    return build(options["target"], groups, **keywords), describe(groups)
+
+
+def build(target: str, params: ParamsT, **keywords: Any) -> Optimizer:
     """Build the optimizer `target` (`optim.AdamP`, `torch.optim.SGD`, anyone's class) over `params`.
 
     Lists among the keywords become tuples. torch's own optimizers run fused where they can on the parameters' device,
@@ -26,11 +47,11 @@ def build(target: str, params: Any, **keywords: Any) -> Optimizer:
     cls = _resolve(target)
     keywords = {key: tuple(value) if isinstance(value, list) else value for key, value in keywords.items()}
     _check_keywords(target, cls, keywords)
-    params = list(params)
+    given: list[Any] = list(params)
     if cls.__module__.startswith("torch.optim.") and not {"fused", "foreach"} & keywords.keys():
-        keywords |= _fused(cls, params)
+        keywords |= _fused(cls, given)
     try:
-        optimizer = cls(params, **keywords)
+        optimizer = cls(given, **keywords)
     except (Exception, SystemExit) as error:  # whatever a stranger's class makes of a value
         raise ValueError(f"{target}: {_said(error)}") from error
     if not isinstance(optimizer, Optimizer):
@@ -38,42 +59,35 @@ def build(target: str, params: Any, **keywords: Any) -> Optimizer:
     return optimizer
 
 
-def _resolve(target: str) -> Callable[..., Any]:
+def _resolve(target: str) -> Callable[..., object]:
     module, _, name = target.rpartition(".")
     try:
-        scope = importlib.import_module(module) if module else None
+        scope = pkgutil.resolve_name(module) if module else None
     except (Exception, SystemExit) as error:  # a stranger's module may do anything when it is imported
         raise ValueError(f"target={target!r}: {_said(error)}") from error
-    found = getattr(scope, name, None)
+    found: object = getattr(scope, name, None)
     if not callable(found):
-        raise ValueError(f"target={target!r} does not exist{_near(name, dir(scope) if module else [])}")
-    return found  # type: ignore[no-any-return]
+        raise ValueError(f"target={target!r} does not exist{near(name, dir(scope) if module else [])}")
+    return found
 
 
-def _check_keywords(target: str, cls: Callable[..., Any], keywords: Mapping[str, Any]) -> None:
-    taken = _keywords(cls)
+def _check_keywords(target: str, cls: Callable[..., object], keywords: Mapping[str, Any]) -> None:
+    parameters = list(inspect.signature(cls).parameters.values())[1:]
+    named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    taken = [p.name for p in named]
+    if isinstance(cls, type) and issubclass(cls, Chain):
+        taken = list(dict.fromkeys([*taken, *Options.__annotations__]))
+    elif len(named) < len(parameters):
+        taken = []  # it takes any
     for key in keywords:
         if taken and key not in taken:
-            raise ValueError(f"{target} takes no {key!r}: it takes {', '.join(taken)}{_near(key, taken)}")
-    parameters = list(inspect.signature(cls).parameters.values())[1:]
-    kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    for p in parameters:
-        if p.default is p.empty and p.kind not in kinds and p.name not in keywords:
+            raise ValueError(f"{target} takes no {key!r}: it takes {', '.join(taken)}{near(key, taken)}")
+    for p in named:
+        if p.default is p.empty and p.name not in keywords:
             raise ValueError(f"{target} needs {p.name!r}")
 
 
-def _keywords(cls: Callable[..., Any]) -> list[str]:
-    """The keywords that a class takes beside its first; empty where it takes any."""
-    from optim.chain import Chain, Options
-
-    parameters = list(inspect.signature(cls).parameters.values())[1:]
-    names = [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    if isinstance(cls, type) and issubclass(cls, Chain):
-        return list(dict.fromkeys([*names, *Options.__annotations__]))
-    return names if len(names) == len(parameters) else []
-
-
-def _fused(cls: Callable[..., Any], params: list[Any]) -> dict[str, bool]:
+def _fused(cls: Callable[..., Any], params: Iterable[Any]) -> dict[str, bool]:
     """`fused=True` where torch has the kernel for this class on these devices and dtypes: found out by trying."""
     if "fused" not in inspect.signature(cls).parameters:
         return {}
@@ -99,9 +113,8 @@ def _tensors(params: Iterable[Any]) -> Iterable[Tensor]:
 def _said(error: BaseException) -> str:
     """Return an error's words, with its kind where they do not say what is wrong (`KeyError: 'lr'`)."""
     words = (str(error).splitlines() or [""])[0]
-    return words if isinstance(error, TypeError | ValueError | RuntimeError) else f"{type(error).__name__}: {words}"
-
-
-def _near(word: str, words: Iterable[str]) -> str:
-    match = difflib.get_close_matches(word, list(words), n=1)
-    return f" (did you mean {match[0]!r}?)" if match else ""
+    return (
+        words
+        if isinstance(error, ImportError | TypeError | ValueError | RuntimeError)
+        else f"{type(error).__name__}: {words}"
+    )

@@ -1,6 +1,4 @@
-"""Chain: a torch optimizer made of stages."""
-
-from __future__ import annotations
+"""Chain: a torch optimizer made of stages, and the one place where weights are written."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
@@ -8,13 +6,14 @@ from typing import Any, ClassVar, TypedDict
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT
 
-from optim.compiled import Compiled
-from optim.program import Program
-from optim.stages.base import Bucket, Evaluation, Hyper, Scalar, Stage, check
+from .compiled import Compiled
+from .stages.base import Bucket, Evaluation, Hyper, Scalar, Stage, check
+from .stages.lists import add_, multiply_
 
 HALF = (torch.bfloat16, torch.float16)
-COUNT = torch.float64  # of the step counts: a tensor, as torch's; a float32 stands still at 2^24
+COUNT = torch.float64  # of the step counts: a tensor, as torch's; a float32 no longer changes at 2^24
 RANGES = {"lr": "[0, inf)", "weight_decay": "[0, inf)", "decay": ("decoupled", "coupled", "absolute")}
 
 
@@ -45,7 +44,7 @@ class Chain(Optimizer):
         weight_decay: coefficient, in the convention `decay`.
         decay: `decoupled` (w *= 1 - lr * weight_decay, as AdamW), `coupled` (L2: weight_decay * w joins the gradient
             before all stages), `absolute` (w *= 1 - weight_decay * lr / lr_0, lr_0 being the group's first lr), or
-            None for the class's own.
+            None for the class's own, which is that of its class keyword (`class Yogi(Chain, decay="coupled")`).
         evaluation: where the gradient is taken; once by default.
         maximize: ascend.
         foreach: step whole lists of tensors instead of one at a time (same numbers); None: on a GPU only, where it
@@ -60,9 +59,12 @@ class Chain(Optimizer):
     decay: ClassVar[str] = "decoupled"
     sync_gradients: bool = True  # False while the closure is called for gradients that each rank keeps to itself
 
+    def __init_subclass__(cls, decay: str | None = None) -> None:
+        cls.decay = decay or cls.decay
+
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         stages: Sequence[Stage],
         *,
         lr: float | Tensor,
@@ -73,13 +75,15 @@ class Chain(Optimizer):
         foreach: bool | None = None,
         compile: bool = False,
     ) -> None:
-        self.stages = tuple(stages)
-        self.evaluation = evaluation or Evaluation()
-        self.foreach = foreach
-        self.compile = compile
-        self._make_programs()
+        self.stages, self.evaluation = tuple(stages), evaluation or Evaluation()
+        self.foreach, self.compile = foreach, compile
+        self._prepare()
         own = {"lr": lr, "weight_decay": weight_decay, "decay": decay or self.decay, "maximize": maximize}
         super().__init__(params, own | _merged((*self.stages, self.evaluation)))
+
+    def _prepare(self) -> None:
+        self._program = Program(self.stages)
+        self._compiled = Compiled(self._program.advance)
 
     @property
     def batch_norm_statistics(self) -> str:
@@ -115,12 +119,12 @@ class Chain(Optimizer):
         if closure is None and self.evaluation.needs_closure and moves:
             raise ValueError(f"{type(self).__name__}.step needs a closure: the loss is evaluated more than once")
         loss = None if closure is None else self.evaluation.gradients(self, closure)
-        advance = self._compiled.advance if self.compile else self._program.advance
+        advance = (self._compiled if self.compile else self._program).advance
         known: Scalars = {}
         for group, params in self._lists():
             bucket = self._bucket(group, params, known)
             advance(bucket)
-            self._program.late(bucket)
+            self._program.after_step(bucket, [], traced=False)
             if params[0].dtype in HALF:
                 torch._foreach_copy_(params, bucket.params)
         return loss
@@ -157,25 +161,21 @@ class Chain(Optimizer):
         if float(group["weight_decay"]) == 0:
             options["decay"] = "none"
         states = [self._state(p, weight, options) for p, weight in zip(params, weights, strict=True)]
-        keys = [(id(group), self._count(state)) for state in states]
+        keys = [(id(group), int(state["step"])) for state in states]
         for key in keys:
             if key not in known:
                 known[key] = self._scalars(group, key[1])
         return Bucket(weights, grads, states, [known[key] for key in keys], options)
 
     def _state(self, param: Tensor, weight: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The tensor's buffers, made at its first step, with this step counted."""
         state: dict[str, Tensor] = self.state[param]
         if not state:
             state["step"] = torch.zeros((), dtype=COUNT)
             for stage in self.stages:
-                for name, buffer in stage.init(weight, options).items():
-                    state[f"{stage.name}.{name}"] = buffer
-        return state
-
-    @staticmethod
-    def _count(state: dict[str, Tensor]) -> int:
+                state |= {f"{stage.name}.{name}": buffer for name, buffer in stage.init(weight, options).items()}
         state["step"] += 1
-        return int(state["step"])
+        return state
 
     def _scalars(self, group: dict[str, Any], step: int) -> dict[str, Scalar]:
         lr, decay = float(group["lr"]), float(group["weight_decay"])
@@ -204,10 +204,6 @@ class Chain(Optimizer):
                 where = {"device": "cpu", "dtype": COUNT} if name == "step" else {"device": p.device}
                 self.state[p][name] = value.detach().clone().to(**where)
 
-    def _make_programs(self) -> None:
-        self._program = Program(self.stages)
-        self._compiled = Compiled(self._program)
-
     def __getstate__(self) -> dict[str, Any]:
         kept = ("stages", "evaluation", "foreach", "compile")
         return super().__getstate__() | {key: getattr(self, key) for key in kept}
@@ -218,7 +214,62 @@ class Chain(Optimizer):
             for key, value in self.defaults.items():
                 group.setdefault(key, value)
         if "stages" in state:
-            self._make_programs()
+            self._prepare()
+
+
+CHAIN = Hyper()  # owner of Chain's own numbers in a bucket: the rate, the decay of this step, and the L2 coefficient
+CHAIN.name = "chain"
+
+
+class Program:
+    """The arithmetic of a step, apart from the optimizer so that it can be traced (see `optim.compiled`)."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self.stages = stages
+        self.retract_stages = [stage for stage in stages if _defines(stage, "retract")]
+        self.after_step_stages = [stage for stage in stages if _defines(stage, "after_step")]
+        self.needs_before = any(stage.needs_before for stage in self.after_step_stages)
+
+    def advance(self, bucket: Bucket) -> None:
+        """Step the bucket, all but the `after_step` of stages that are not traced."""
+        updates = bucket.grads
+        if bucket.options["decay"] == "coupled":
+            updates = list(torch._foreach_mul(bucket.params, bucket.scalar(CHAIN, "l2")))
+            torch._foreach_add_(updates, bucket.grads)
+        for stage in self.stages:
+            updates = stage.update(bucket, updates)
+        before = [p.clone() for p in bucket.params] if self.needs_before else []
+        self._move(bucket, updates)
+        self.after_step(bucket, before, traced=True)
+
+    def _move(self, bucket: Bucket, updates: list[Tensor]) -> None:
+        if bucket.options["decay"] not in ("none", "coupled"):
+            decay = bucket.scalar(CHAIN, "decay")
+            multiply_(bucket.params, [1 - d * scale for d, scale in zip(decay, bucket.decay_scale, strict=True)])
+        rates = [lr * s for lr, s in zip(bucket.scalar(CHAIN, "lr"), bucket.rate_scale, strict=True)]
+        for stage in self.retract_stages:
+            steps = [update * rate for update, rate in zip(updates, rates, strict=True)]
+            moved = stage.retract(bucket, steps)
+            if moved is not None:
+                return _write(bucket.params, moved)
+        return add_(bucket.params, updates, [-rate for rate in rates])
+
+    def after_step(self, bucket: Bucket, before: list[Tensor], *, traced: bool) -> None:
+        """Run the `after_step` of the stages that are traced, or of those that are not."""
+        for stage in self.after_step_stages:
+            moved = stage.after_step(bucket, before) if stage.traced == traced else None
+            if moved is not None:
+                _write(bucket.params, moved)
+
+
+def _defines(stage: Stage, method: str) -> bool:
+    return getattr(type(stage), method) is not getattr(Stage, method)
+
+
+def _write(params: list[Tensor], values: list[Tensor]) -> None:
+    for param, value in zip(params, values, strict=True):
+        if value is not param:
+            param.copy_(value)
 
 
 def _merged(parts: Sequence[Hyper]) -> dict[str, Any]:

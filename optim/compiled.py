@@ -1,6 +1,4 @@
-"""`compile=True`: the same program, traced once for each shape of tensor."""
-
-from __future__ import annotations
+"""`compile=True`: the same step, traced once for each shape of tensor."""
 
 import types
 from collections.abc import Callable
@@ -9,20 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optim.program import Program
-from optim.stages.base import Bucket, Scalar
+from .stages.base import Bucket, Scalar
 
 Kernel = Callable[..., None]
 
 
 class Compiled:
-    """Runs a program through `torch.compile`, one function for each form of a tensor, its gradient and its buffers.
+    """Runs the step of a bucket through `torch.compile`: one function for each form of a tensor, its gradient, buffers.
 
     All numbers enter as one vector, so that a change of the learning rate recompiles nothing.
     """
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, advance: Callable[[Bucket], None]) -> None:
+        self.eager = advance
         self.kernels: dict[Any, Kernel] = {}
         self.last: tuple[dict[str, Scalar], Tensor] = {}, torch.empty(0)
 
@@ -44,12 +41,12 @@ class Compiled:
         return self.last[1]
 
     def _compile(self, buffers: list[str], scalars: tuple[str, ...], options: dict[str, Any]) -> Kernel:
-        program = self.program
+        advance = self.eager
 
         def kernel(param: Tensor, grad: Tensor, state: list[Tensor], numbers: Tensor) -> None:
             states = [dict(zip(buffers, state, strict=True))]
             values: list[dict[str, Scalar]] = [dict(zip(scalars, numbers.unbind(), strict=True))]
-            program.advance(Bucket([param], [grad], states, values, options))
+            advance(Bucket([param], [grad], states, values, options))
 
         # Dynamo keeps its traces with the code object: a copy for each shape keeps the look-up short and the
         # number of traces of each below its limit.

@@ -4,8 +4,6 @@ EVBMF is the empirical variational Bayesian matrix factorisation of Nakajima et 
 solution): it splits the singular values of a matrix into noise, which is dropped, and structure, which is shrunk.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple

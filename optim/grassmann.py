@@ -1,33 +1,45 @@
 """Optimizers on the unit sphere: SGD-G and Adam-G (Cho and Lee: Riemannian approach to batch normalization, NIPS 2017),
 Adam-G as Adam-SRT's repository has it, and AdamG* (Roburin et al. 2022, Theorem 4).
 
-On the sphere are the groups of weights that the param group's `invariance` names; the others get a plain method with
-coupled decay (L2), which does not act on the sphere.
+On the sphere are the groups of weights that the param group's `invariance` names (see `optim.param_groups`); the others
+get a plain method with coupled decay (L2), which does not act on the sphere. y is a group divided by its norm, exp_y
+the exponential map, h the gradient's tangent part there (`optim.stages.grassmann.riemannian`). Each optimizer raises
+ValueError, one line, for a value out of range.
 """
 
-from __future__ import annotations
+from typing import Unpack
 
-from typing import Any, ClassVar, Unpack
+from torch.optim.optimizer import ParamsT
 
-from optim.chain import Chain, Options
-from optim.stages.base import BETAS, Stage, check
-from optim.stages.choice import by_invariance
-from optim.stages.grassmann import sphere_adam, sphere_adam_repo, sphere_momentum, sphere_sgd
-from optim.stages.moments import adam
-from optim.stages.moments import momentum as heavy_ball
+from .chain import Chain, Options
+from .stages.base import BETAS, Betas, Stage, check
+from .stages.grassmann import sphere_adam, sphere_adam_repo, sphere_momentum, sphere_sgd
+from .stages.moments import adam, heavy_ball
+from .stages.sphere import by_invariance
 
 
-class SGDG(Chain):
-    """SGD-G (Cho and Lee, Algorithm 1): d = mu b - lr_ratio lr h, y <- y cos||d|| + d sin||d|| / ||d||, b <- d carried.
+class SGDG(Chain, decay="coupled"):
+    """SGD-G: d = mu b - lr_ratio lr h, y <- exp_y(d) = y cos||d|| + d sin||d|| / ||d||, b <- d carried along itself.
 
     The rest: SGD with Nesterov's momentum. Defaults of the authors' script (rates 0.2 and 0.01).
-    """
 
-    decay: ClassVar[str] = "coupled"
+    Args:
+        lr: rate of the rest, in [0, inf).
+        momentum: gamma in the paper, in [0, 1).
+        weight_decay: L2 coefficient of the rest, in [0, inf).
+        omega: alpha in the paper, weight of the orthogonality penalty, in [0, inf).
+        grad_clip: nu, bound of ||h||, in [0, inf); 0: none.
+        lr_ratio: rate on the sphere, in units of lr, in [0, inf).
+
+    References: Cho and Lee, Algorithm 1.
+
+        >>> optimizer = SGDG(param_groups(model, invariance="auto"), lr=0.01)
+        >>> optimizer.step()
+    """
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float = 0.01,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
@@ -41,20 +53,33 @@ class SGDG(Chain):
         super().__init__(params, (stage,), lr=lr, weight_decay=weight_decay, **options)
 
 
-class AdamG(Chain):
-    """Adam-G (Cho and Lee, Algorithm 2): d = -lr_ratio lr alpha m / sqrt(v + eps), y <- exp_y(d), m <- m carried.
+class AdamG(Chain, decay="coupled"):
+    """Adam-G: d = -lr_ratio lr sqrt(1 - b2^t) / (1 - b1^t) m / sqrt(v + eps), y <- exp_y(d), m <- m carried along d.
 
-    `rest`: "sgd" (the authors: Nesterov, momentum b1) or "adam" (as Roburin et al. used it). Defaults of the authors'
-    script (rates 0.05 and 0.01). Not the parameter-free AdamG of 2024.
+    v holds one number a group. Defaults of the authors' script (rates 0.05 and 0.01). Not the parameter-free AdamG of
+    2024.
+
+    Args:
+        lr: rate of the rest, in [0, inf).
+        betas: beta_1 and beta_2, decays of m and v, in [0, 1).
+        eps: epsilon, inside the root, in [0, inf).
+        weight_decay: L2 coefficient of the rest, in [0, inf).
+        omega: as grad_clip in [0, inf) that of `SGDG`, in [0, inf).
+        grad_clip: see omega.
+        lr_ratio: rate on the sphere, in units of lr, in [0, inf).
+        rest: "sgd" (the authors: Nesterov, momentum beta_1) or "adam" (as Roburin et al. used it).
+
+    References: Cho and Lee, Algorithm 2.
+
+        >>> optimizer = AdamG(param_groups(model, invariance="auto"), lr=0.01)
+        >>> optimizer.step()
     """
-
-    decay: ClassVar[str] = "coupled"
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float = 0.01,
-        betas: tuple[float, float] = (0.9, 0.99),
+        betas: Betas = (0.9, 0.99),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         omega: float = 0.1,
@@ -70,19 +95,28 @@ class AdamG(Chain):
         super().__init__(params, (stage,), lr=lr, weight_decay=weight_decay, **options)
 
 
-class AdamGRepo(Chain):
+class AdamGRepo(Chain, decay="coupled"):
     """AdamG of Adam-SRT's repository with its branches put right: x <- unit(x - lr mhat / (sqrt(vhat) + eps)).
 
     There the convolutions got Adam and all the rest the sphere. The rest here: Adam.
-    """
 
-    decay: ClassVar[str] = "coupled"
+    Args:
+        lr: eta, in [0, inf).
+        betas: beta_1 and beta_2, decays of m and v, in [0, 1).
+        eps: epsilon, in [0, inf).
+        weight_decay: L2 coefficient of the rest, in [0, inf).
+
+    References: the repository of Roburin et al. 2022.
+
+        >>> optimizer = AdamGRepo(param_groups(model, invariance="auto"), lr=0.01)
+        >>> optimizer.step()
+    """
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float = 0.01,
-        betas: tuple[float, float] = (0.9, 0.99),
+        betas: Betas = (0.9, 0.99),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         **options: Unpack[Options],
@@ -91,15 +125,24 @@ class AdamGRepo(Chain):
         super().__init__(params, (stage,), lr=lr, weight_decay=weight_decay, **options)
 
 
-class AdamGStar(Chain):
-    """AdamG* (Theorem 4): v <- beta v + ||g||^2, y <- unit(y - eta g / sqrt(v)), which follows SGD to second order.
+class AdamGStar(Chain, decay="coupled"):
+    """AdamG*: v <- beta v + ||g||^2, y <- unit(y - eta g / sqrt(v)), which follows SGD to second order.
 
     That SGD is the one with this lr and this L2 coefficient lambda: beta = (1 - lr lambda)^4, eta = (2 beta)^(-1/2),
     v_0 = ||w_0||^4 / (2 lr^2 sqrt(beta)). The rest gets that SGD itself.
+
+    Args:
+        lr: of that SGD, in [0, inf).
+        weight_decay: lambda of that SGD, in [0, inf).
+
+    References: Roburin et al. 2022, Theorem 4.
+
+        >>> optimizer = AdamGStar(param_groups(model, invariance="auto"), lr=0.1)
+        >>> optimizer.step()
     """
 
-    decay: ClassVar[str] = "coupled"
-
-    def __init__(self, params: Any, lr: float = 0.1, weight_decay: float = 5e-4, **options: Unpack[Options]) -> None:
+    def __init__(
+        self, params: ParamsT, lr: float = 0.1, weight_decay: float = 5e-4, **options: Unpack[Options]
+    ) -> None:
         stage = by_invariance(heavy_ball(0.0), sphere_sgd())
         super().__init__(params, (stage,), lr=lr, weight_decay=weight_decay, **options)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from optim.groups import radial_cosine
+from optim.invariance import radial_cosine
 from probes.probe import Probe, Step, Values, Watched
 
 

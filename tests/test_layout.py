@@ -58,6 +58,12 @@ def test_imports_point_one_way(room: str) -> None:
         assert foreign <= allowed, f"{path.relative_to(ROOT)} imports {sorted(foreign - allowed)}"
 
 
+def test_the_optimizers_are_importable_under_another_name() -> None:
+    """A wheel has them as `stepbench.optim`."""
+    for path in sources("optim/"):
+        assert "optim" not in imported_rooms(path), f"{path.relative_to(ROOT)}: import relatively"
+
+
 @pytest.mark.parametrize("room", ["conf", "papers", "sweep", "reports"])
 def test_rooms_that_import_without_torch(room: str) -> None:
     for path in sources(f"{room}/"):

@@ -9,28 +9,10 @@ the step:
     w <- w - lr * rate_scale * updates               (or the `retract` of a stage)
     for stage in stages: stage.after_step(bucket, before)
 
-A stage may define, all of it optional but `update`:
-
-    name            buffers are kept as `<name>.<buffer>`; unique in a chain
-    ranges          interval of each number, as text ("[0, 1)"; of a pair "[0, 1) and [0, 1)"), or the list of choices
-                    of each string
-    __init__        calls `super().__init__(**hyper)`: the hyper-parameters, under their public names. They live in
-                    the param groups, are validated by `ranges`, and are read again at every step. Two stages may
-                    share a name (`eps`) if they give it the same value. A constant that belongs to no
-                    param group may be an ordinary attribute.
-    init(param, options)        the buffers of one tensor: a dict of tensors, and of nothing but tensors. `param` is a
-                    float32 copy where the weights are half precision, so `zeros_like(param)` is always right.
-    scalars(hyper, step)        the numbers that depend on hyper-parameters and the tensor's step count (1 at its first
-                    step) alone, as a dict of floats: bias corrections, schedules, with any Python `if`.
-                    By default: the stage's own numbers. Public numbers reach `update` this way only.
-    update(bucket, updates)     returns the new updates, a list of tensors
-    retract(bucket, steps)      the new weights for a move by -steps, where the method moves on a manifold, or None
-                    for the plain w - step. The first stage that returns a list wins.
-    after_step(bucket, before)  runs once the weights have moved: carry momentum along (transport), average (LookAhead).
-                    `before` holds the weights from before the step (decay included in the step) if
-                    `needs_before` is true, else it is empty. Returns new weights for Chain to write, or None.
-    epoch_end(chain)            called at the end of an epoch; may write the stage's own buffers in `chain.state[p]`
-    metrics(chain)              numbers worth logging, gathered by `Chain.metrics()`
+A stage is a subclass of `Stage` with a `name` and an `update`; its other methods and attributes are optional. Its
+`__init__` calls `super().__init__(**hyper)` with the hyper-parameters, under their public names. They live in the
+param groups, are validated by `ranges`, and are read again at every step. Two stages may share one (`eps`) if they
+give it the same value. A constant that belongs to no param group may be an ordinary attribute.
 
 In `update`, `retract` and `after_step` a `Bucket` gives lists of equal length and order, one entry a tensor:
 
@@ -54,21 +36,23 @@ An `Evaluation` is the other slot: where and how often the gradient is taken (on
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from optim.chain import Chain
+    from ..chain import Chain
 
 Scalar = float | Tensor
 Closure = Callable[[], Any]
 Allowed = str | Sequence[str]
 Ranges = Mapping[str, Allowed]
+Betas = tuple[float, float]
 BETAS = "[0, 1) and [0, 1)"
 
 
@@ -81,8 +65,8 @@ class Bucket:
     states: list[dict[str, Tensor]]
     scalars: list[dict[str, Scalar]]
     options: Mapping[str, Any]
-    decay_scale: list[Scalar] = field(default_factory=list)
-    rate_scale: list[Scalar] = field(default_factory=list)
+    decay_scale: list[Scalar] = field(init=False)
+    rate_scale: list[Scalar] = field(init=False)
 
     def __post_init__(self) -> None:
         self.decay_scale = [1.0] * len(self.params)
@@ -98,7 +82,13 @@ class Bucket:
 
 
 class Hyper:
-    """Something with hyper-parameters that live in param groups: a stage or an evaluation."""
+    """Something with hyper-parameters that live in param groups: a stage or an evaluation.
+
+    Attributes:
+        name: buffers are kept as `<name>.<buffer>`; unique in a chain.
+        ranges: the interval of each number, as text ("[0, 1)"; of a pair "[0, 1) and [0, 1)"), or the choices of each
+            string.
+    """
 
     name: str = ""
     ranges: ClassVar[Ranges] = {}
@@ -113,55 +103,87 @@ class Hyper:
 
 
 class Stage(Hyper):
-    """One link of a chain (see the module's guide)."""
+    """One link of a chain (see the module's guide).
 
+    Attributes:
+        zeros: names of buffers that start at 0 and have the form of the weight.
+        traced: whether `after_step` is compiled with the rest; if not, it gets no `before`.
+        needs_before: whether `after_step` needs the weights from before the step.
+    """
+
+    zeros: tuple[str, ...] = ()
     traced: bool = True
     needs_before: bool = False
 
+    def named(self, name: str) -> Self:
+        """Return a copy with another name."""
+        other = copy.copy(self)
+        other.name = name
+        return other
+
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
-        return {}
+        """Return the buffers of one tensor, by name, nothing but tensors; by default those of `zeros`.
+
+        `param` is a float32 copy where the weights are half precision, so `zeros_like(param)` is always right.
+        """
+        return {name: torch.zeros_like(param) for name in self.zeros}
 
     def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
-        return {key: float(hyper[key]) for key, value in self.hyper.items() if is_number(value)}
+        """Return the numbers that depend on hyper-parameters and the tensor's step count (from 1) alone.
+
+        Bias corrections and schedules go here, with any Python `if`; public numbers reach `update` this way only. By
+        default: the stage's own numbers.
+        """
+        return {key: float(hyper[key]) for key, value in self.hyper.items() if _is_number(value)}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        """Return the new updates."""
         return updates
 
     def retract(self, bucket: Bucket, steps: list[Tensor]) -> list[Tensor] | None:
+        """Return the new weights for a move by -steps, where the method moves on a manifold; None: w - step.
+
+        The first stage that returns a list wins.
+        """
         return None
 
     def after_step(self, bucket: Bucket, before: list[Tensor]) -> list[Tensor] | None:
+        """Carry momentum along, or average, once the weights have moved; return new weights to be written, or None.
+
+        `before` holds the weights from before the step (decay is part of the step) if `needs_before`, else nothing.
+        """
         return None
 
     def epoch_end(self, chain: Chain) -> None:
-        return None
+        """Note the end of a training epoch; may write the stage's own buffers in `chain.state[p]`."""
 
     def metrics(self, chain: Chain) -> dict[str, float]:
+        """Return numbers worth logging, gathered by `Chain.metrics()`."""
         return {}
 
 
 class Evaluation(Hyper):
     """Takes the gradient once, at the weights. Subclasses take it elsewhere, or search for a step size.
 
-    `gradients` runs under no_grad, before any stage. It may call the closure as often as it likes: inside
-    `torch.enable_grad()` the closure zeroes the gradients, backpropagates and returns the loss; outside it only
-    returns the loss (of the same batch). It may write the weights, if it puts them back, and its numbers in
-    `chain.param_groups`. What it leaves in `p.grad` is what the stages see. To scale the step by what it
-    found, add a stage that sets `rate_scale`.
+    Attributes:
+        batch_norm_statistics: which calls of the closure update the running statistics, "first" or "all".
+        needs_closure: whether `step` must be given one.
     """
 
     name = "once"
-    batch_norm_statistics: str = "first"  # which calls of the closure update the running statistics: first | all
+    batch_norm_statistics: str = "first"
     needs_closure: bool = False
 
     def gradients(self, chain: Chain, closure: Closure) -> Any:
-        """Leave the gradients in `p.grad`; return the loss at the weights."""
+        """Leave the gradients in `p.grad`, which is what the stages see; return the loss at the weights.
+
+        Runs under no_grad, before any stage, and may call the closure as often as it likes: inside
+        `torch.enable_grad()` the closure zeroes the gradients, backpropagates and returns the loss; outside it only
+        returns the loss (of the same batch). It may write the weights, if it puts them back, and its numbers in
+        `chain.param_groups`. To scale the step by what it found, add a stage that sets `rate_scale`.
+        """
         with torch.enable_grad():
             return closure()
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float | Tensor) and not isinstance(value, bool)
 
 
 def check(key: str, value: Any, allowed: Allowed) -> None:
@@ -178,15 +200,24 @@ def check(key: str, value: Any, allowed: Allowed) -> None:
         if not isinstance(value, tuple | list) or len(value) != len(intervals):
             raise ValueError(f"{key}={value!r} is not allowed: give {len(intervals)} numbers, in {allowed}")
         entries = value
-    if not all(is_number(e) and _inside(float(e), interval) for e, interval in zip(entries, intervals, strict=True)):
+    if not all(_is_number(e) and _inside(float(e), interval) for e, interval in zip(entries, intervals, strict=True)):
         raise ValueError(f"{key}={value!r} is not allowed: choose numbers in {allowed}")
+
+
+def near(word: str, words: Sequence[str]) -> str:
+    """Return " (did you mean ...?)" with the word that is nearest; nothing where none is near."""
+    match = difflib.get_close_matches(word, words, n=1)
+    return f" (did you mean {match[0]!r}?)" if match else ""
 
 
 def _check_choice(key: str, value: Any, choices: Sequence[str]) -> None:
     if value not in choices:
-        near = difflib.get_close_matches(str(value), choices, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = near(str(value), choices)
         raise ValueError(f"{key}={value!r} is not allowed: choose one of {', '.join(choices)}{hint}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Tensor) and not isinstance(value, bool)
 
 
 def _inside(value: float, interval: str) -> bool:

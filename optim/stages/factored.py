@@ -1,7 +1,5 @@
 """Adafactor's second moment."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -9,8 +7,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from optim.stages.base import Bucket, Ranges, Stage, check
-from optim.stages.moments import SHARPNESS, positive_softplus
+from .base import Bucket, Ranges, Stage, check
+from .moments import SHARPNESS, positive_softplus
+
+EPS = torch.finfo(torch.float32).eps
 
 
 class adafactor(Stage):
@@ -23,12 +23,17 @@ class adafactor(Stage):
     """
 
     name = "adafactor"
-    ranges: ClassVar[Ranges] = {"beta2_decay": "(-inf, 0]", "eps1": "(0, inf)", "eps2": "[0, inf)", "d": "[1, inf)"}
+    ranges: ClassVar[Ranges] = {
+        "beta2_decay": "(-inf, 0]",
+        "eps1": "(0, inf)",
+        "eps2": "[0, inf)",
+        "d": "[1, inf)",
+    }
 
     def __init__(
         self,
         beta2_decay: float = -0.8,
-        eps1: float = torch.finfo(torch.float32).eps,
+        eps1: float = EPS,
         eps2: float = 1e-3,
         d: float = 1.0,
         denominator: str = "eps",
@@ -36,23 +41,18 @@ class adafactor(Stage):
     ) -> None:
         super().__init__(beta2_decay=beta2_decay, eps1=eps1, eps2=eps2, d=d)
         check("denominator", denominator, ("eps", "softplus"))
-        self.denominator = denominator
-        self.scaled = scaled
+        self.denominator, self.scaled = denominator, scaled
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         if param.ndim < 2:
             return {"variance": torch.zeros_like(param)}
-        rows, columns = (
-            param.new_zeros((*param.shape[:-1], 1)),
-            param.new_zeros((*param.shape[:-2], 1, param.shape[-1])),
-        )
-        return {"rows": rows, "columns": columns}
+        *outer, rows, columns = param.shape
+        return {"rows": param.new_zeros((*outer, rows, 1)), "columns": param.new_zeros((*outer, 1, columns))}
 
     def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
         lr = float(hyper["lr"])
         cap = 1.0 if lr == 0 else min(1.0, 1 / (lr * math.sqrt(step)))
-        new = float(step ** hyper["beta2_decay"])
-        return super().scalars(hyper, step) | {"new": new, "cap": cap}
+        return super().scalars(hyper, step) | {"new": float(step ** hyper["beta2_decay"]), "cap": cap}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         numbers = zip(*(bucket.scalar(self, key) for key in ("new", "eps1", "d")), strict=True)

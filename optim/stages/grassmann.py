@@ -4,8 +4,6 @@ y is a group of weights divided by its norm. A scale-invariant function's gradie
 weights need not start on the sphere, and are on it from the first step on. Weight decay does not act on a sphere.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -13,8 +11,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from optim.stages.base import BETAS, Bucket, Ranges, Stage
-from optim.stages.sphere import inner, settled
+from .base import BETAS, Betas, Bucket, Ranges, Stage
+from .sphere import group_moments, inner, unfused
 
 
 class sphere(Stage):
@@ -27,6 +25,15 @@ class sphere(Stage):
         bucket.decay_scale = [0.0] * len(bucket.params)
         kind = bucket.options["invariance"]
         return [norm(p, kind) * g for p, g in zip(bucket.params, bucket.grads, strict=True)]
+
+    def accumulate(self, bucket: Bucket, gradients: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) ||g||^2, in place; returns m and v."""
+        m, v = bucket.buffers(self, "exp_avg", "exp_avg_sq")
+        kind, betas1, betas2 = bucket.options["invariance"], bucket.scalar(self, "beta1"), bucket.scalar(self, "beta2")
+        for x, y, gradient, beta1, beta2 in zip(m, v, gradients, betas1, betas2, strict=True):
+            x.mul_(beta1).add_(gradient * (1 - beta1))
+            y.mul_(beta2).add_(inner(gradient, gradient, kind) * (1 - beta2))
+        return m, v
 
 
 class riemannian(sphere):
@@ -44,13 +51,9 @@ class riemannian(sphere):
     def tangent(self, bucket: Bucket) -> list[Tensor]:
         """h, and the rate's ratio noted."""
         bucket.rate_scale = bucket.scalar(self, "lr_ratio")
-        kind, omegas, clips = (
-            bucket.options["invariance"],
-            bucket.scalar(self, "omega"),
-            bucket.scalar(self, "grad_clip"),
-        )
+        kind, numbers = bucket.options["invariance"], (bucket.scalar(self, key) for key in ("omega", "grad_clip"))
         tangents = []
-        for p, g, omega, clip in zip(bucket.params, self.gradients(bucket), omegas, clips, strict=True):
+        for p, g, omega, clip in zip(bucket.params, self.gradients(bucket), *numbers, strict=True):
             y = unit(p, kind)
             if kind == "channel":
                 rows = y.flatten(1)
@@ -64,12 +67,10 @@ class sphere_momentum(riemannian):
     """SGD-G (Cho and Lee 2017, Algorithm 1): d = mu b - lr h, y <- exp_y(d), b <- d carried along itself."""
 
     ranges: ClassVar[Ranges] = {**riemannian.ranges, "momentum": "[0, 1)"}
+    zeros = ("buffer",)
 
     def __init__(self, momentum: float, omega: float, grad_clip: float, lr_ratio: float) -> None:
         super().__init__(momentum=momentum, omega=omega, grad_clip=grad_clip, lr_ratio=lr_ratio)
-
-    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
-        return {"buffer": torch.zeros_like(param)}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         return self.tangent(bucket)
@@ -80,24 +81,24 @@ class sphere_momentum(riemannian):
         for p, b, mu, step in zip(bucket.params, buffers, bucket.scalar(self, "momentum"), steps, strict=True):
             y, d = unit(p, kind), b * mu - step
             theta = norm(d, kind)
-            b.copy_(settled(d * theta.cos() - y * (theta * theta.sin())))
+            b.copy_(unfused(d * theta.cos() - y * (theta * theta.sin())))
             moved.append(exponential(y, d, theta))
         return moved
 
 
 class sphere_adam(riemannian):
-    """Adam-G (Cho and Lee 2017, Algorithm 2): v holds one number a group, eps stands inside the root.
+    """Adam-G (Cho and Lee 2017, Algorithm 2): v holds one number a group, eps is inside the root.
 
     d = -lr sqrt(1 - b2^t) / (1 - b1^t) m / sqrt(v + eps), y <- exp_y(d), m <- m carried along d.
     """
 
     ranges: ClassVar[Ranges] = {**riemannian.ranges, "betas": BETAS, "eps": "[0, inf)"}
 
-    def __init__(self, betas: tuple[float, float], eps: float, omega: float, grad_clip: float, lr_ratio: float) -> None:
+    def __init__(self, betas: Betas, eps: float, omega: float, grad_clip: float, lr_ratio: float) -> None:
         super().__init__(betas=betas, eps=eps, omega=omega, grad_clip=grad_clip, lr_ratio=lr_ratio)
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
-        return row_moments(param, options["invariance"])
+        return group_moments(param, options["invariance"])
 
     def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
         beta1, beta2 = (float(beta) for beta in hyper["betas"])
@@ -105,8 +106,7 @@ class sphere_adam(riemannian):
         return super().scalars(hyper, step) | {"beta1": beta1, "beta2": beta2, "alpha": alpha}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
-        m, v = bucket.buffers(self, "exp_avg", "exp_avg_sq")
-        accumulate(self, bucket, m, v, self.tangent(bucket))
+        m, v = self.accumulate(bucket, self.tangent(bucket))
         alphas, epss = bucket.scalar(self, "alpha"), bucket.scalar(self, "eps")
         return [x * (a / (y + eps).sqrt()) for x, y, a, eps in zip(m, v, alphas, epss, strict=True)]
 
@@ -130,21 +130,20 @@ class sphere_adam_repo(sphere):
 
     ranges: ClassVar[Ranges] = {"betas": BETAS, "eps": "[0, inf)"}
 
-    def __init__(self, betas: tuple[float, float], eps: float) -> None:
+    def __init__(self, betas: Betas, eps: float) -> None:
         super().__init__(betas=betas, eps=eps)
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
-        return row_moments(param, options["invariance"])
+        return group_moments(param, options["invariance"])
 
     def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
         beta1, beta2 = (float(beta) for beta in hyper["betas"])
         bias = {"bias1": 1 - beta1**step, "root": math.sqrt(1 - beta2**step)}
-        return {"beta1": beta1, "beta2": beta2, "eps": float(hyper["eps"]), **bias}
+        return super().scalars(hyper, step) | {"beta1": beta1, "beta2": beta2, **bias}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         bucket.decay_scale = [0.0] * len(bucket.params)
-        m, v = bucket.buffers(self, "exp_avg", "exp_avg_sq")
-        accumulate(self, bucket, m, v, bucket.grads)
+        m, v = self.accumulate(bucket, bucket.grads)
         numbers = (bucket.scalar(self, name) for name in ("bias1", "root", "eps"))
         return [x / (bias * (y.sqrt() / root + eps)) for x, y, bias, root, eps in zip(m, v, *numbers, strict=True)]
 
@@ -201,16 +200,3 @@ def unit(x: Tensor, kind: str) -> Tensor:
 def exponential(y: Tensor, d: Tensor, theta: Tensor) -> Tensor:
     """exp_y(d) = y cos ||d|| + d sin ||d|| / ||d|| for the norms theta of d."""
     return y * theta.cos() + d * torch.sinc(theta / math.pi)
-
-
-def row_moments(param: Tensor, kind: str) -> dict[str, Tensor]:
-    """Zeros for m, of the shape of the weight, and for v, of one number a group."""
-    return {"exp_avg": torch.zeros_like(param), "exp_avg_sq": torch.zeros_like(inner(param, param, kind))}
-
-
-def accumulate(stage: Stage, bucket: Bucket, m: list[Tensor], v: list[Tensor], g: list[Tensor]) -> None:
-    """m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) ||g||^2, in place."""
-    kind, betas1, betas2 = bucket.options["invariance"], bucket.scalar(stage, "beta1"), bucket.scalar(stage, "beta2")
-    for x, y, gradient, beta1, beta2 in zip(m, v, g, betas1, betas2, strict=True):
-        x.mul_(beta1).add_(gradient * (1 - beta1))
-        y.mul_(beta2).add_(inner(gradient, gradient, kind) * (1 - beta2))

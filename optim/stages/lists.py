@@ -1,14 +1,12 @@
 """List operations with one scalar a tensor, float or 0-d tensor, where torch's foreach functions have none."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
-from optim.stages.base import Scalar
+from .base import Scalar
 
 
 def add_(xs: list[Tensor], ys: list[Tensor], scalars: Sequence[Scalar]) -> None:

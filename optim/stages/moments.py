@@ -1,7 +1,5 @@
 """Running averages of the gradient: momentum, and Adam with its relatives."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -10,14 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from optim.stages.base import BETAS, Bucket, Ranges, Stage, check
-from optim.stages.lists import add_, add_product_, add_scalar_, blend_, quotients
+from .base import BETAS, Betas, Bucket, Ranges, Stage, check
+from .lists import add_, add_product_, add_scalar_, blend_, quotients
 
 LOG2 = math.log(2)
 SHARPNESS = 50.0  # SING's softplus, in its authors' code
 
 
-class momentum(Stage):
+class heavy_ball(Stage):
     """Heavy ball (torch.optim.SGD): b <- mu b + (1 - dampening) g; the update is b, or g + mu b with Nesterov.
 
     `first="gradient"` starts at b_1 = g_1 as torch does, `first="zero"` at b_0 = 0, so b_1 = (1 - dampening) g_1
@@ -26,6 +24,7 @@ class momentum(Stage):
 
     name = "momentum"
     ranges: ClassVar[Ranges] = {"momentum": "[0, 1)", "dampening": "[0, 1]"}
+    zeros = ("buffer",)
 
     def __init__(
         self, momentum: float = 0.9, dampening: float = 0.0, nesterov: bool = False, first: str = "gradient"
@@ -33,9 +32,6 @@ class momentum(Stage):
         super().__init__(momentum=momentum, dampening=dampening, nesterov=nesterov)
         check("first", first, ("gradient", "zero"))
         self.first = first
-
-    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
-        return {"buffer": torch.zeros_like(param)}
 
     def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
         whole = step == 1 and self.first == "gradient"
@@ -61,10 +57,11 @@ class adam(Stage):
 
     name = "adam"
     ranges: ClassVar[Ranges] = {"betas": BETAS, "eps": "[0, inf)"}
+    zeros = ("exp_avg", "exp_avg_sq")
 
     def __init__(
         self,
-        betas: tuple[float, float] = (0.9, 0.999),
+        betas: Betas = (0.9, 0.999),
         eps: float = 1e-8,
         nesterov: bool = False,
         denominator: str = "eps",
@@ -72,21 +69,13 @@ class adam(Stage):
     ) -> None:
         super().__init__(betas=betas, eps=eps, nesterov=nesterov)
         check("denominator", denominator, ("eps", "softplus"))
-        self.denominator = denominator
-        self.debias = debias
-
-    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
-        return {"exp_avg": torch.zeros_like(param), "exp_avg_sq": torch.zeros_like(param)}
+        self.denominator, self.debias = denominator, debias
 
     def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
         beta1, beta2 = (float(beta) for beta in hyper["betas"])
         bias1, bias2 = (1 - beta1**step, 1 - beta2**step) if self.debias else (1.0, 1.0)
-        return {
-            "beta2": beta2,
-            "new1": 1 - beta1,
-            "new2": 1 - beta2,
-            **self.denominators(bias1, bias2, float(hyper["eps"])),
-        }
+        news = {"beta2": beta2, "new1": 1 - beta1, "new2": 1 - beta2}
+        return news | self.denominators(bias1, bias2, float(hyper["eps"]))
 
     def denominators(self, bias1: float, bias2: float, eps: float) -> dict[str, float]:
         """What m is divided by is `after` * f(`slope` * sqrt(v) + `shift`), where f is softplus or nothing."""
@@ -132,21 +121,14 @@ def positive_softplus(x: Tensor) -> Tensor:
 
 
 class adabelief(adam):
-    """AdaBelief (Zhuang et al. 2020, Algorithm 2): Adam with s <- b2 s + (1 - b2) (g - m)^2 + eps in the place of v.
+    """Adam with the s of `optim.AdaBelief` in the place of v; eps enters s at every step, and sqrt(shat) as well.
 
-    eps enters s at every step, and sqrt(shat) as well. `rectify`: RAdam's factor r where its rho is at least 5,
-    and mhat alone before (the authors' code, `degenerated_to_sgd`).
+    `rectify`: RAdam's factor r where its rho is at least 5, and mhat alone before (the authors' code).
     """
 
     name = "adabelief"
 
-    def __init__(
-        self,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-16,
-        denominator: str = "eps",
-        rectify: bool = False,
-    ) -> None:
+    def __init__(self, betas: Betas, eps: float = 1e-16, denominator: str = "eps", rectify: bool = False) -> None:
         super().__init__(betas, eps, denominator=denominator)
         self.rectify = rectify
 
@@ -164,9 +146,8 @@ class adabelief(adam):
         return scalars | {"slope": slope, "shift": scalars["eps"] * slope}
 
     def second(self, bucket: Bucket, m: list[Tensor], v: list[Tensor], g: list[Tensor]) -> None:
-        surprise = torch._foreach_sub(g, m)
-        torch._foreach_mul_(v, bucket.scalar(self, "beta2"))
-        add_product_(v, list(surprise), list(surprise), bucket.scalar(self, "new2"))
+        surprise = list(torch._foreach_sub(g, m))
+        super().second(bucket, m, v, surprise)
         add_scalar_(v, bucket.scalar(self, "eps"))
 
 
@@ -181,11 +162,11 @@ def rectification(beta2: float, step: int) -> float | None:
 
 
 class yogi(adam):
-    """Yogi (Zaheer et al. 2018, Algorithm 2): Adam with v <- v - (1 - b2) sign(v - g^2) g^2, from v_0 = `initial`."""
+    """Adam with the v of `optim.Yogi`, from v_0 = `initial`."""
 
     name = "yogi"
 
-    def __init__(self, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-3, initial: float = 1e-6) -> None:
+    def __init__(self, betas: Betas, eps: float = 1e-3, initial: float = 1e-6) -> None:
         super().__init__(betas, eps)
         check("initial_accumulator", initial, "[0, inf)")
         self.initial = initial
@@ -200,22 +181,12 @@ class yogi(adam):
 
 
 class adabound(adam):
-    """AdaBound (Luo et al. 2019, Algorithm 2): Adam whose factor of m is clipped to bounds that close on `final_lr`.
-
-    clip(lr sqrt(1 - b2^t) / (1 - b1^t) / (sqrt(v) + eps), lo, hi) m with lo = f (1 - 1 / (gamma t + 1)),
-    hi = f (1 + 1 / (gamma t)), f = final_lr lr / lr_0, so that a schedule scales the bounds too (the authors' code).
-    """
+    """Adam whose factor of m is clipped to the bounds of `optim.AdaBound`."""
 
     name = "adabound"
     ranges: ClassVar[Ranges] = {**adam.ranges, "final_lr": "(0, inf)", "gamma": "(0, inf)", "lr": "(0, inf)"}
 
-    def __init__(
-        self,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        final_lr: float = 0.1,
-        gamma: float = 1e-3,
-    ) -> None:
+    def __init__(self, betas: Betas, eps: float = 1e-8, final_lr: float = 0.1, gamma: float = 1e-3) -> None:
         super().__init__(betas, eps)
         self.hyper |= {"final_lr": final_lr, "gamma": gamma}
 

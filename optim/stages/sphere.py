@@ -1,10 +1,9 @@
-"""Stages for scale-invariant tensors: Adam's v of a whole group of entries, and momentum carried along with the weight.
+"""Stages for scale-invariant tensors: Adam's v of a whole group of entries, momentum carried along with the weight,
+and one stage for these tensors beside another for the rest.
 
 What the groups are is said by the param group's `invariance`: "channel" (each row of dim 0), "layer" (the tensor) or
 "none" (each entry by itself), as it always is for a tensor of fewer than 2 dims. d is the number of entries of one.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -12,8 +11,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from optim.stages.base import Bucket, Ranges, Stage
-from optim.stages.moments import adam
+from .base import Betas, Bucket, Ranges, Stage
+from .moments import adam
 
 INVARIANCE = ("none", "channel", "layer")
 
@@ -27,21 +26,16 @@ def inner(x: Tensor, y: Tensor, kind: str) -> Tensor:
 
 
 class group_adam(adam):
-    """Adam-S (Roburin et al. 2022, Sec. 4.1): Adam with v <- b2 v + (1 - b2) ||g||^2 / d, one number a group.
-
-    So the direction is that of m. The authors' code holds the sum and multiplies the rate by sqrt(d): the same, but
-    for its eps, which is ours divided by sqrt(d). Groups of one entry give Adam.
-    """
+    """Adam with the v of `optim.AdamS`, one number a group."""
 
     ranges: ClassVar[Ranges] = {**adam.ranges, "invariance": INVARIANCE}
 
-    def __init__(self, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
+    def __init__(self, betas: Betas = (0.9, 0.999), eps: float = 1e-8) -> None:
         super().__init__(betas, eps)
         self.hyper |= {"invariance": "none"}
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
-        v = inner(param, param, options["invariance"])
-        return {"exp_avg": torch.zeros_like(param), "exp_avg_sq": torch.zeros_like(v)}
+        return group_moments(param, options["invariance"])
 
     def second(self, bucket: Bucket, m: list[Tensor], v: list[Tensor], g: list[Tensor]) -> None:
         kind, news = bucket.options["invariance"], bucket.scalar(self, "new2")
@@ -50,22 +44,51 @@ class group_adam(adam):
             average.add_(inner(gradient, gradient, kind) * (new * average.numel() / gradient.numel()))
 
 
-class transported(Stage):
-    """Rescaling and transport of momentum (Roburin et al. 2022, Eq. 18 and 75) around a stage that owns the momentum.
+def group_moments(param: Tensor, kind: str) -> dict[str, Tensor]:
+    """Zeros for m, of the shape of the weight, and for v, of one number a group."""
+    return {"exp_avg": torch.zeros_like(param), "exp_avg_sq": torch.zeros_like(inner(param, param, kind))}
 
-    After a step from x to x': m <- (<x', x> m - <x', m> x) / <x', x'>, so that m is tangent to the sphere at x' and
-    shrinks as the gradient does, by ||x|| / ||x'||; and v <- v <x, x> / <x', x'>. Per group; groups of single
-    entries are left as they are: the plain method. (Line 10 of the paper's Algorithm 1 has a stray m.)
+
+class Wrapper(Stage):
+    """A stage around one or two others that reads the group's `invariance`; its name is that of the last.
+
+    So buffers are called as they are without it. The stages may share the names of numbers that mean the same.
+    """
+
+    ranges: ClassVar[Ranges] = {"invariance": INVARIANCE}
+
+    def __init__(self, *stages: Stage) -> None:
+        super().__init__(invariance="none")
+        for stage in stages:
+            self.hyper |= stage.hyper
+        self.stages, self.name = stages, stages[-1].name
+
+    def check(self, group: Mapping[str, Any]) -> None:
+        super().check(group)
+        for stage in self.stages:
+            stage.check(group)
+
+
+class transported(Wrapper):
+    """Rescaling and transport of momentum, as `optim.AdamSRT` has it, around a stage that owns the momentum.
+
+    `first` and `second` name that stage's buffers m and v. Groups of single entries are left as they are.
     """
 
     needs_before = True
 
     def __init__(self, stage: Stage, first: str, second: str | None = None) -> None:
-        super().__init__(**{"invariance": "none"} | stage.hyper)
+        super().__init__(stage)
         self.stage, self.first, self.second = stage, first, second
-        self.name = stage.name
-        self.ranges = {**stage.ranges, "invariance": INVARIANCE}  # type: ignore[misc]
-        self.init, self.scalars, self.update = stage.init, stage.scalars, stage.update  # type: ignore[method-assign]
+
+    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        return self.stage.init(param, options)
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        return self.stage.scalars(hyper, step)
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        return self.stage.update(bucket, updates)
 
     def after_step(self, bucket: Bucket, before: list[Tensor]) -> list[Tensor] | None:
         kind = bucket.options["invariance"]
@@ -75,7 +98,7 @@ class transported(Stage):
         for m, x, new in zip(moments, before, bucket.params, strict=True):
             if m.ndim > 1:
                 turned = inner(new, x, kind) * m - inner(new, m, kind) * x
-                m.copy_(settled(_over(turned, inner(new, new, kind))))
+                m.copy_(unfused(_over(turned, inner(new, new, kind))))
         if self.second is not None:
             (squares,) = bucket.buffers(self, self.second)
             for v, x, new in zip(squares, before, bucket.params, strict=True):
@@ -84,7 +107,7 @@ class transported(Stage):
         return None
 
 
-def settled(x: Tensor) -> Tensor:
+def unfused(x: Tensor) -> Tensor:
     """x, by way of a concatenation where it is compiled.
 
     A result that reads both weight and buffer, and goes into one while the other changes too, breaks inductor's
@@ -96,3 +119,53 @@ def settled(x: Tensor) -> Tensor:
 def _over(x: Tensor, square: Tensor) -> Tensor:
     """x / square, and 0 where a group of weights has come to be 0."""
     return torch.where(square == 0, 0.0, x / square)
+
+
+class by_invariance(Wrapper):
+    """`spherical` where the param group's `invariance` is "channel" or "layer", `plain` elsewhere.
+
+    Tensors of fewer than 2 dims are always `plain`, which keeps its buffers under the name of `spherical` too.
+    """
+
+    def __init__(self, plain: Stage, spherical: Stage) -> None:
+        super().__init__(plain, spherical)
+        self.plain, self.spherical = plain.named(spherical.name), spherical
+
+    def is_spherical(self, param: Tensor, options: Mapping[str, Any]) -> bool:
+        """Whether the tensor is `spherical`'s."""
+        return options["invariance"] != "none" and param.ndim > 1
+
+    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        return (self.spherical if self.is_spherical(param, options) else self.plain).init(param, options)
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        return self.plain.scalars(hyper, step) | self.spherical.scalars(hyper, step)
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        found = [*updates]
+        for stage, at in self.shares(bucket):
+            part = share(bucket, at)
+            results = stage.update(part, [updates[i] for i in at])
+            for i, result, decay, rate in zip(at, results, part.decay_scale, part.rate_scale, strict=True):
+                found[i], bucket.decay_scale[i], bucket.rate_scale[i] = result, decay, rate
+        return found
+
+    def retract(self, bucket: Bucket, steps: list[Tensor]) -> list[Tensor] | None:
+        moved = [p - step for p, step in zip(bucket.params, steps, strict=True)]
+        for stage, at in self.shares(bucket):
+            results = stage.retract(share(bucket, at), [steps[i] for i in at])
+            for i, result in zip(at, results or [], strict=False):
+                moved[i] = result
+        return moved
+
+    def shares(self, bucket: Bucket) -> list[tuple[Stage, list[int]]]:
+        """Which entries of the bucket are plain's, and which spherical's; no stage without any."""
+        on = [self.is_spherical(p, bucket.options) for p in bucket.params]
+        both = (self.plain, False), (self.spherical, True)
+        return [(stage, [i for i, yes in enumerate(on) if yes == wanted]) for stage, wanted in both if wanted in on]
+
+
+def share(bucket: Bucket, at: list[int]) -> Bucket:
+    """The entries `at` of a bucket."""
+    params, grads = [bucket.params[i] for i in at], [bucket.grads[i] for i in at]
+    return Bucket(params, grads, [bucket.states[i] for i in at], [bucket.scalars[i] for i in at], bucket.options)

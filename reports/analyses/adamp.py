@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-import optim.groups
+import optim.invariance
 from data.dataset import Dataset
 from reports import style
 from reports.analyses.command import Check, Scale
@@ -85,7 +85,7 @@ def cosines(scale: Scale) -> pd.DataFrame:
     """Return the cosine probe's rows of a training, with what the module graph says: invariant, matrix."""
     images = load(scale.dataset(SETS))
     model = network(scale.of(NETS), images)
-    invariant = optim.groups.scale_invariant(model)
+    invariant = optim.invariance.scale_invariant(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     table = long(fit(model, optimizer, images, scale.of(STEPS), {"cosine": {"every": 1}}))
     matrices = [name for name, p in model.named_parameters() if p.ndim > 1]

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 import optim
-import optim.groups
+import optim.invariance
 from data.dataset import Dataset
 from reports import style
 from reports.analyses.command import Check, Scale
@@ -62,13 +62,13 @@ def draw(out: Path, table: pd.DataFrame, note: str) -> None:
 
 def tracked(first: torch.nn.Module, method: Method, images: Dataset, steps: int) -> pd.DataFrame:
     """Train the convolutions of a copy of `first` anew; returns the scalars of the spherical probe at each step."""
-    model, invariant = copy.deepcopy(first), optim.groups.scale_invariant(first)
+    model, invariant = copy.deepcopy(first), optim.invariance.scale_invariant(first)
     fresh = dict(network("resnet20", images, seed=1).named_parameters())
     for name, p in model.named_parameters():
         p.requires_grad_(name in invariant)
         if name in invariant:
             p.data.copy_(fresh[name].data)
-    groups = optim.groups.param_groups(model, invariance={"channel": list(invariant)})
+    groups = optim.invariance.param_groups(model, invariance={"channel": list(invariant)})
     options = {"spherical": {"every": 1, "per_layer": False}}
     rows = fit(model, optim.build(method.target, groups, **method.options), images, steps, options)
     return scalars(rows)

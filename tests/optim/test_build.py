@@ -11,7 +11,7 @@ from torch.nn import Parameter
 
 import optim
 from optim import Chain
-from optim.stages import adam, momentum
+from optim.stages import adam, heavy_ball
 
 
 def parameters() -> list[Parameter]:
@@ -73,7 +73,7 @@ def test_stages_that_contradict_each_other_are_refused():
 
 def test_absolute_decay_needs_a_first_rate():
     with pytest.raises(ValueError, match=r"^decay='absolute' needs lr > 0"):
-        Chain(parameters(), (momentum(),), lr=0.0, decay="absolute")
+        Chain(parameters(), (heavy_ball(),), lr=0.0, decay="absolute")
 
 
 def test_a_group_that_is_refused_is_not_added():

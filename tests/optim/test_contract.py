@@ -182,10 +182,20 @@ def test_one_cycle_moves_momentum_too(row):
     optimizer = row.build(parameters())
     if not {"momentum", "betas"} & optimizer.defaults.keys():
         pytest.skip("has no momentum")
-    schedule = lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=9)
-    for _ in range(4):
-        optimizer.step(closure_of(optimizer.param_groups[0]["params"], 0))
+    schedule = lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=9, base_momentum=0.3, max_momentum=0.95)
+    group, seen = optimizer.param_groups[0], []
+    params = group["params"]
+    for seed in range(4):
+        seen.append(group["betas"][0] if "betas" in group else group["momentum"])
+        advance(optimizer, params, [seed])
         schedule.step()
+    assert seen[0] == 0.95 > seen[1] > seen[2]  # it falls while the rate rises
+    fixed = row.build(others := parameters())
+    schedule = lr_scheduler.OneCycleLR(fixed, 0.01, total_steps=9, cycle_momentum=False)
+    for seed in range(4):
+        advance(fixed, others, [seed])
+        schedule.step()
+    assert not identical(params, others)  # the step uses it
 
 
 def test_a_closure_gives_its_loss_and_the_same_step(row):

@@ -13,7 +13,7 @@ from torch.distributed.tensor import Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from optim import RMSGD, SAM, SLS
-from optim.stages.rank import whole
+from optim.rmsgd import whole
 from tests.optim.table import ROWS
 
 MAKE = {
@@ -69,8 +69,8 @@ def worker(rank: int, port: int, folder: str) -> None:
     try:
         for name, make in MAKE.items():
             if name == "rmsgd" and rank == 1:  # a rank that would see another rank than 0 does
+                from optim import rmsgd as rank_module
                 from optim.evbmf import Spectrum
-                from optim.stages import rank as rank_module
 
                 rank_module.analyse = lambda *_: Spectrum(0.0, 0.9, 0.0, 0.0)
             net = DistributedDataParallel(network())

@@ -9,7 +9,7 @@ import torch
 from torch.nn import Parameter
 
 from optim import SAM, SLS, AdamP
-from optim.stages.ascent import ascent
+from optim.evaluations import ascent
 from tests.optim.problems import Closure, gradient, loss, weights
 
 STEPS = 8  # longer runs of a search that overshoots amplify rounding beyond 1e-10

@@ -8,8 +8,8 @@ import torch
 from torch.nn import Parameter
 
 from optim import RMSGD
+from optim import rmsgd as rank
 from optim.evbmf import analyse
-from optim.stages import rank
 
 LR, BETA, ALPHA, WD = 0.03, 0.9, 0.8, 0.01
 SHAPES = {"bias0": (3,), "conv": (6, 3, 3, 3), "norm": (6,), "pointwise": (4, 6, 1, 1), "linear": (5, 4), "bias": (5,)}

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from optim import SGDG, SGDMRT, AdamG, AdamGRepo, AdamGStar, AdamS, AdamSRT, Chain
-from optim.stages import adam, momentum
+from optim.stages import adam, heavy_ball
 from optim.stages.sphere import inner
 
 SEEDS = st.integers(0, 10**6)
@@ -68,7 +68,7 @@ def test_transported_momentum_is_tangent_and_rescaled_by_the_radius_ratio(shape,
 def test_groups_of_one_entry_give_adam_and_sgd(shape, seed):
     plain = {
         "adam": (lambda g: Chain(g, (adam((0.9, 0.99)),), lr=0.1), [AdamS, AdamSRT]),
-        "sgd": (lambda g: Chain(g, (momentum(0.9, first="zero"),), lr=0.1), [SGDMRT]),
+        "sgd": (lambda g: Chain(g, (heavy_ball(0.9, first="zero"),), lr=0.1), [SGDMRT]),
     }
     for make, methods in plain.values():
         p = Parameter(draw(shape, seed))
@@ -107,7 +107,7 @@ def test_image_step_and_radius_are_theorem_2(shape, method, decay, seed):
     """Eq. 12 and 13 are exact, for x' = x - eta a / b with a = m / (1 - b1), b as Eq. 9 (1 for SGD)."""
     lr, b1, b2, t = 0.01, 0.9, 0.99, 3
     make = {
-        "sgd": lambda g: Chain(g, (momentum(b1),), lr=lr, weight_decay=decay, decay="coupled"),
+        "sgd": lambda g: Chain(g, (heavy_ball(b1),), lr=lr, weight_decay=decay, decay="coupled"),
         "adam": lambda g: Chain(g, (adam((b1, b2), 0.0),), lr=lr, weight_decay=decay, decay="coupled"),
         "adams": lambda g: AdamS(g, lr=lr, betas=(b1, b2), eps=0.0, weight_decay=decay),
     }[method]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from optim import Chain
-from optim.stages import adafactor, adam, momentum
+from optim.stages import adafactor, adam, heavy_ball
 
 SHAPES = [(8, 3, 3, 3), (8, 4, 1, 1), (6, 1, 3, 3), (5, 7), (5,), ()]
 
@@ -28,11 +28,11 @@ def run(make, steps: int = 50, dtype: torch.dtype = torch.float64) -> list[torch
 
 PAIRS = {
     "sgd": (
-        lambda ps: Chain(ps, (momentum(0.9, 0.1),), lr=0.1, weight_decay=0.01, decay="coupled"),
+        lambda ps: Chain(ps, (heavy_ball(0.9, 0.1),), lr=0.1, weight_decay=0.01, decay="coupled"),
         lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9, dampening=0.1, weight_decay=0.01),
     ),
     "sgd nesterov": (
-        lambda ps: Chain(ps, (momentum(0.9, nesterov=True),), lr=0.1, decay="coupled"),
+        lambda ps: Chain(ps, (heavy_ball(0.9, nesterov=True),), lr=0.1, decay="coupled"),
         lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.0),
     ),
     "adamw": (

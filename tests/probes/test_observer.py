@@ -118,7 +118,7 @@ def test_observers_import_two_formulas_of_another_room():
             module = getattr(node, "module", None) or ""
             names = [f"{module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
             found = {name for name in names if name.split(".")[0] == "optim"}
-            assert found <= {"optim.evbmf", "optim.groups.radial_cosine"}, path  # q, and the scaled cosine
+            assert found <= {"optim.evbmf", "optim.invariance.radial_cosine"}, path  # q, and the scaled cosine
 
 
 def test_each_tensor_is_copied_once_and_only_for_probes_that_need_it():

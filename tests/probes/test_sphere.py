@@ -10,7 +10,7 @@ from torch import nn
 import optim
 import probes
 from conf.groups import options, raw
-from optim.groups import radial_cosine
+from optim.invariance import radial_cosine
 from probes.invariance import division, effective_rate, filters, sphere, table_rate
 from probes.probe import Watched
 from tests.probes.nets import INVARIANT, net, train

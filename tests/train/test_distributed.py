@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import train
+from optim import rmsgd as rank
 from optim.evbmf import Spectrum
-from optim.stages import rank
 from record import status
 from record.follower import Follower
 from tests.train.processes import (

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from optim.groups import describe, param_groups, radial_cosine, scale_invariant, suspects
+from optim.invariance import describe, param_groups, radial_cosine, scale_invariant, suspects
 
 
 class Net(nn.Module):
@@ -86,10 +86,12 @@ def test_the_gradients_agree_with_the_graph(net):
         kind = KNOWN.get(name, "layer")
         assert (radial_cosine(p, p.grad, kind) < 1e-6) == (name in KNOWN), name
     assert radial_cosine(net.depthwise.weight, net.depthwise.weight.grad, "channel") > 1e-3
-    assert suspects(param_groups(net, invariance="auto")) == []
+    assert suspects(net, describe(param_groups(net, invariance="auto"))) == []
     wrong = {"channel": ["stem.weight", "depthwise.weight"], "layer": ["head.weight"]}
     optimizer = torch.optim.SGD(param_groups(net, invariance=wrong), lr=0.1)
-    assert suspects(optimizer.param_groups) == ["depthwise.weight", "head.weight"]
+    assert suspects(net, describe(optimizer.param_groups)) == ["depthwise.weight", "head.weight"]
+    net.zero_grad()
+    assert suspects(net, describe(optimizer.param_groups)) == []
 
 
 def test_radial_cosine_of_nothing_is_zero():

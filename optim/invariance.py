@@ -1,7 +1,5 @@
 """Parameter groups: which tensors are scale-invariant, which are not decayed, and under which names."""
 
-from __future__ import annotations
-
 import difflib
 import fnmatch
 import math
@@ -12,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
+
+from .adamp import cosines
 
 KINDS = ("channel", "layer")
 _IMAGE_SIZES = (224, 32, 64, 28, 256, 299, 384, 128, 8)  # tried in turn; on the meta device a try costs milliseconds
@@ -26,12 +26,17 @@ def param_groups(
 ) -> list[dict[str, Any]]:
     """Split the trainable parameters of `model` into groups for any torch optimizer, in the model's order.
 
-    `no_decay`: "none", "bias_and_norm" (biases, vectors, scalars and the parameters of normalisations get
-    `weight_decay` 0), or a list of name patterns. `invariance`: "none", "auto" (`scale_invariant`, for which
-    `example` is an input of the model), or patterns by kind, `{"channel": [...], "layer": [...]}`. A group
-    holds `params` (name and tensor), `invariance`, and `weight_decay` where it is 0.
+    A group holds `params` (name and tensor), `invariance`, and `weight_decay` where it is 0.
 
-    Raises ValueError for an unknown word, a pattern that matches no parameter or one already taken.
+    Args:
+        model: the network.
+        no_decay: what gets `weight_decay` 0: "none", "bias_and_norm" (biases, vectors, scalars and the parameters of
+            normalisations), or a list of name patterns.
+        invariance: "none", "auto" (`scale_invariant`), or patterns by kind, `{"channel": [...], "layer": [...]}`.
+        example: an input of the model, for "auto".
+
+    Raises:
+        ValueError: one line, for an unknown word, a pattern that matches no parameter or one already taken.
     """
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not named:
@@ -52,7 +57,8 @@ def describe(groups: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what JSON can hold of `groups` (from `param_groups`, or an optimizer's own): names and options."""
     rows = []
     for group in groups:
-        entries = _named(group)
+        names = group.get("param_names") or [""] * len(group["params"])
+        entries = [e if isinstance(e, tuple) else (n, e) for n, e in zip(names, group["params"], strict=True)]
         row = {"invariance": group.get("invariance", "none"), "tensors": len(entries)}
         row |= {"entries": sum(p.numel() for _, p in entries), "names": [name for name, _ in entries]}
         rows.append(row | ({"weight_decay": group["weight_decay"]} if "weight_decay" in group else {}))
@@ -94,28 +100,25 @@ def scale_invariant(model: nn.Module, example: Tensor | None = None) -> dict[str
 def radial_cosine(weight: Tensor, gradient: Tensor, kind: str) -> Tensor:
     """Return sqrt(n) * max over groups of |cos(w, g)|, n the entries of a group: AdamP Eq. 11 asks for < delta.
 
-    `kind` "channel": groups are the rows of dim 0; "layer": the tensor. Shape []. A zero weight or gradient
-    gives 0.
+    `kind` "channel": groups are the rows of dim 0; "layer": the tensor. Shape []. A zero weight or gradient gives 0.
     """
-    rows = weight.shape[0] if kind == "channel" else 1
-    w, g = weight.detach().reshape(rows, -1), gradient.detach().reshape(rows, -1)
-    cosine: Tensor = (w * g).sum(1).abs() / (w.norm(dim=1) * g.norm(dim=1)).clamp_min(torch.finfo(w.dtype).tiny)
-    return cosine.amax() * math.sqrt(w.shape[1])
+    smallest = torch.finfo(weight.dtype).tiny ** 0.5  # two of which have a product
+    _, channel, layer = cosines(weight.detach(), gradient.detach(), smallest)
+    return channel * math.sqrt(weight[0].numel()) if kind == "channel" else layer * math.sqrt(weight.numel())
 
 
-def suspects(groups: Iterable[Mapping[str, Any]], delta: float = 0.1) -> list[str]:
-    """Check the claim of `groups` (with names) on the gradients at hand: the names that fail AdamP's test.
+def suspects(model: nn.Module, groups: Iterable[Mapping[str, Any]], delta: float = 0.1) -> list[str]:
+    """Return the parameters that `groups` call scale-invariant and whose gradients at hand say that they are not.
 
-    A tensor fails if it is called invariant, has a gradient, and `radial_cosine` is not below `delta`.
+    Args:
+        model: the network that the names are of, after a backward pass.
+        groups: from `describe`, or the second value of `configure`.
+        delta: threshold of AdamP's test: `radial_cosine` is below it for an invariant tensor (up to the eps of the
+            normalisation).
     """
-    claimed = [(p, name, g["invariance"]) for g in groups for name, p in _named(g) if g["invariance"] in KINDS]
-    return [n for p, n, kind in claimed if p.grad is not None and not radial_cosine(p, p.grad, kind) < delta]
-
-
-def _named(group: Mapping[str, Any]) -> list[tuple[str, Tensor]]:
-    """Return (name, tensor) of a group of `param_groups` or of an optimizer; the name may be empty."""
-    names = group.get("param_names") or [""] * len(group["params"])
-    return [entry if isinstance(entry, tuple) else (n, entry) for n, entry in zip(names, group["params"], strict=True)]
+    weights = dict(model.named_parameters())
+    claimed = [(n, weights[n], row["invariance"]) for row in groups if row["invariance"] in KINDS for n in row["names"]]
+    return [n for n, p, kind in claimed if p.grad is not None and not radial_cosine(p, p.grad, kind) < delta]
 
 
 def _kinds(
@@ -151,7 +154,7 @@ def _undecayed(model: nn.Module, named: Mapping[str, Tensor], no_decay: str | Se
     return {n for n, p in named.items() if p.ndim < 2 or n.endswith("bias") or id(p) in norms}
 
 
-def _matches(knob: str, patterns: Sequence[str], names: Iterable[str]) -> set[str]:
+def _matches(key: str, patterns: Sequence[str], names: Iterable[str]) -> set[str]:
     """Return the names that any pattern matches; a pattern without a match is the user's mistake."""
     names = list(names)
     found: set[str] = set()
@@ -159,7 +162,7 @@ def _matches(knob: str, patterns: Sequence[str], names: Iterable[str]) -> set[st
         hits = fnmatch.filter(names, pattern)
         if not hits:
             close = difflib.get_close_matches(pattern, names, n=1, cutoff=0.0)
-            raise ValueError(f"{knob}: pattern {pattern!r} matches no parameter; nearest: {close[0]}")
+            raise ValueError(f"{key}: pattern {pattern!r} matches no parameter; nearest: {close[0]}")
         found.update(hits)
     return found
 

@@ -1,0 +1,123 @@
+"""Stages that go before or after any base, tensor by tensor: gradients centred and normalised, which tensors decay,
+LAMB's rate, LookAhead.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from .base import Bucket, Ranges, Scalar, Stage, check
+from .lists import norms, sums
+
+
+class centralize(Stage):
+    """Gradient centralisation (Yong et al. 2020, Eq. 1): g <- g - mean of g over all dimensions but the first.
+
+    Tensors of fewer than two dimensions are left alone, and so are those with one entry a slice, such as a 1x1
+    depthwise kernel: centralised, their gradient would be zero for ever.
+    """
+
+    name = "centralize"
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        return [u if u.ndim < 2 or u.numel() == u.shape[0] else u - _slice_means(u) for u in updates]
+
+
+def _slice_means(u: Tensor) -> Tensor:
+    if not torch.compiler.is_compiling():
+        return u.mean(dim=tuple(range(1, u.ndim)), keepdim=True)
+    # A product, since Inductor for CPUs (torch 2.15) fails on Adam over a fused mean: KeyError in outer loop fusion. Of
+    # two columns, since it would turn a product of one into that mean.
+    rows = u.reshape(u.shape[0], -1)
+    means = rows @ rows.new_full((rows.shape[1], 2), 1 / rows.shape[1])
+    return means[:, 0].view(-1, *[1] * (u.ndim - 1))
+
+
+class normalize(Stage):
+    """SING's normalisation: g <- g / (||g||_2 + eps), the norm taken over each whole tensor."""
+
+    name = "normalize"
+    ranges: ClassVar[Ranges] = {"norm_eps": "[0, inf)"}
+
+    def __init__(self, eps: float = 1e-8) -> None:
+        super().__init__(norm_eps=eps)
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        lengths = sums(norms(updates), bucket.scalar(self, "norm_eps"))
+        return list(torch._foreach_mul(updates, torch._foreach_reciprocal(lengths)))
+
+
+class decay_matrices(Stage):
+    """Decays tensors of two and more dimensions only, so neither biases nor the scales of normalisations."""
+
+    name = "decay_matrices"
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        bucket.decay_scale = [float(p.ndim > 1) for p in bucket.params]
+        return updates
+
+
+class trust_ratio(Stage):
+    """The rate of `optim.LAMB`, times 1 where ||w|| or ||u|| is 0.
+
+    Decoupled (and absolute) decay is inside u, so Chain has none left to do.
+    """
+
+    name = "trust_ratio"
+
+    def __init__(self, max_norm: float = 10.0) -> None:
+        super().__init__()
+        check("max_norm", max_norm, "(0, inf]")
+        self.max_norm = max_norm
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        scale = {"coupled": 0.0, "decoupled": 1.0, "absolute": 1 / hyper["lr_0"] if hyper["lr_0"] else 0.0}
+        return {"decay": float(hyper["weight_decay"]) * scale[hyper["decay"]]}
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        decays = zip(bucket.scalar(self, "decay"), bucket.decay_scale, strict=True)
+        out = [_sum(u, p, d * s) for u, p, (d, s) in zip(updates, bucket.params, decays, strict=True)]
+        ratios = [self._ratio(p, u) for p, u in zip(bucket.params, out, strict=True)]
+        bucket.decay_scale = [0.0] * len(out)
+        bucket.rate_scale = [r * ratio for r, ratio in zip(bucket.rate_scale, ratios, strict=True)]
+        return out
+
+    def _ratio(self, weight: Tensor, update: Tensor) -> Tensor:
+        w, u = torch.linalg.vector_norm(weight), torch.linalg.vector_norm(update)
+        return torch.where((w > 0) & (u > 0), w.clamp(max=self.max_norm) / u, torch.ones_like(w))
+
+
+def _sum(u: Tensor, w: Tensor, decay: Scalar) -> Tensor:
+    if isinstance(decay, Tensor):
+        return u + w * decay
+    return u.add(w, alpha=decay) if decay else u
+
+
+class lookahead(Stage):
+    """The average of `optim.LookAhead`, from the weights before the first step; moments are kept as they are."""
+
+    name = "lookahead"
+    ranges: ClassVar[Ranges] = {"k": "[1, inf)", "alpha": "[0, 1]"}
+    traced = False
+
+    def __init__(self, k: int = 5, alpha: float = 0.5) -> None:
+        super().__init__(k=k, alpha=alpha)
+
+    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {"slow": param.detach().clone()}
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        return {"pull": float(hyper["alpha"]) if step % int(hyper["k"]) == 0 else -1.0}
+
+    def after_step(self, bucket: Bucket, before: list[Tensor]) -> list[Tensor] | None:
+        (slow,) = bucket.buffers(self, "slow")
+        pulls = bucket.scalar(self, "pull")
+        if all(pull < 0 for pull in pulls):
+            return None
+        return [_merge(p, s, pull) for p, s, pull in zip(bucket.params, slow, pulls, strict=True)]
+
+
+def _merge(fast: Tensor, slow: Tensor, pull: float) -> Tensor:
+    return fast if pull < 0 else torch.lerp(slow, fast, pull, out=slow)
