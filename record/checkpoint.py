@@ -4,18 +4,19 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from record.files import digest, write_atomic
-from record.regular import open_regular
+from record.files import digest, no_guard, open_regular, write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 KEPT = 2
 PLAIN = "keep tensors, numbers, texts, lists and dicts in it"
-_NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{16})\.pt")
+NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{16})\.pt")
+_EVER = re.compile(r"checkpoint-\d+-[0-9a-f]{16}\.(pt|bad)")
 
 
 def packed(state: Mapping[str, Any]) -> memoryview:
@@ -40,10 +41,11 @@ def require_readable(content: memoryview) -> None:
         raise ValueError(f"the state of this run could not be read back ({error}): {PLAIN}") from error
 
 
-def save(folder: Path, content: memoryview, step: int, guard: Callable[[], None] = lambda: None) -> Path:
+def save(folder: Path, content: memoryview, step: int, guard: Callable[[], None] = no_guard) -> Path:
     """Write `checkpoint-<step>-<hash>.pt` and remove all but the two newest.
 
-    Raises OSError (disk full, ...); the checkpoints that there were then stand untouched.
+    content: as `packed` returns it. guard: as for `write_atomic`. Raises OSError (disk full, ...); the checkpoints of
+    before are untouched then.
     """
     path = folder / f"checkpoint-{step:09d}-{hashlib.sha256(content).hexdigest()[:16]}.pt"
     write_atomic(path, content, guard)
@@ -53,11 +55,12 @@ def save(folder: Path, content: memoryview, step: int, guard: Callable[[], None]
 
 
 def load(folder: Path, run: str, notice: Callable[[str], None]) -> dict[str, Any] | None:
-    """Read the newest whole checkpoint of a run, by its id, onto the CPU; None if there is none.
+    """Read the newest whole checkpoint of a run onto the CPU; None if there is none.
 
-    One whose SHA-256 is not that of its name is damaged: it is set aside as `*.bad`, with one line to `notice`, and the
-    one before is read. Raises OSError or ValueError, one line, for whatever else hinders reading, and for another
-    run's checkpoint; nothing is changed then.
+    One whose SHA-256 is not that of its name is damaged: it is set aside as `*.bad`, and the one before is read.
+
+    run: its id. notice: gets one line about a damaged one. Raises OSError or ValueError, one line, for whatever else
+    hinders reading, and for another run's checkpoint; nothing is changed then.
     """
     for path in found(folder):
         if is_whole(path):
@@ -70,8 +73,16 @@ def load(folder: Path, run: str, notice: Callable[[str], None]) -> dict[str, Any
 
 def found(folder: Path) -> list[Path]:
     """Return a run's checkpoints, newest first."""
-    paths = [path for path in folder.glob("checkpoint-*.pt") if _NAME.fullmatch(path.name)]
+    paths = [path for path in folder.glob("checkpoint-*.pt") if NAME.fullmatch(path.name)]
     return sorted(paths, key=lambda path: (path.name.split("-")[1], path.stat().st_mtime_ns), reverse=True)
+
+
+def remove_all(folder: Path) -> None:
+    """Remove a run's checkpoints, the damaged ones included; what cannot be removed stays."""
+    for path in folder.glob("checkpoint-*"):
+        if _EVER.fullmatch(path.name):
+            with suppress(OSError):
+                path.unlink()
 
 
 def is_whole(path: Path) -> bool:
@@ -79,10 +90,16 @@ def is_whole(path: Path) -> bool:
     return digest(path)[:16] == path.stem.split("-")[2]
 
 
-def save_weights(folder: Path, weights: Mapping[str, Any], guard: Callable[[], None] = lambda: None) -> Path:
-    """Write the final weights as `weights.pt`, atomically."""
+def save_weights(folder: Path, weights: Mapping[str, Any], guard: Callable[[], None] = no_guard) -> None:
+    """Write the final weights as `weights.pt`, atomically. guard: as for `write_atomic`."""
     write_atomic(folder / "weights.pt", packed(weights), guard)
-    return folder / "weights.pt"
+
+
+def load_plain(file: IO[bytes]) -> Any:
+    """Read what torch.save wrote onto the CPU, and execute nothing of it. Raises whatever unpickling raises."""
+    import torch
+
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def weights_hash(weights: Mapping[str, "Tensor"]) -> str:
@@ -110,17 +127,15 @@ def _of(run: str, path: Path, file: IO[bytes]) -> dict[str, Any]:
 
 
 def _unpacked(file: IO[bytes]) -> Any:
-    import torch
-
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        return load_plain(file)
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # whatever unpickling raises: a class that it does not know, a newer format
+    except Exception as error:  # a class that torch.load does not know, a newer format, ...
         raise ValueError(_first_line(error)) from error
 
 
 def _first_line(error: Exception) -> str:
-    said = str(error)
-    reason = re.search(r"WeightsUnpickler error: (.*?)(\. Please|\n|$)", said)  # torch says it after general advice
-    return reason[1] if reason else (said.strip().splitlines() or [type(error).__name__])[0]
+    text = str(error)
+    reason = re.search(r"WeightsUnpickler error: (.*?)(\. Please|\n|$)", text)  # it follows torch's general advice
+    return reason[1] if reason else (text.strip().splitlines() or [type(error).__name__])[0]

@@ -4,11 +4,10 @@ Claims are numbered, and the highest number holds the run. A new claim is the ne
 that of any number of processes that find the same claim stale exactly one creates the next. The highest number never
 goes down while the run is unfinished (a release rewrites the file instead of removing it), so that a slow taker
 cannot win with an old number. A claim has a token, which its holder compares before every write: a folder that was
-removed under it, and made again by another, has the same number. Needs exclusive create and nothing else of the file
-system.
+removed under it, and made again by another, has the same number. All that the file system must have is exclusive
+create.
 """
 
-import json
 import os
 import platform
 import re
@@ -17,14 +16,13 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from record.files import read_json, write_atomic
-from record.schema import CLAIM
+from record.files import json_text, read_as, read_json, write_atomic
+from record.schema import ClaimFile
 
 BEAT = 10.0  # seconds between heartbeats
-STALE = 120.0  # seconds without one after which a claim of another machine is doubted
-UNSIGNED = 2.0  # seconds that the maker of a claim has to write into it who it is
+STALE = 120.0  # seconds without one after which a claim of another machine is watched, and taken if nothing moves
+UNSIGNED = 2.0  # seconds that the maker of a claim has to write into the file who it is
 _NAME = re.compile(r"claim-(\d+)\.json", re.ASCII)
 
 
@@ -35,16 +33,19 @@ class Claimed(RuntimeError):
 class Claim:
     """The right to write into one run folder, from construction to `release`.
 
-    Raises Claimed when a live process holds it. On this machine a holder lives as long as its process does (start
-    times are compared, so that a reused pid is not taken for it). On another machine it lives while the heartbeat
-    (the file's mtime) is younger than `stale` seconds; an old heartbeat, or one from the future, is watched on the
-    monotonic clock for two beats and a half before it counts as stale, so that a clock that jumps kills no claim.
+    On this machine a claim is live as long as its process is (start times are compared, so that a reused pid is not
+    taken for it). On another machine it is live while the heartbeat (the file's mtime) is younger than `stale` seconds;
+    an old heartbeat, or one from the future, is watched on the monotonic clock for two beats and a half before it
+    counts as stale, so that a clock that jumps ends no claim.
+
+    folder: exists. beat, stale: in seconds.
     """
 
     def __init__(self, folder: Path, *, beat: float = BEAT, stale: float = STALE) -> None:
+        """Take the claim, and start its heartbeat. Raises Claimed when a live process has it; OSError."""
         self.folder = folder
         self._beat = beat
-        self._portrait = _self_portrait()
+        self._owner = _owner_info()
         self._ended = threading.Event()
         self.lost = False
         self.number = self._take(stale)
@@ -54,16 +55,17 @@ class Claim:
 
     @property
     def path(self) -> Path:
+        """The claim's file."""
         return _path(self.folder, self.number)
 
     def check(self) -> None:
-        """Raise Claimed if the newest claim is not this one: taken over while it slept, or its folder was removed."""
-        self.lost = self.lost or not self._stands()
+        """Raise Claimed if the newest claim is not this one: it was taken over, or its folder was removed."""
+        self.lost = self.lost or not self._is_ours()
         if self.lost:
             raise Claimed(f"{self.folder}: taken over by another process, or removed, while this one did not look")
 
     def release(self, *, finished: bool = False) -> None:
-        """Give the run up, if it is still ours. A finished run needs no claim any more: its result says all."""
+        """Give the run up, if it is still ours. finished: it has its result, and needs no claim file any more."""
         self._ended.set()
         self._thread.join()
         with suppress(Claimed):
@@ -71,72 +73,79 @@ class Claim:
             if finished:
                 self._remove(below=self.number + 1)
             else:
-                write_atomic(self.path, json.dumps(self._portrait | {"released": True}).encode(), self.check)
+                write_atomic(self.path, json_text({**self._owner, "released": True}), self.check)
 
-    def _stands(self) -> bool:
+    def _is_ours(self) -> bool:
         try:
-            newest_number = max((number for number, _ in claims(self.folder)), default=0)
-            return newest_number == self.number and read_json(self.path).get("token") == self._portrait["token"]
+            return _highest(self.folder) == self.number and read_json(self.path).get("token") == self._owner["token"]
         except (FileNotFoundError, ValueError):
             return False
 
     def _take(self, stale: float) -> int:
         while True:
-            number, holder = self._signed()
-            if holder is not None and _lives(_path(self.folder, number), holder, stale, patience=2.5 * self._beat):
-                raise Claimed(f"{self.folder}: running as process {holder['pid']} on {holder['host']}")
-            if _create(_path(self.folder, number + 1), self._portrait) and newest(self.folder)[0] == number + 1:
+            number, owner = self._signed()
+            if owner is not None and _is_alive(_path(self.folder, number), owner, stale, patience=2.5 * self._beat):
+                raise Claimed(f"{self.folder}: running as process {owner['pid']} on {owner['host']}")
+            if _create(_path(self.folder, number + 1), self._owner) and _highest(self.folder) == number + 1:
                 return number + 1
 
-    def _signed(self) -> tuple[int, dict[str, Any] | None]:
-        """Return the newest claim and who made it; one that says nothing gets the time to, or its maker is dead."""
+    def _signed(self) -> tuple[int, ClaimFile | None]:
+        """Return the newest claim and its owner; an empty file gets time to be written, or its maker is dead."""
         end = time.monotonic() + UNSIGNED
-        while (found := newest(self.folder))[1] == {} and time.monotonic() < end:
+        while (claim := newest(self.folder))[0] and claim[1] is None and time.monotonic() < end:
             time.sleep(0.05)
-        return found
+        return claim
 
     def _remove(self, below: int) -> None:
         for number, path in claims(self.folder):
             if number < below:
-                with suppress(OSError):  # gone already, or no file at all
+                with suppress(OSError):  # gone already, or a folder
                     path.unlink()
 
     def _keep_beating(self) -> None:
         while not self._ended.wait(self._beat):
-            with suppress(OSError):  # a file system that stumbles once; two more beats follow before anyone doubts this
-                self.lost = self.lost or not self._stands()
+            with suppress(OSError):  # an error once is no matter: more beats follow before the claim is stale
+                self.lost = self.lost or not self._is_ours()
                 if self.lost:
                     return
                 os.utime(self.path)
 
 
-def newest(folder: Path) -> tuple[int, dict[str, Any] | None]:
-    """Return the number of the newest claim and who made it; (0, None) without one, {} if it cannot be read."""
-    numbered = claims(folder)
-    if not numbered:
-        return 0, None
-    number, path = numbered[-1]
+def claims(folder: Path) -> list[tuple[int, Path]]:
+    """Return the claims of a run folder by their numbers."""
+    named = ((_NAME.fullmatch(path.name), path) for path in folder.glob("claim-*.json"))
+    return sorted((int(name[1]), path) for name, path in named if name)
+
+
+def _highest(folder: Path) -> int:
+    return max((number for number, _ in claims(folder)), default=0)
+
+
+def newest(folder: Path) -> tuple[int, ClaimFile | None]:
+    """Return the number of the newest claim, 0 if there is none, and its owner, None if the file cannot be read."""
+    number, path = max(claims(folder), default=(0, None))
     try:
-        return number, read_json(path, CLAIM)
+        return number, read_as(ClaimFile, path) if path else None
     except (OSError, ValueError):
-        return number, {}
+        return number, None
 
 
 def is_live(folder: Path, stale: float = STALE) -> bool:
-    """Tell at a glance, without watching it, whether a process has this run."""
-    number, holder = newest(folder)
-    return holder is not None and _lives(_path(folder, number), holder, stale, patience=0.0)
+    """Tell at a glance, without watching it, whether a process has this run. stale: as for `Claim`, in seconds."""
+    number, owner = newest(folder)
+    return owner is not None and _is_alive(_path(folder, number), owner, stale, patience=0.0)
 
 
-def _lives(path: Path, holder: dict[str, Any], stale: float, patience: float) -> bool:
-    if not holder or holder.get("released"):
+def _is_alive(path: Path, owner: ClaimFile, stale: float, patience: float) -> bool:
+    if owner.get("released"):
         return False
-    if holder["machine"] == _machine():
-        return (started := _started(holder["pid"])) is not None and started == holder["started"]
-    return abs(time.time() - _mtime(path)) <= stale or _moves(path, patience)
+    if owner["machine"] == _machine():
+        return (started := _started(owner["pid"])) is not None and started == owner["started"]
+    return abs(time.time() - _mtime(path)) <= stale or _beats(path, patience)
 
 
-def _moves(path: Path, seconds: float) -> bool:
+def _beats(path: Path, seconds: float) -> bool:
+    """Watch a claim for so many seconds, and tell whether it had a heartbeat."""
     first, end = _mtime(path), time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(min(0.05, seconds))
@@ -145,25 +154,18 @@ def _moves(path: Path, seconds: float) -> bool:
     return False
 
 
-def _create(path: Path, portrait: dict[str, Any]) -> bool:
+def _create(path: Path, owner: ClaimFile) -> bool:
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        with open(path, "xb") as file:
+            file.write(json_text(owner))
     except FileExistsError:
         return False
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(json.dumps(portrait).encode())
     return True
 
 
-def _self_portrait() -> dict[str, Any]:
-    pid = os.getpid()
-    return {
-        "host": platform.node(),
-        "machine": _machine(),
-        "pid": pid,
-        "started": _started(pid),
-        "token": secrets.token_hex(8),
-    }
+def _owner_info() -> ClaimFile:
+    pid, token = os.getpid(), secrets.token_hex(8)
+    return {"host": platform.node(), "machine": _machine(), "pid": pid, "started": _started(pid), "token": token}
 
 
 def _machine() -> str:
@@ -181,10 +183,11 @@ def _started(pid: int) -> str | None:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if fields[0] in "ZX" else fields[19]
     except OSError:
-        return None if Path("/proc/self/stat").exists() else _answers(pid)
+        return None if Path("/proc/self/stat").exists() else _signalled(pid)
 
 
-def _answers(pid: int) -> str | None:
+def _signalled(pid: int) -> str | None:
+    """Ask the process itself, where there is no /proc."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -192,12 +195,6 @@ def _answers(pid: int) -> str | None:
     except PermissionError:
         pass
     return "unknown"
-
-
-def claims(folder: Path) -> list[tuple[int, Path]]:
-    """Return the claims of a run folder by their numbers."""
-    named = ((_NAME.fullmatch(path.name), path) for path in folder.glob("claim-*.json"))
-    return sorted((int(name[1]), path) for name, path in named if name)
 
 
 def _path(folder: Path, number: int) -> Path:

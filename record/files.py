@@ -1,4 +1,8 @@
-"""Files that survive a kill at any moment: written whole or not at all, or line by line."""
+"""Files that survive a kill at any moment, and files that may come from anyone.
+
+Written: whole or not at all, or line by line. Read: only regular files of a bounded size; no link is followed, no pipe
+is waited for.
+"""
 
 import hashlib
 import json
@@ -7,25 +11,90 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, TypeVar
 
-from record.regular import contents, open_regular
-from record.schema import ANYTHING, ROW, Shape, check, require_small
+from record.schema import MetricsRow, check, require_small, shown
 
+T = TypeVar("T")
 Row = dict[str, Any]
 SCHEMA = 1  # of every JSON file in a run folder; a reader refuses newer ones by name
+MOST = 2**36  # bytes: no file of a run is larger, but a hole in a file may be
 MOST_JSON, MOST_LINES = 2**25, 2**32  # bytes of a JSON file, and of one of a JSON object a line
 DIGITS = 20  # of an integer: as many as 64 bits need
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
-def write_atomic(path: Path, content: bytes | memoryview, guard: Callable[[], None] = lambda: None) -> None:
-    """Replace `path` by `content`, durable when this returns; on any error the old file stands untouched.
+def no_guard() -> None:
+    """Let every write through."""
 
-    guard: called at the last moment before the file takes its name; what it raises stops it.
+
+def open_regular(path: Path, mode: str = "rb", most: int = MOST, buffering: int = -1) -> IO[Any]:
+    """Open a regular file as `open` does.
+
+    most: the largest size allowed, in bytes. Raises OSError; ValueError, one line, for anything but a regular file.
+    """
+    if os.path.lexists(path):
+        require_regular(path, most)
+    encoding = None if "b" in mode else "utf-8"
+    return open(path, mode, buffering, encoding, opener=_open_without_following)
+
+
+def _open_without_following(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
+def require_regular(path: Path, most: int = MOST) -> None:
+    """Raise ValueError, one line, for what exists and is no regular file of at most `most` bytes.
+
+    Raises FileNotFoundError for what does not exist.
+    """
+    found = path.lstat()
+    kind = stat.S_IFMT(found.st_mode)
+    if kind != stat.S_IFREG:
+        raise ValueError(f"{path}: {_KINDS.get(kind, 'something else')}, not a regular file")
+    if found.st_size > most:
+        raise ValueError(f"{path}: {found.st_size} bytes; allowed: {most}")
+
+
+def contents(path: Path, most: int) -> bytes:
+    """Return the content of a regular file of at most `most` bytes. Raises as `open_regular` does."""
+    with open_regular(path, most=most) as file:
+        return bytes(file.read(most))
+
+
+def digest(path: Path, length: int = MOST) -> str:
+    """Return the SHA-256 of the first `length` bytes of a regular file. Raises as `open_regular` does."""
+    total = hashlib.sha256()
+    with open_regular(path) as file:
+        while length > 0 and (block := file.read(min(length, 2**20))):
+            total.update(block)
+            length -= len(block)
+    return total.hexdigest()
+
+
+def one_line(text: object) -> str:
+    """Return a text that any terminal can print on one line, whatever characters a file's name has."""
+    letters = " ".join(str(text).split())
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in letters)
+
+
+def write_atomic(path: Path, content: bytes | memoryview, guard: Callable[[], None] = no_guard) -> None:
+    """Replace `path` by `content`, durable when this returns.
+
+    guard: called at the last moment before the file takes its name; what it raises stops it. Raises OSError. On any
+    error the old file is untouched.
     """
     with _replacing(path, guard) as file:
         file.write(content)
@@ -38,7 +107,7 @@ def copy_atomic(source: Path, path: Path) -> None:
 
 
 @contextmanager
-def _replacing(path: Path, guard: Callable[[], None] = lambda: None) -> Iterator[BinaryIO]:
+def _replacing(path: Path, guard: Callable[[], None] = no_guard) -> Iterator[IO[bytes]]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
@@ -50,15 +119,10 @@ def _replacing(path: Path, guard: Callable[[], None] = lambda: None) -> Iterator
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    _sync_folder(path.parent)
 
 
-def temporaries(folder: Path) -> Iterator[Path]:
-    """Yield what kills inside `write_atomic` have left in a folder."""
-    return (path for path in folder.glob(".*.tmp") if _TEMPORARY.fullmatch(path.name))
-
-
-def sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Make the names in a folder durable; file systems that cannot are left alone."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -69,69 +133,77 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def strict(value: Any) -> Any:
-    """Return plain data with NaN and infinities as None, which JSON has a word for."""
+def temporaries(folder: Path) -> Iterator[Path]:
+    """Yield what kills inside `write_atomic` have left in a folder."""
+    return (path for path in folder.glob(".*.tmp") if _TEMPORARY.fullmatch(path.name))
+
+
+def json_text(value: Any, indent: int | None = 1) -> bytes:
+    """Write plain data as strict JSON with a line end: NaN and infinities become null."""
+    return (json.dumps(_strict(value), indent=indent, allow_nan=False) + "\n").encode()
+
+
+def _strict(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): strict(entry) for key, entry in value.items()}
+        return {str(key): _strict(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [strict(entry) for entry in value]
+        return [_strict(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_json(path: Path, value: Any, guard: Callable[[], None] = lambda: None) -> None:
-    """Write strict JSON atomically; guard: as for `write_atomic`."""
+def write_json(path: Path, value: Mapping[str, Any], guard: Callable[[], None] = no_guard) -> None:
+    """Write strict JSON as `write_atomic` writes bytes."""
     write_atomic(path, json_text(value), guard)
 
 
-def json_text(value: Any) -> bytes:
-    return (json.dumps(strict(value), indent=1, allow_nan=False) + "\n").encode()
+def read_json(path: Path) -> Row:
+    """Read a JSON object.
 
-
-def read_json(path: Path, shape: Shape = ANYTHING) -> Row:
-    """Read a JSON object of a shape.
-
-    Raises FileNotFoundError, or ValueError, one line that names the file, for what is torn or alien: no regular file,
-    too large, no strict JSON in UTF-8 (a NaN is none), nested too deep, or of another shape.
+    Raises FileNotFoundError; ValueError, one line that names the file, for what is torn or malformed: no regular file,
+    too large, no strict JSON in UTF-8 (a NaN is none), nested too deep.
     """
     try:
         value = _parsed(contents(path, MOST_JSON))
         require_small(value)
-        check(value, {})
-        check(value, shape)
+        if not isinstance(value, dict):
+            raise ValueError(f"it is {shown(value)}; allowed: a mapping")
+        return value
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: cannot be read ({_without(path, error)})") from error
-    return dict(value)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ValueError(f"{path}: cannot be read ({reason.removeprefix(f'{path}: ')})") from error
+
+
+def read_as(kind: type[T], path: Path) -> T:
+    """Read a JSON object of a type of record/schema.py. Raises as `read_json` does, also for one of another type."""
+    value = read_json(path)
+    try:
+        return check(value, kind)
+    except ValueError as error:
+        raise ValueError(f"{path}: cannot be read ({error})") from error
 
 
 def read_lines(path: Path) -> tuple[list[Row], int]:
-    """Read a file of one JSON object a line: the rows, and how many lines were torn or alien and left out.
+    """Read a file of one JSON object a line: the rows, and how many lines were torn or malformed and left out.
 
-    Raises OSError, or ValueError, one line, for what is no file that could be read at all.
+    A missing file has no rows. Raises OSError; ValueError, one line, for what is no regular file.
     """
     rows, left_out = [], 0
     for line in contents(path, MOST_LINES).split(b"\n") if os.path.lexists(path) else []:
-        if not line.strip():
-            continue
-        try:
-            row = _parsed(line)
-            check(row, ROW)
-            rows.append(row)
-        except ValueError:
-            left_out += 1
+        if line.strip():
+            try:
+                row = _parsed(line)
+                check(row, MetricsRow)
+                rows.append(row)
+            except ValueError:
+                left_out += 1
     return rows, left_out
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a regular file."""
-    with open_regular(path) as file:
-        return str(hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _parsed(text: bytes) -> Any:
     try:
-        return json.loads(text.decode(), parse_int=_integer, parse_float=_float, parse_constant=_constant)
+        return json.loads(text.decode(), parse_int=_integer, parse_float=_float, parse_constant=_refuse)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
 
@@ -143,39 +215,35 @@ def _integer(text: str) -> int:
 
 
 def _float(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else _constant(text)
+    return value if math.isfinite(value := float(text)) else _refuse(text)
 
 
-def _constant(text: str) -> Any:
+def _refuse(text: str) -> float:
     raise ValueError(f"{text} is no number of JSON")
-
-
-def _without(path: Path, error: Exception) -> str:
-    """Return what is wrong without the path, which is said anyway."""
-    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return words.removeprefix(f"{path}: ")
 
 
 class Lines:
     """An append-only file of one JSON object a line, whose length in bytes is known.
 
-    A line is handed to the operating system before `append` returns: it survives the death of the process. `sync`
-    makes it survive that of the machine. Raises OSError when it cannot be written; the file then ends with the
-    line before. guard: called before every change; what it raises stops it.
+    path: made if it is missing. guard: called before every change; what it raises stops it. Raises OSError when the
+    file cannot be written.
     """
 
-    def __init__(self, path: Path, guard: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, path: Path, guard: Callable[[], None] = no_guard) -> None:
+        """Open the file for appending. Raises OSError; ValueError for what is no regular file."""
         self.path, self._guard = path, guard
         self._file = open_regular(path, "ab", buffering=0)
         self.length = os.fstat(self._file.fileno()).st_size
 
     def append(self, row: Row) -> None:
-        line = (json.dumps(strict(row), allow_nan=False) + "\n").encode()
+        """Hand a row to the operating system, where it survives the death of this process.
+
+        Raises OSError when there is no space for a whole line; the file then ends with the line before.
+        """
+        line = json_text(row, indent=None)
         self._guard()
         try:
-            written = self._file.write(line)
-            if written != len(line):
+            if self._file.write(line) != len(line):
                 raise OSError(28, "no space left for a whole line", str(self.path))
         except OSError:
             self._file.truncate(self.length)
@@ -183,7 +251,7 @@ class Lines:
         self.length += len(line)
 
     def cut(self, length: int) -> None:
-        """Shorten the file to its first `length` bytes, whole lines that a checkpoint knows.
+        """Shorten the file to its first `length` bytes: the whole lines that a checkpoint knows.
 
         Raises ValueError, one line, if it has fewer: rows are missing, and nothing is changed.
         """
@@ -196,17 +264,10 @@ class Lines:
         self._file.truncate(length)
         self.length = length
 
-    def sha256(self, length: int) -> str:
-        """Return the SHA-256 of the first `length` bytes."""
-        total = hashlib.sha256()
-        with open_regular(self.path) as file:
-            while length > 0 and (block := file.read(min(length, 2**20))):
-                total.update(block)
-                length -= len(block)
-        return total.hexdigest()
-
     def sync(self) -> None:
+        """Make all lines survive the death of the machine too."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()

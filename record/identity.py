@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ ABSENT: dict[str, Any] = {
 RENAMED = {"data.synthetic": "data.stand_in"}
 
 
-def semantic(config: Config) -> Config:
+def semantic(config: Mapping[str, Any]) -> Config:
     """Return what can change the result: numbers in one form, runtime keys and absent defaults left out.
 
     config: as composed, plain nested dicts. Idempotent. Raises TypeError for a value that JSON has no word for.
@@ -44,22 +45,22 @@ def semantic(config: Config) -> Config:
     return dict(plain)
 
 
-def todays(config: Config) -> Config:
+def todays(config: Mapping[str, Any]) -> Config:
     """Return a semantic configuration with the names that its keys have today."""
     return _renamed(_canonical(config), {old: new for new, old in RENAMED.items()})
 
 
-def run_id(config: Config) -> str:
+def run_id(config: Mapping[str, Any]) -> str:
     """Return the first 12 hex digits of the SHA-256 of a semantic configuration's canonical JSON."""
     return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:12]
 
 
-def group_id(config: Config) -> str:
+def group_id(config: Mapping[str, Any]) -> str:
     """Return the id that the runs of one configuration share over all seeds."""
     return run_id({key: value for key, value in config.items() if key != "seed"})
 
 
-def run_folder(store: Path | str, config: Config) -> Path:
+def run_folder(store: Path | str, config: Mapping[str, Any]) -> Path:
     """Return `<store>/<data>/<model>/<optimizer>/s<seed>-<id>` of a composed (or semantic) configuration."""
     kept = semantic(config)
     names = [str(kept[group]["name"]).replace("/", "_") for group in ("data", "model", "optimizer")]
@@ -100,7 +101,7 @@ def _canonical_float(value: float) -> float | int | str:
 
 
 def find(node: Any, path: list[str]) -> Any:
-    """Return what stands at a path of keys in nested dicts; an object that equals nothing where nothing does."""
+    """Return the value at a path of keys in nested dicts; where there is none, an object that equals nothing."""
     for part in path:
         if not isinstance(node, dict) or part not in node:
             return _MISSING
@@ -109,7 +110,7 @@ def find(node: Any, path: list[str]) -> Any:
 
 
 def drop(node: Any, path: list[str]) -> None:
-    """Remove what stands at a path of keys in nested dicts, if anything does."""
+    """Remove the value at a path of keys in nested dicts, if there is one."""
     parent = find(node, path[:-1])
     if isinstance(parent, dict):
         parent.pop(path[-1], None)

@@ -3,63 +3,75 @@
 A mirror that fails is dropped with one line: it never fails a run.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib import import_module
-from pathlib import Path
-from typing import Any, Protocol
+from importlib.util import find_spec
+from typing import Any, Literal, Protocol
 
+from record.files import Row
+from record.follower import Follower
 from record.identity import group_id
-
-Row = dict[str, Any]
+from record.run import Run
 
 
 class Mirror(Protocol):
-    def log(self, row: Row) -> None: ...
+    """What a service needs to follow a run."""
 
-    def close(self) -> None: ...
+    def log(self, row: Row) -> None:
+        """Take one row of metrics.jsonl, which has a `step`."""
+
+    def close(self) -> None:
+        """Take no more."""
 
 
 class TensorBoard:
     """Event files in `<run folder>/tensorboard`."""
 
-    def __init__(self, folder: Path, run: Row, flush_seconds: int = 30) -> None:
-        try:
-            writer: Any = import_module("torch.utils.tensorboard").SummaryWriter
-        except ImportError as error:
-            raise ImportError("logger=tensorboard needs: pip install 'stepbench[tensorboard]'") from error
-        self._writer = writer(str(folder / "tensorboard"), flush_secs=flush_seconds)
+    def __init__(self, run: Run, flush_seconds: int = 30) -> None:
+        """Open the files. flush_seconds: between two writes to the disk."""
+        writer: Any = import_module("torch.utils.tensorboard").SummaryWriter
+        self._writer = writer(str(run.folder / "tensorboard"), flush_secs=flush_seconds)
 
     def log(self, row: Row) -> None:
+        """Write a row's numbers."""
         for name, value in _numbers(row).items():
             self._writer.add_scalar(name, value, row["step"])
 
     def close(self) -> None:
+        """Write what is left."""
         self._writer.close()
 
 
 class Wandb:
-    """One wandb run a run, offline unless told otherwise; seeds of one configuration share a group."""
+    """One run of wandb for each run, offline by default; seeds of one configuration share a group."""
 
-    def __init__(self, folder: Path, run: Row, project: str = "stepbench", mode: str = "offline") -> None:
-        try:
-            import wandb
-        except ImportError as error:
-            raise ImportError("logger=wandb needs: pip install wandb") from error
+    def __init__(
+        self,
+        run: Run,
+        project: str = "stepbench",
+        mode: Literal["online", "offline", "disabled", "shared"] = "offline",
+    ) -> None:
+        """Start it, or go on with the one of an earlier attempt. project, mode: as for wandb.init."""
+        import wandb
+
         self._run = wandb.init(
             project=project,
-            mode=mode,  # type: ignore[arg-type]
-            dir=str(folder),
-            id=run["id"],
-            group=run["group_id"],
-            config=run["config"],
+            mode=mode,
+            dir=str(run.folder),
+            id=run.id,
+            group=group_id(run.semantic),
+            config=run.semantic,
             resume="allow",
             settings=wandb.Settings(silent=True),
         )
 
     def log(self, row: Row) -> None:
+        """Send a row's numbers."""
         self._run.log(_numbers(row), step=row["step"])
 
     def close(self) -> None:
+        """Send what is left."""
         self._run.finish()
 
 
@@ -67,23 +79,31 @@ MIRRORS: dict[str, Callable[..., Mirror]] = {"tensorboard": TensorBoard, "wandb"
 
 
 class Log:
-    """A run's metrics.jsonl, and its mirrors, behind one `rows`."""
+    """A run's metrics.jsonl and its mirrors.
 
-    def __init__(self, options: dict[str, Row], run: Any) -> None:
+    options: the keywords of each chosen mirror, by its name in MIRRORS. run: its writer; a process that writes nothing
+    has no mirrors.
+    """
+
+    def __init__(self, options: Mapping[str, Row], run: Run | Follower) -> None:
+        """Open the mirrors."""
         self._run = run
         self._open: dict[str, Mirror] = {}
-        for name, keywords in options.items():
-            about = {"id": run.id, "group_id": group_id(run.semantic), "config": run.semantic}
-            self._guard(name, lambda: self._open.update({name: MIRRORS[name](run.folder, about, **keywords)}))  # noqa: B023
+        for name, keywords in options.items() if isinstance(run, Run) else ():
+            self._guard(name, partial(self._start, name, **keywords))
+
+    def _start(self, name: str, **keywords: Any) -> None:
+        self._open[name] = MIRRORS[name](self._run, **keywords)
 
     def rows(self, rows: Iterable[Row]) -> None:
-        """Append rows to the record, then mirror them."""
+        """Append rows to the record, then mirror them. Raises what the record raises, and nothing of a mirror's."""
         for row in rows:
             self._run.metrics.append(row)
             for name, mirror in list(self._open.items()):
-                self._guard(name, lambda: mirror.log(row))  # noqa: B023
+                self._guard(name, partial(mirror.log, row))
 
     def close(self) -> None:
+        """Close the mirrors."""
         for name, mirror in list(self._open.items()):
             self._guard(name, mirror.close)
 
@@ -95,10 +115,8 @@ class Log:
             self._run.log(f"logger={name} failed and is off from here: {type(error).__name__}: {error}")
 
 
-def check(options: dict[str, Row]) -> None:
+def check(options: Iterable[str]) -> None:
     """Raise ImportError, naming the extra, for a chosen mirror whose package is missing."""
-    from importlib.util import find_spec
-
     for name in options:
         if find_spec(name) is None:
             raise ImportError(f"logger={name}: not installed; pip install 'stepbench[{name}]'")

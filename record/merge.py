@@ -5,31 +5,30 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from record import public
+from record import checkpoint, public
 from record.claim import is_live
-from record.files import copy_atomic, digest, json_text, read_json, write_atomic
+from record.files import copy_atomic, digest, json_text, one_line, require_regular, write_atomic
 from record.identity import canonical_json
 from record.read import checked, complete, run_folders
-from record.regular import one_line, require_regular
+from record.schema import Result
 from record.tidy import PASSING, keep
 
-Row = dict[str, Any]
 _FILE = re.compile(r"(config\.yaml|(environment|status)\.json|metrics\.jsonl|log\.txt|weights\.pt)")
-_CHECKPOINT = re.compile(r"checkpoint-\d+-[0-9a-f]{16}\.pt")
 _RESULT = re.compile(r"result(\.[0-9a-f]{12})?\.json")
 
 
 @dataclass(frozen=True)
 class Form:
-    """How runs travel. result: what a result, of a folder, is in this form; file: what a file is, None as it is;
-    objection: why a run stays behind; without: files that do.
+    """How runs are copied.
+
+    result: what the result of a folder becomes. file: what a file becomes, None as it is; its second argument is the
+    new result. objection: why a run is left out, None if it is not. without: files that are.
     """
 
-    result: Callable[[Path, Row], Row] = lambda folder, result: result
-    file: Callable[[Path, Row], bytes | None] = lambda path, result: None
-    objection: Callable[[Path, Row], str | None] = lambda folder, result: None
+    result: Callable[[Path, Result], Result] = lambda folder, result: result
+    file: Callable[[Path, Result], bytes | None] = lambda path, result: None
+    objection: Callable[[Path, Result], str | None] = lambda folder, result: None
     without: tuple[str, ...] = ()
 
 
@@ -49,12 +48,15 @@ class Conflict:
 def merge(
     sources: Sequence[Path | str], destination: Path | str, form: Form = AS_IT_IS
 ) -> tuple[list[Conflict], list[str]]:
-    """Bring the finished runs of `sources` into `destination`.
+    """Copy the finished runs of `sources` into `destination`.
 
-    Of several results of one id the one with the smallest hash stands as result.json, with its files; the others are
-    kept beside it as `result.<hash>.json`. Returns the conflicts in the merged store and one line for each run left
-    out and each file that is no part of a run: no link is followed. The outcome depends neither on the order nor on the
-    grouping nor on the number of merges; a merge that is killed is completed by the next. Raises OSError.
+    Of several results of one id the one with the smallest hash becomes result.json, with its files; the others are
+    kept beside it as `result.<hash>.json`. No link is followed. The outcome depends neither on the order nor on the
+    grouping nor on the number of merges; a merge that is killed is completed by the next.
+
+    sources, destination: stores; the destination is made if it is missing. form: AS_IT_IS or PUBLIC. Returns the
+    conflicts in the merged store, and one line for each run left out and each file that is no part of a run. Raises
+    FileNotFoundError for a source that is missing, and OSError.
     """
     for source in sources:
         if not Path(source).is_dir():
@@ -65,7 +67,7 @@ def merge(
     for source in map(Path, sources):
         for folder in run_folders(source):
             target = Path(destination) / folder.relative_to(source)
-            reason = _stays(source, folder, target, form)
+            reason = _left_out(source, folder, target, form)
             if reason is not None:
                 left_out.append(one_line(reason))
             elif folder.resolve() != target.resolve():
@@ -74,8 +76,8 @@ def merge(
     return [conflict for target in sorted(touched) for conflict in conflicts(target)], left_out
 
 
-def _stays(source: Path, folder: Path, target: Path, form: Form) -> str | None:
-    """Say why a run is left out, if it is."""
+def _left_out(source: Path, folder: Path, target: Path, form: Form) -> str | None:
+    """Return why a run is left out, None if it is not."""
     if folder.resolve() != source.resolve() / folder.relative_to(source):
         return f"{folder}: lies behind a symbolic link"
     try:
@@ -89,18 +91,18 @@ def _stays(source: Path, folder: Path, target: Path, form: Form) -> str | None:
 
 
 def conflicts(folder: Path) -> list[Conflict]:
-    """Return one conflict for each result beside the standing one that has other bits."""
-    standing = read_json(folder / "result.json")
-    others = sorted(((_hash(result), result) for _, result in _results(folder, AS_IT_IS)), key=lambda pair: pair[0])
+    """Return one conflict for each result beside result.json that has other bits."""
+    first = checked(folder / "result.json")
+    others = sorted((result for _, result in _results(folder, AS_IT_IS)), key=_hash)
     return [
-        Conflict(str(folder), _kind(standing, other), f"{_bits(standing)[:12]} and {_bits(other)[:12]}")
-        for _, other in others
-        if _bits(other) != _bits(standing)
+        Conflict(str(folder), _kind(first, other), f"{_bits(first)[:12]} and {_bits(other)[:12]}")
+        for other in others
+        if _bits(other) != _bits(first)
     ]
 
 
 def _merge_run(source: Path, target: Path, form: Form) -> list[str]:
-    """Bring one run over; returns a line about what of its folder is no part of it."""
+    """Copy one run; returns a line about what of its folder is no part of it."""
     names, strays = _parts(source, form)
     theirs = {_hash(result): result for _, result in _results(source, form)}
     ours = {_hash(result): result for _, result in _results(target, AS_IT_IS)}
@@ -110,8 +112,8 @@ def _merge_run(source: Path, target: Path, form: Form) -> list[str]:
     for key, result in everything.items():
         if key != smallest:
             write_atomic(target / f"result.{key}.json", json_text(result))
-    before = _standing(target, AS_IT_IS)
-    if _standing(source, form) == smallest:
+    before = _first(target, AS_IT_IS)
+    if _first(source, form) == smallest:
         _adopt(source, target, names, lambda path: form.file(path, everything[smallest]), replace=before != smallest)
     if before != smallest:
         write_atomic(target / "result.json", json_text(everything[smallest]))
@@ -123,7 +125,7 @@ def _parts(source: Path, form: Form) -> tuple[list[str], list[str]]:
     """Return the names of the files that belong to a run, results apart, and of what else lies in its folder."""
     names, strays = [], []
     for path in sorted(source.iterdir()):
-        belongs = _FILE.fullmatch(path.name) or (_CHECKPOINT.fullmatch(path.name) and keep(source) == "all")
+        belongs = _FILE.fullmatch(path.name) or (checkpoint.NAME.fullmatch(path.name) and keep(source) == "all")
         try:
             require_regular(path)
         except ValueError as error:
@@ -139,7 +141,7 @@ def _parts(source: Path, form: Form) -> tuple[list[str], list[str]]:
 def _adopt(
     source: Path, target: Path, names: Sequence[str], rewritten: Callable[[Path], bytes | None], *, replace: bool
 ) -> None:
-    """Copy the files that belong to a result. Of two versions of one file of one result the smaller digest stands."""
+    """Copy the files that belong to a result. Of two versions of a file of one result the smaller digest stays."""
     if replace:
         for path in target.iterdir():
             if path.is_file() and not path.name.startswith("result.") and path.name not in names:
@@ -154,32 +156,33 @@ def _adopt(
                 write_atomic(present, content)
 
 
-def _results(folder: Path, form: Form) -> Iterator[tuple[str, Row]]:
+def _results(folder: Path, form: Form) -> Iterator[tuple[str, Result]]:
     """Yield the sound results of a run folder, each with the name of its file."""
     for path in sorted(folder.glob("result*.json")) if folder.is_dir() else []:
         if _RESULT.fullmatch(path.name):
             try:
                 yield path.name, form.result(folder, checked(path))
             except (OSError, ValueError):
-                continue  # torn, or of another run: it proves nothing
+                continue  # torn, or of another run
 
 
-def _standing(folder: Path, form: Form) -> str | None:
+def _first(folder: Path, form: Form) -> str | None:
+    """Return the hash of a run's result.json."""
     return next((_hash(result) for name, result in _results(folder, form) if name == "result.json"), None)
 
 
-def _hash(result: Row) -> str:
+def _hash(result: Result) -> str:
     return _digest(canonical_json(result).encode())
 
 
-def _kind(one: Row, other: Row) -> str:
-    same = one.get("platform") == other.get("platform") and one.get("one_platform") and other.get("one_platform")
+def _kind(one: Result, other: Result) -> str:
+    same = one["platform"] == other["platform"] and one["one_platform"] and other["one_platform"]
     return "alarm" if same else "other platform"
 
 
-def _bits(result: Row) -> str:
+def _bits(result: Result) -> str:
     """Return what must repeat: the final weights' hash, or that of the metrics where there are no weights."""
-    return str(result.get("weights_sha256") or _digest(canonical_json(result.get("metrics")).encode()))
+    return str(result.get("weights_sha256") or _digest(canonical_json(result["metrics"]).encode()))
 
 
 def _digest(content: bytes) -> str:

@@ -1,27 +1,26 @@
-"""A run as it may be shown to anyone: without host names, absolute paths and values taken from the environment.
+"""A run as it may be published: without host names, absolute paths and values taken from the environment.
 
-Its id, its numbers and its weights are the same. config.yaml is written anew from the result, which holds all that can
+Its id, its numbers and its weights are the same. config.yaml is written anew from the result, which has all that can
 change a result and none of the paths.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from record.files import json_text, read_json
+from record.files import json_text, read_as
 from record.identity import drop, find
-from record.run import LABELS, config_text, labels_of
-from record.schema import ENVIRONMENT, STATUS
+from record.provenance import LABELS, config_text, labels_of
+from record.schema import Environment, Result, StatusFile
 from record.tidy import keep
 
-Row = dict[str, Any]
 _FROM_ROOT = re.compile(r"(?<![\w.:/])(?:~[\w.-]*|[A-Za-z]:)?[/\\](?=[^\s/\\])(?:.*[/\\])?", re.DOTALL)
 _FROM_ENVIRONMENT = re.compile(r"\+*([\w.]+)=.*\$\{oc\.env:", re.DOTALL)
 
 
-def objection(folder: Path, result: Row) -> str | None:
-    """Say why a run cannot be shown: what makes its id is a path of this machine, or a text of its environment."""
+def objection(folder: Path, result: Result) -> str | None:
+    """Return why a run cannot be published: its id depends on an absolute path, or on a text of the environment."""
     if any(_FROM_ROOT.search(text) for text in _texts(result["config"])):
         return "its identity holds an absolute path"
     for key in _taken(folder):
@@ -30,42 +29,48 @@ def objection(folder: Path, result: Row) -> str | None:
     return None
 
 
-def public_result(folder: Path, result: Row) -> Row:
-    labels = {LABELS[name]: _cut(value) for name, value in result["labels"].items() if name in LABELS}
+def public_result(folder: Path, result: Result) -> Result:
+    """Return what a run's result is in public. folder: whose environment.json names what to leave out."""
+    labels = _cut(_labels(result))
     for key in _taken(folder):
         drop(labels, key.split("."))
-    apart = {"config": result["config"], "labels": labels_of(labels), "machine": result["machine"] | {"host": None}}
-    return {key: _cut(value) for key, value in result.items()} | apart
+    apart = {"config": result["config"], "labels": labels_of(labels), "machine": {**result["machine"], "host": None}}
+    return cast(Result, _cut(result) | apart)
 
 
-def public_file(path: Path, result: Row) -> bytes | None:
-    """Return what a file of a run holds in public, given its public result; None where that is what it holds."""
+def public_file(path: Path, result: Result) -> bytes | None:
+    """Return what a file of a run is in public, given its public result; None where nothing changes."""
     rewrite = _REWRITTEN.get(path.name)
     return rewrite(path, result) if rewrite else None
 
 
-def _config(path: Path, result: Row) -> bytes:
-    labels = {LABELS[name]: value for name, value in result["labels"].items() if name in LABELS}
+def _config(path: Path, result: Result) -> bytes:
     kept = keep(path.parent)
-    return config_text(result["config"] | labels | ({"keep": kept} if kept else {}))
+    return config_text({**result["config"], **_labels(result), **({"keep": kept} if kept else {})})
 
 
-def _environment(path: Path, result: Row) -> bytes:
-    content = read_json(path, ENVIRONMENT)
+def _environment(path: Path, result: Result) -> bytes:
+    content = read_as(Environment, path)
     attempts = [{key: _cut(v) for key, v in attempt.items() if key != "host"} for attempt in content["attempts"]]
-    return json_text(content | {"attempts": attempts})
+    return json_text({**content, "attempts": attempts})
 
 
-def _status(path: Path, result: Row) -> bytes:
-    return json_text({key: _cut(v) for key, v in read_json(path, STATUS).items() if key not in ("host", "pid")})
+def _status(path: Path, result: Result) -> bytes:
+    content = read_as(StatusFile, path)
+    return json_text({key: _cut(value) for key, value in content.items() if key not in ("host", "pid")})
 
 
 _REWRITTEN = {"config.yaml": _config, "environment.json": _environment, "status.json": _status}
 
 
+def _labels(result: Result) -> dict[str, Any]:
+    """Return a result's labels by their keys in a configuration."""
+    return {LABELS[name]: value for name, value in result["labels"].items() if name in LABELS}
+
+
 def _taken(folder: Path) -> set[str]:
     """Return the keys to which some attempt's command line gave a value of the environment."""
-    attempts = read_json(folder / "environment.json", ENVIRONMENT)["attempts"]
+    attempts = read_as(Environment, folder / "environment.json")["attempts"]
     words = (_FROM_ENVIRONMENT.match(word) for attempt in attempts for word in attempt["overrides"])
     return {word[1] for word in words if word}
 

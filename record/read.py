@@ -1,18 +1,21 @@
-"""Reading a store: fast, without YAML or torch, and without trusting what lies in it."""
+"""Reading a store: fast, without YAML or torch, and without trusting what is in it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from math import isclose
 from pathlib import Path
 from typing import Any
 
 from record.claim import is_live
-from record.files import MOST_LINES, SCHEMA, read_json
+from record.files import MOST_LINES, SCHEMA, one_line, open_regular, read_as, read_json
 from record.identity import group_id, run_folder, run_id
-from record.regular import one_line, open_regular
-from record.schema import RESULT, STATUS, check
+from record.schema import Result, StatusFile, check
 
 Row = dict[str, Any]
+MOST_COUNTED = 1_000_000  # fractions of so many are at least 1e-12 apart, and a percentage's rounding
+ROUNDING = 4e-15  # and that of a sum over a test set, relative, is less than half of it
 
 
 @dataclass(frozen=True)
@@ -26,14 +29,15 @@ class Status:
 
     @property
     def finished(self) -> bool:
+        """Whether there is a result."""
         return self.state in ("done", "diverged")
 
 
-def read_result(folder: Path) -> Row | None:
+def read_result(folder: Path) -> Result | None:
     """Return a finished run's result, None if there is none.
 
-    Raises ValueError, one line that names the file, for a result that is torn, alien, of a newer schema, or of another
-    run than its id, its group and its folder say.
+    Raises ValueError, one line that names the file, for a result that is torn, malformed, of a newer schema, or of
+    another run than its id, its group and its folder say.
     """
     try:
         return checked(folder / "result.json")
@@ -41,21 +45,21 @@ def read_result(folder: Path) -> Row | None:
         return None
 
 
-def checked(path: Path) -> Row:
+def checked(path: Path) -> Result:
     """Read one result in a run folder. Raises FileNotFoundError, or ValueError as `read_result` does."""
-    result = read_json(path)
-    schema = result.get("schema")
+    content = read_json(path)
+    schema = content.get("schema")
     if not isinstance(schema, int) or schema > SCHEMA:
         raise ValueError(f"{path}: schema {schema!r}; this version reads up to {SCHEMA}: update the suite")
     try:
-        check(result, RESULT)
-        _require_itself(result, path.absolute().parent)
+        result = check(content, Result)
+        _require_its_own_place(result, path.absolute().parent)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return result
 
 
-def _require_itself(result: Row, folder: Path) -> None:
+def _require_its_own_place(result: Result, folder: Path) -> None:
     if run_id(result["config"]) != result["id"]:
         raise ValueError(f"its configuration is not the one of its id {result['id']}")
     if group_id(result["config"]) != result["group_id"]:
@@ -65,37 +69,36 @@ def _require_itself(result: Row, folder: Path) -> None:
         raise ValueError(f"is a result of {place}, which is not its folder's place in a store")
 
 
-def read_status(folder: Path) -> Row | None:
-    """Return what a run's process said last, None if it said nothing. Raises ValueError, one line, for alien words."""
+def read_status(folder: Path) -> StatusFile | None:
+    """Return what a run's process wrote last, None if it wrote nothing. Raises ValueError, one line, if malformed."""
     try:
-        return read_json(folder / "status.json", STATUS)
+        return read_as(StatusFile, folder / "status.json")
     except FileNotFoundError:
         return None
 
 
 def status(folder: Path) -> Status:
-    """Tell what state a run is in. A run whose process is gone without a word is `stopped`: run it again."""
+    """Return the state of a run. A run whose process ended without writing one is `stopped`: run it again."""
     try:
         result = read_result(folder)
     except ValueError as error:
         return Status("failed", "damaged", one_line(error))
     if result is not None:
         return Status(result["state"], attempt=result["attempts"])
-    if is_live(folder):
-        return Status("running", attempt=_last(folder).attempt)
-    return _last(folder)
+    last = _last(folder)
+    return Status("running", attempt=last.attempt) if is_live(folder) else last
 
 
 def _last(folder: Path) -> Status:
-    """Tell what an unfinished run without a process came to."""
+    """Return the state of an unfinished run without a process."""
     try:
-        said = read_status(folder)
+        last = read_status(folder)
     except ValueError as error:
         return Status("stopped", "damaged", one_line(error))
-    if said is None:
+    if last is None:
         return Status("missing")
-    state = "failed" if said["state"] == "failed" else "stopped"
-    return Status(state, one_line(said.get("kind", "")), one_line(said.get("message", "")), said["attempt"])
+    state = "failed" if last["state"] == "failed" else "stopped"
+    return Status(state, one_line(last.get("kind", "")), one_line(last.get("message", "")), last["attempt"])
 
 
 def run_folders(store: Path) -> Iterator[Path]:
@@ -121,8 +124,8 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
 def read_store(store: Path | str) -> tuple[list[Row], list[str]]:
     """Return the finished runs as flat rows (`config.optimizer.lr`, `metrics.test_top1`, ...), and the complaints.
 
-    A complaint is one line about a run that was left out: torn, alien, of a newer schema, or half copied. Runs that
-    are merely unfinished are no complaint. Rows are in order of folder, whatever the file system's order is.
+    A complaint is one line about a run that was left out: torn, malformed, of a newer schema, or half copied. An
+    unfinished run is no complaint. Rows are in order of folder, whatever the file system's order is.
     """
     rows, complaints = [], []
     for folder in run_folders(Path(store)):
@@ -133,8 +136,11 @@ def read_store(store: Path | str) -> tuple[list[Row], list[str]]:
     return rows, complaints
 
 
-def complete(folder: Path) -> Row | None:
-    """Return a finished run's result, with whose metrics a reader can count; None for an unfinished run."""
+def complete(folder: Path) -> Result | None:
+    """Return the result of a finished run whose metrics are there too; None for an unfinished run.
+
+    Raises ValueError, one line, as `read_result` does, and for a folder that is no run or a half copied one.
+    """
     result = read_result(folder)
     if result is None:
         if not (folder / "status.json").exists():
@@ -149,15 +155,26 @@ def complete(folder: Path) -> Row | None:
     return result
 
 
-def _row(folder: Path, result: Row) -> Row:
-    names = {group: result["config"][group]["name"] for group in ("data", "model", "optimizer")}
-    return {**flat(result), "folder": str(folder), "seed": result["config"]["seed"], **names}
+def _row(folder: Path, result: Result) -> Row:
+    config = result["config"]
+    names = {"data": config["data"]["name"], "model": config["model"]["name"], "optimizer": config["optimizer"]["name"]}
+    return {**flat(result), "folder": str(folder), "seed": config["seed"], **names}
 
 
-def flat(node: Row, prefix: str = "") -> Row:
+def flat(node: Mapping[str, Any], prefix: str = "") -> Row:
     """Flatten nested dicts to dotted keys; lists and empty dicts stay values."""
     leaves: Row = {}
     for key, value in node.items():
         name = f"{prefix}{key}"
         leaves |= flat(value, f"{name}.") if isinstance(value, dict) and value else {name: value}
     return leaves
+
+
+def exact(value: float) -> Fraction:
+    """Return a percentage as the share that was counted, of which a float keeps the nearest; any other number as it is.
+
+    Equal counts give equal fractions, whatever they are added up to, and in whatever order. Raises ValueError or
+    OverflowError for what is not finite.
+    """
+    share = Fraction(value).limit_denominator(MOST_COUNTED)
+    return share if isclose(share, value, rel_tol=ROUNDING) else Fraction(value)

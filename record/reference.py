@@ -5,9 +5,9 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from record.environment import environment
 from record.files import read_json
 from record.identity import run_folder, run_id
+from record.provenance import environment
 from record.read import read_result, run_folders
 
 _FOLDER = ".references"
@@ -51,11 +51,11 @@ def measured(store: Path | str, threads: int) -> set[str]:
     for place in Path(store, _FOLDER).glob("*"):
         for folder in run_folders(place):
             try:
-                result = read_result(folder) or {}
-                made_here = result["machine"]["host"] == platform.node() and result["platform"]["threads"] == threads
-            except (ValueError, KeyError, TypeError):  # unfinished, or damaged: whoever needs it says so
+                result = read_result(folder)
+            except ValueError:  # damaged: whoever needs it says so
                 continue
-            found |= {result["id"]} if made_here else set()
+            if result and result["machine"].get("host") == platform.node():
+                found |= {result["id"]} if result["platform"]["threads"] == threads else set()
     return found
 
 

@@ -2,23 +2,20 @@
 
 import os
 import time
+import traceback as tracebacks
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from record import checkpoint
 from record.claim import BEAT, STALE, Claim, Claimed, is_live
-from record.environment import environment
-from record.files import SCHEMA, Lines, digest, read_json, temporaries, write_atomic, write_json
-from record.identity import canonical_json, group_id, run_folder, run_id, semantic
+from record.files import SCHEMA, Lines, digest, open_regular, read_as, temporaries, write_atomic, write_json
+from record.identity import group_id, run_folder, run_id, semantic
+from record.provenance import config_text, environment, labels_of, provenance
 from record.read import read_result, read_status
-from record.regular import open_regular
-from record.schema import ENVIRONMENT
-from record.tidy import remove_checkpoints
-
-LABELS = {"protocol": "protocol_name", "scale": "scale_name", "tuned": "tuned", "source": "source", "notes": "notes"}
+from record.schema import Attempt, Environment, Result
 
 
 class Run:
@@ -30,11 +27,11 @@ class Run:
             run.save_checkpoint(state, step=100)
             run.finish({"state": "done", "metrics": {...}}, weights)
 
+    Leaving the block by an exception without stop, fail or finish records a failure. Every method raises Claimed when
+    the run was taken over, and OSError when the folder cannot be written.
+
     config: as composed. overrides: the command line that makes this run again. facts: what only torch knows
-    (device, threads, gpu, ...); it is stored with the environment. Leaving the block by an exception without stop,
-    fail or finish records a failure. A caller looks at `read_result` first. Raises Claimed when another live process
-    has the run or has finished it since, ValueError when there is a result that cannot be read, OSError when the
-    folder cannot be written.
+    (device, threads, gpu, ...); it is stored with the environment. beat, stale: of the claim, in seconds.
     """
 
     def __init__(
@@ -47,6 +44,11 @@ class Run:
         beat: float = BEAT,
         stale: float = STALE,
     ) -> None:
+        """Claim the folder and write how this attempt starts; a caller looks at `read_result` first.
+
+        Raises Claimed when another live process has the run or has finished it since, ValueError when there is a
+        result that cannot be read, OSError when the folder cannot be written.
+        """
         self.config = config
         self.semantic = semantic(config)
         self.id = run_id(self.semantic)
@@ -54,7 +56,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._claim = Claim(self.folder, beat=beat, stale=stale)
         self._open = True
-        self._proved = False
+        self._readable = False
         try:
             for path in temporaries(self.folder):  # of a process that was killed; nobody else writes here now
                 path.unlink(missing_ok=True)
@@ -70,23 +72,25 @@ class Run:
         """Add a dated line to log.txt."""
         self._claim.check()
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        with open_regular(self.folder / "log.txt", "a", encoding="utf-8") as file:
+        with open_regular(self.folder / "log.txt", "a") as file:
             file.write("".join(f"{stamp} {line}\n" for line in text.splitlines()))
 
     def save_checkpoint(self, state: Mapping[str, Any], step: int, *, required: bool = False) -> bool:
         """Write a checkpoint; True when it is durable.
 
         When it cannot be written (disk full) the two before survive, one line goes to the log and to stdout, and the
-        run goes on: it only loses the right to resume from here. With `required` OSError is raised instead. Raises
-        ValueError, one line, at the first save of a state that a resume could not read back: such a run must not go
-        on for days.
+        run goes on: a resume starts from an earlier step.
+
+        step: a part of its name. required: raise that OSError instead. Raises ValueError, one line, at the first save
+        of a state that a resume could not read back: such a run must not go on for days.
         """
         self._claim.check()
-        rows = {"metrics_length": self.metrics.length, "metrics_sha256": self.metrics.sha256(self.metrics.length)}
+        length = self.metrics.length
+        rows = {"metrics_length": length, "metrics_sha256": digest(self.metrics.path, length)}
         content = checkpoint.packed({"run": self.id, **rows, "state": dict(state)})
-        if not self._proved:
+        if not self._readable:
             checkpoint.require_readable(content)
-            self._proved = True
+            self._readable = True
         try:
             self.metrics.sync()
             checkpoint.save(self.folder, content, step, self._claim.check)
@@ -98,7 +102,7 @@ class Run:
         return True
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """Return the newest whole checkpoint's state, metrics.jsonl cut to the length it knew; None: start afresh.
+        """Return the newest whole checkpoint's state, and cut metrics.jsonl to the length it knew; None: start afresh.
 
         Raises OSError or ValueError, one line, for one that cannot be read though it is whole, for one of another run,
         and for a metrics.jsonl that is shorter than it knew, or has other rows; nothing is changed then.
@@ -106,7 +110,7 @@ class Run:
         self._claim.check()
         stored = checkpoint.load(self.folder, self.id, self._notice)
         known = stored["metrics_length"] if stored else 0
-        if stored and self.metrics.length >= known and self.metrics.sha256(known) != stored["metrics_sha256"]:
+        if stored and self.metrics.length >= known and digest(self.metrics.path, known) != stored["metrics_sha256"]:
             raise ValueError(
                 f"{self.metrics.path}: its rows are not those that the newest checkpoint knows. "
                 "Bring back the whole file, or delete the checkpoints to start afresh"
@@ -114,29 +118,31 @@ class Run:
         self.metrics.cut(known)
         return stored["state"] if stored else None
 
-    def finish(self, result: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def finish(self, result: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> Result:
         """Write result.json, last and atomically, and clean up as `keep` says. Returns what was written.
 
-        result: `state` (done or diverged), `metrics` and whatever else the trainer knows; it may not use the names
-        that are added here. weights: kept as weights.pt unless `keep: none`; their SHA-256 is part of the result.
+        result: `state` (done or diverged), `metrics` and whatever else the trainer knows. weights: kept as weights.pt
+        unless `keep: none`; their SHA-256 is part of the result. Raises ValueError for a result that has a name which
+        is added here.
         """
         self._claim.check()
         keep = self.config.get("keep", "weights")
         if weights is not None:
-            result = dict(result) | {"weights_sha256": checkpoint.weights_hash(weights)}
-        if keep != "none" and weights is not None:
-            checkpoint.save_weights(self.folder, weights, self._claim.check)
+            result = {**result, "weights_sha256": checkpoint.weights_hash(weights)}
+            if keep != "none":
+                checkpoint.save_weights(self.folder, weights, self._claim.check)
         self.metrics.sync()
         added = self._result()
         clash = sorted(added.keys() & result.keys())
         if clash:
             raise ValueError(f"result: {', '.join(clash)} is added by record")
-        self._write("result.json", added | dict(result))
+        whole = {**added, **result}
+        self._write("result.json", whole)
         self._write_status(str(result["state"]))
         if keep != "all":
-            remove_checkpoints(self.folder)
+            checkpoint.remove_all(self.folder)
         self._close(finished=True)
-        return added | dict(result)
+        return cast(Result, whole)
 
     def stop(self, message: str = "stopped") -> None:
         """Record that the run was asked to stop; the same command goes on from its last checkpoint."""
@@ -145,7 +151,7 @@ class Run:
         self._close()
 
     def fail(self, kind: str, message: str, traceback: str = "") -> None:
-        """Record a failure: kind (error, oom, disk, data, ...), one line, and the traceback into log.txt."""
+        """Record a failure. kind: error, oom, disk, data, ...; message: one line; traceback: for log.txt."""
         with suppress(OSError, ValueError, Claimed):  # the disk, or what lies in the folder, may be what failed
             self.log(f"failed ({kind}): {message}\n{traceback}")
             self._write_status("failed", kind=kind, message=message)
@@ -153,36 +159,37 @@ class Run:
             self._close()
 
     def __enter__(self) -> "Run":
+        """Return the run itself."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Record a stop, or the failure that ended the block, unless the run has ended already."""
         if not self._open:
             return
         if error is None:
             self.stop("left without a result")
         else:
-            import traceback
-
-            self.fail("error", f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
+            self.fail("error", f"{type(error).__name__}: {error}", "".join(tracebacks.format_exception(error)))
 
     def _begin(self, overrides: list[str], facts: dict[str, Any]) -> int:
-        """Write config, environment and status; returns the number of this attempt, from 1."""
+        """Write config, environment and status. Returns the number of this attempt, from 1."""
         self._claim.check()
         write_atomic(self.folder / "config.yaml", config_text(self.config), self._claim.check)
         self._attempts = self._attempts_before()
-        self._attempts.append({"started": time.time(), **environment(), "overrides": overrides, **facts})
+        attempt = {"started": time.time(), **environment(), "overrides": overrides, **facts}
+        self._attempts.append(cast(Attempt, attempt))
         self._write("environment.json", {"schema": SCHEMA, "attempts": self._attempts})
         self.attempt = len(self._attempts)
         self._write_status("running")
         return self.attempt
 
-    def _attempts_before(self) -> list[dict[str, Any]]:
+    def _attempts_before(self) -> list[Attempt]:
         try:
-            return list(read_json(self.folder / "environment.json", ENVIRONMENT)["attempts"])
+            return read_as(Environment, self.folder / "environment.json")["attempts"]
         except FileNotFoundError:
             return []
         except ValueError as error:
-            self._notice(f"{error}; what it said of earlier attempts is lost")
+            self._notice(f"{error}; its lines about earlier attempts are lost")
             return []
 
     def _result(self) -> dict[str, Any]:
@@ -198,18 +205,12 @@ class Run:
         }
 
     def _write_status(self, state: str, **more: Any) -> None:
-        content = {
-            "schema": SCHEMA,
-            "state": state,
-            "attempt": self.attempt,
-            "updated": time.time(),
-            "pid": os.getpid(),
-        }
-        self._write("status.json", content | {"host": environment()["host"]} | more)
+        content = {"schema": SCHEMA, "state": state, "attempt": self.attempt, "updated": time.time()}
+        self._write("status.json", {**content, "pid": os.getpid(), "host": environment()["host"], **more})
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         self._claim.check()
-        write_json(self.folder / name, dict(content), self._claim.check)
+        write_json(self.folder / name, content, self._claim.check)
 
     def _notice(self, text: str) -> None:
         print(text, flush=True)
@@ -222,15 +223,11 @@ class Run:
         self._claim.release(finished=finished)
 
 
-def config_text(config: dict[str, Any]) -> bytes:
-    """Write a configuration as config.yaml holds it."""
-    from omegaconf import OmegaConf
-
-    return OmegaConf.to_yaml(OmegaConf.create(config)).encode()
-
-
 def mark_failed(folder: Path, kind: str, message: str) -> None:
-    """Record why a run's process died, which it could not do itself; a finished or running run is left alone."""
+    """Record why a run's process died, which it could not do itself; a finished or running run is left alone.
+
+    kind: oom, crashed, timeout, ... message: one line. Raises OSError.
+    """
     if (folder / "result.json").exists() or is_live(folder):
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -239,28 +236,5 @@ def mark_failed(folder: Path, kind: str, message: str) -> None:
     except ValueError:
         before = None
     now = {"state": "failed", "kind": kind, "message": message, "updated": time.time()}
-    with suppress(IsADirectoryError):  # a stranger's; its readers name it
-        write_json(folder / "status.json", (before or {"schema": SCHEMA, "attempt": 0}) | now)
-
-
-def labels_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what chose a configuration's values, by name; none of it is part of its identity."""
-    return {name: config.get(key) for name, key in LABELS.items()}
-
-
-def provenance(attempts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what a result repeats of its environment.json."""
-    return {
-        "platform": platform_of(attempts[-1]),
-        "machine": {key: attempts[-1].get(key) for key in ("host", "cpu", "gpu")},
-        "one_platform": len({canonical_json(platform_of(attempt)) for attempt in attempts}) == 1,
-        "attempts": len(attempts),
-        "commits": sorted({str(attempt.get("commit")) for attempt in attempts}),
-        "started": attempts[0]["started"],
-    }
-
-
-def platform_of(attempt: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what must be equal for equal bits to be expected: device kind, torch version, thread count."""
-    torch = attempt.get("versions", {}).get("torch")
-    return {"device": attempt.get("device"), "torch": torch, "threads": attempt.get("threads")}
+    with suppress(IsADirectoryError):  # readers name it
+        write_json(folder / "status.json", {"schema": SCHEMA, "attempt": 0, **(before or {}), **now})

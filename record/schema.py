@@ -1,49 +1,67 @@
-"""What the JSON files of a run folder hold, as far as anyone computes with it, and the one check of it.
+"""What the JSON files of a run folder hold, as far as anyone computes with it: types that readers and writers share.
 
-A shape is a Kind, a list of one shape (of every entry), or a mapping of names to shapes; a name that ends in `?` may be
-absent. Names that a shape does not know are let through: a newer version may write them.
+Keys that a type does not know are let through: a newer version may write them. pydantic compares content with a type;
+it is imported with the first comparison, for it takes a fifth of a second.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypeVar, cast
 
-DEPTH, ENTRIES = 32, 10**6  # of a file's content: levels, and entries of one level
+from annotated_types import Ge, Gt, Lt
+from typing_extensions import TypedDict  # pydantic refuses the one of typing before Python 3.12
 
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, TypeAdapter
+    from pydantic_core import CoreSchema, ErrorDetails
 
-@dataclass(frozen=True)
-class Kind:
-    words: str
-    holds: Callable[[Any], bool]
-
-
-@dataclass(frozen=True)
-class Each:
-    """A mapping of any names to values of one shape."""
-
-    shape: "Shape"
+T = TypeVar("T")
+DEPTH, ENTRIES = 32, 10**5  # of a file's content: levels, and entries of one level
+_WORDS = {"dict_type": "a mapping", "list_type": "a list"}  # of pydantic's kinds of errors
+_ADAPTERS: dict[object, "TypeAdapter[Any]"] = {}  # building one takes milliseconds
 
 
-Shape = Kind | Each | list[Any] | dict[str, Any]
+def check(value: object, kind: type[T]) -> T:
+    """Return plain data as a value of a type of this module.
+
+    Raises ValueError, one line that names the place, the value and what is allowed.
+    """
+    from pydantic import ValidationError
+
+    try:
+        _adapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise ValueError(_complaint(error.errors(include_url=False)[0])) from None
+    return cast(T, value)
 
 
-def check(value: Any, shape: Shape, where: str = "it") -> None:
-    """Raise ValueError, one line that names the place, the value and what is allowed."""
-    if isinstance(shape, Kind):
-        if not shape.holds(value):
-            raise ValueError(f"{where} is {_shown(value)}; allowed: {shape.words}")
-    elif isinstance(shape, list):
-        _require(value, list, "a list", where)
-        for number, entry in enumerate(value):
-            check(entry, shape[0], f"{where}[{number}]")
-    else:
-        _require(value, dict, "a mapping", where)
-        for name, entry, inner in _entries(value, shape, where):
-            check(entry, inner, name if where == "it" else f"{where}.{name}")
+def _adapter(kind: type[T]) -> "TypeAdapter[T]":
+    from pydantic import TypeAdapter
+
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
-def require_small(value: Any) -> None:
+def _complaint(error: "ErrorDetails") -> str:
+    place = error["loc"]
+    if error["type"] == "missing":
+        return f"{_where(place[:-1])} has no {place[-1]!r}"
+    return f"{_where(place)} is {shown(error['input'])}; allowed: {_WORDS.get(error['type'], error['msg'])}"
+
+
+def _where(place: tuple[int | str, ...]) -> str:
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
+    return "".join(steps).removeprefix(".") or "it"
+
+
+def shown(value: object) -> str:
+    """Return plain data as an error shows it."""
+    text = "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else ascii(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def require_small(value: object) -> None:
     """Raise ValueError for plain data deeper, or with more entries, than any reader goes: hashing them recurses."""
     layer = [value]
     for _ in range(DEPTH):
@@ -55,88 +73,149 @@ def require_small(value: Any) -> None:
         raise ValueError("nested too deep")
 
 
-def _entries(value: dict[str, Any], shape: Each | dict[str, Any], where: str) -> list[tuple[str, Any, Shape]]:
-    if isinstance(shape, Each):
-        return [(name, entry, shape.shape) for name, entry in value.items()]
-    missing = [name for name in shape if not name.endswith("?") and name not in value]
-    if missing:
-        raise ValueError(f"{where} has no {missing[0]!r}")
-    named = {name.removesuffix("?"): inner for name, inner in shape.items()}
-    return [(name, value[name], inner) for name, inner in named.items() if name in value]
+@dataclass(frozen=True)
+class Allowed:
+    """What a value may be, in the words that an error gives it."""
+
+    words: str
+
+    def __get_pydantic_core_schema__(self, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        """Say these words in place of pydantic's own."""
+        from pydantic_core import core_schema
+
+        return core_schema.custom_error_schema(handler(source), "allowed", custom_error_message=self.words)
 
 
-def _require(value: Any, kind: type, words: str, where: str) -> None:
-    if not isinstance(value, kind):
-        raise ValueError(f"{where} is {_shown(value)}; allowed: {words}")
+Flag = Annotated[bool, Allowed("true or false")]
+Text = Annotated[str, Allowed("a text")]
+TextOrNull = Annotated[str | None, Allowed("a text or null")]
+Number = Annotated[float, Allowed("a number")]
+NumberOrNull = Annotated[float | None, Allowed("a number or null")]
+Count = Annotated[int, Ge(0), Allowed("a whole number from 0")]
+CountOrNull = Annotated[Annotated[int, Ge(0)] | None, Allowed("a whole number from 0 or null")]
+ProcessId = Annotated[int, Gt(0), Lt(2**31), Allowed("a process's number")]
+Series = Annotated[float | list[float | None] | None, Allowed("a number, or a list of numbers, each or null")]
+Numbers = dict[str, NumberOrNull]
 
 
-def _shown(value: Any) -> str:
-    text = "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else ascii(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+class Named(TypedDict):
+    """A group of a configuration, a data set's classes included."""
+
+    name: Text
+    num_classes: NotRequired[Count]
 
 
-def maybe(kind: Kind) -> Kind:
-    return Kind(f"{kind.words} or null", lambda value: value is None or kind.holds(value))
+class Semantic(TypedDict):
+    """The part of a configuration that can change the result."""
+
+    data: Named
+    model: Named
+    optimizer: Named
+    seed: Count
 
 
-def one_of(*names: str) -> Kind:
-    return Kind(", ".join(names), lambda value: isinstance(value, str) and value in names)
+class Platform(TypedDict):
+    """What must be equal for equal bits to be expected."""
+
+    device: TextOrNull
+    torch: TextOrNull
+    threads: CountOrNull
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+class Provenance(TypedDict):
+    """What a result repeats of environment.json."""
+
+    platform: Platform
+    machine: dict[str, TextOrNull]
+    one_platform: Flag
+    attempts: Count
+    commits: NotRequired[list[Text]]
+    started: NotRequired[Number]
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+class Times(TypedDict, total=False):
+    """How long a run took, in seconds."""
+
+    train_seconds: NumberOrNull
+    epoch_seconds: Numbers
+    step_seconds: Numbers
 
 
-ANYTHING = Kind("anything", lambda value: True)
-FLAG = Kind("true or false", lambda value: isinstance(value, bool))
-TEXT = Kind("a text", lambda value: isinstance(value, str))
-NUMBER = Kind("a number", _is_number)
-COUNT = Kind("a whole number from 0", _is_count)
-PROCESS = Kind("a process's number", lambda value: _is_count(value) and 0 < value < 2**31)
-SERIES = Kind(
-    "a number, or a list of numbers, each or null",
-    lambda value: all(entry is None or _is_number(entry) for entry in (value if isinstance(value, list) else [value])),
-)
+class Target(TypedDict, total=False):
+    """The metric, and its value, to which a run was timed."""
 
-NAMED = {"name": TEXT}
-NUMBERS = Each(maybe(NUMBER))
-PLATFORM = {"device": maybe(TEXT), "torch": maybe(TEXT), "threads": maybe(COUNT)}
-RESULT = {
-    "schema": COUNT,
-    "id": TEXT,
-    "group_id": TEXT,
-    "config": {"data": NAMED | {"num_classes?": COUNT}, "model": NAMED, "optimizer": NAMED, "seed": COUNT},
-    "labels": {"notes?": Each(ANYTHING)},
-    "platform": PLATFORM,
-    "machine": Each(maybe(TEXT)),
-    "one_platform": FLAG,
-    "attempts": COUNT,
-    "metrics_sha256": TEXT,
-    "weights_sha256?": maybe(TEXT),
-    "state": one_of("done", "diverged"),
-    "metrics": NUMBERS,
-    "selected?": NUMBERS,
-    "steps?": maybe(NUMBER),
-    "epochs?": maybe(NUMBER),
-    "parameters?": maybe(NUMBER),
-    "time?": {"train_seconds?": maybe(NUMBER), "epoch_seconds?": NUMBERS, "step_seconds?": NUMBERS},
-    "memory?": NUMBERS,
-    "target?": {"metric?": maybe(TEXT), "value?": maybe(NUMBER)},
-}
-STATUS = {"state": TEXT, "attempt": COUNT, "kind?": TEXT, "message?": TEXT}
-ATTEMPT = {"started": NUMBER, "overrides": [TEXT], "versions": Each(TEXT), "threads?": maybe(COUNT)}
-ENVIRONMENT = {"attempts": [ATTEMPT]}
-CLAIM = {"host": TEXT, "machine": TEXT, "pid": PROCESS, "started": maybe(TEXT), "token?": TEXT, "released?": FLAG}
-ROW = {
-    "kind?": TEXT,
-    "probe?": TEXT,
-    "epoch?": NUMBER,
-    "step?": NUMBER,
-    "seconds?": maybe(NUMBER),
-    "values?": Each(SERIES),
-    "layers?": [TEXT],
-}
+    metric: TextOrNull
+    value: NumberOrNull
+
+
+class Result(Provenance):
+    """result.json: what a finished run came to."""
+
+    schema: Count
+    id: Text
+    group_id: Text
+    config: Semantic
+    labels: dict[str, Any]
+    metrics_sha256: Text
+    weights_sha256: NotRequired[TextOrNull]
+    state: Annotated[Literal["done", "diverged"], Allowed("done, diverged")]
+    metrics: Numbers
+    selected: NotRequired[Numbers]
+    steps: NotRequired[NumberOrNull]
+    epochs: NotRequired[NumberOrNull]
+    parameters: NotRequired[NumberOrNull]
+    time: NotRequired[Times]
+    memory: NotRequired[Numbers]
+    target: NotRequired[Target]
+
+
+class StatusFile(TypedDict):
+    """status.json: what the run's process said last."""
+
+    state: Text
+    attempt: Count
+    kind: NotRequired[Text]
+    message: NotRequired[Text]
+
+
+class Attempt(TypedDict):
+    """One start of a run: when, by which command line, and where."""
+
+    started: Number
+    overrides: list[Text]
+    versions: dict[str, Text]
+    commit: NotRequired[TextOrNull]
+    host: NotRequired[TextOrNull]
+    cpu: NotRequired[TextOrNull]
+    gpu: NotRequired[TextOrNull]
+    device: NotRequired[TextOrNull]
+    threads: NotRequired[CountOrNull]
+
+
+class Environment(TypedDict):
+    """environment.json."""
+
+    attempts: list[Attempt]
+
+
+class ClaimFile(TypedDict):
+    """claim-<number>.json: the process that has the run."""
+
+    host: Text
+    machine: Text
+    pid: ProcessId
+    started: TextOrNull
+    token: NotRequired[Text]
+    released: NotRequired[Flag]
+
+
+class MetricsRow(TypedDict, total=False):
+    """A line of metrics.jsonl, its metrics apart: an epoch's, or what a probe measured."""
+
+    kind: Text
+    probe: Text
+    epoch: Number
+    step: Number
+    seconds: NumberOrNull
+    values: dict[str, Series]
+    layers: list[Text]

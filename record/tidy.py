@@ -1,4 +1,4 @@
-"""What a run leaves lying when its process dies between two lines, and its removal where that is provable."""
+"""What a run leaves behind when its process dies between two lines, and its removal where that is safe."""
 
 import re
 import time
@@ -6,41 +6,33 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from record.checkpoint import remove_all
 from record.claim import STALE, claims, is_live
-from record.files import read_json, temporaries, write_json
+from record.files import contents, read_as, temporaries, write_json
 from record.read import read_result
-from record.regular import contents
-from record.schema import STATUS
+from record.schema import StatusFile
 
 PASSING = ("checkpoint-*", "claim-*", ".*.tmp")  # what a finished run has no use for, by pattern
-_CHECKPOINT = re.compile(r"checkpoint-\d+-[0-9a-f]{16}\.(pt|bad)")
-
-
-def remove_checkpoints(folder: Path) -> None:
-    for path in folder.glob("checkpoint-*"):
-        if _CHECKPOINT.fullmatch(path.name):
-            with suppress(OSError):
-                path.unlink()
 
 
 def settle(folder: Path) -> None:
     """Do what a process left undone that died after its result was written; nothing for a run that is alive.
 
     A run's claim, its status and the checkpoints that it was not to keep, a file that was never renamed into place:
-    whatever cannot be removed stays, for `verify` to name.
+    whatever cannot be removed stays, and `sweep verify` names it. Raises ValueError as `read_result` does.
     """
     result = read_result(folder)
     if result is None or is_live(folder):
         return
     with suppress(OSError, ValueError):
-        status = read_json(folder / "status.json", STATUS)
+        status = read_as(StatusFile, folder / "status.json")
         if status["state"] != result["state"]:
-            write_json(folder / "status.json", status | {"state": result["state"]})
+            write_json(folder / "status.json", {**status, "state": result["state"]})
     for path in [*(path for _, path in claims(folder)), *_old(temporaries(folder))]:
         with suppress(OSError):
             path.unlink()
     if keep(folder) in ("none", "weights"):
-        remove_checkpoints(folder)
+        remove_all(folder)
 
 
 def leftovers(folder: Path) -> Iterator[str]:

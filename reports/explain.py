@@ -7,7 +7,7 @@ import numpy as np
 
 from conf.errors import UsageError, unknown
 from papers.table import METRICS
-from record.regular import one_line
+from record.files import one_line
 from reports.cells import Filled, Result, better
 from reports.layout import again, fixed
 from reports.runs import Row, device

@@ -1,0 +1,96 @@
+"""Where and from what a run was made: stored beside the result, and no part of its identity. Torch-free."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from record.identity import canonical_json
+from record.schema import Attempt, Platform, Provenance
+
+# What chose a configuration's values: its name in a result, and its key in the configuration.
+LABELS = {"protocol": "protocol_name", "scale": "scale_name", "tuned": "tuned", "source": "source", "notes": "notes"}
+_ROOT = Path(__file__).resolve().parent.parent
+_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "hydra-core", "omegaconf", "triton")
+
+
+@lru_cache
+def environment() -> dict[str, Any]:
+    """Return commit, versions and machine. What needs torch (device kind and name, threads) the trainer adds."""
+    return {
+        **_commit(),
+        "python": platform.python_version(),
+        "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+        "host": platform.node(),
+        "system": platform.platform(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _commit() -> dict[str, Any]:
+    """Return {commit, dirty}; both None outside a git checkout or without git."""
+    head = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain", "--untracked-files=no") if head else None
+    return {"commit": head, "dirty": None if changes is None else bool(changes)}
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(_ROOT), *words], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def config_text(config: Mapping[str, Any]) -> bytes:
+    """Write a configuration as config.yaml holds it."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.create(dict(config))).encode()
+
+
+def labels_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what chose a configuration's values, by name; none of it is part of its identity."""
+    return {name: config.get(key) for name, key in LABELS.items()}
+
+
+def provenance(attempts: Sequence[Attempt]) -> Provenance:
+    """Return what a result repeats of its environment.json.
+
+    attempts: at least one, in order of time.
+    """
+    first, last = attempts[0], attempts[-1]
+    return {
+        "platform": platform_of(last),
+        "machine": {"host": last.get("host"), "cpu": last.get("cpu"), "gpu": last.get("gpu")},
+        "one_platform": len({canonical_json(platform_of(attempt)) for attempt in attempts}) == 1,
+        "attempts": len(attempts),
+        "commits": sorted({str(attempt.get("commit")) for attempt in attempts}),
+        "started": first["started"],
+    }
+
+
+def platform_of(attempt: Attempt) -> Platform:
+    """Return what must be equal for equal bits to be expected: device kind, torch version, thread count."""
+    torch = attempt["versions"].get("torch")
+    return {"device": attempt.get("device"), "torch": torch, "threads": attempt.get("threads")}
