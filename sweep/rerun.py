@@ -9,8 +9,8 @@ from typing import Any
 
 from conf.errors import UsageError
 from record import read_result, run_folder
-from record.read import run_folders
 from record.files import one_line
+from record.read import run_folders
 from sweep import again
 from sweep.backend import Child, command
 from sweep.plan import Planned, Words
