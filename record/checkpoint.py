@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from record.files import digest, no_guard, open_regular, write_atomic
+from record.files import digest, open_regular, write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ def require_readable(content: memoryview) -> None:
         raise ValueError(f"the state of this run could not be read back ({error}): {PLAIN}") from error
 
 
-def save(folder: Path, content: memoryview, step: int, guard: Callable[[], None] = no_guard) -> Path:
+def save(folder: Path, content: memoryview, step: int, guard: Callable[[], None] = lambda: None) -> Path:
     """Write `checkpoint-<step>-<hash>.pt` and remove all but the two newest.
 
     content: as `packed` returns it. guard: as for `write_atomic`. Raises OSError (disk full, ...); the checkpoints of
@@ -90,7 +90,7 @@ def is_whole(path: Path) -> bool:
     return digest(path)[:16] == path.stem.split("-")[2]
 
 
-def save_weights(folder: Path, weights: Mapping[str, Any], guard: Callable[[], None] = no_guard) -> None:
+def save_weights(folder: Path, weights: Mapping[str, Any], guard: Callable[[], None] = lambda: None) -> None:
     """Write the final weights as `weights.pt`, atomically. guard: as for `write_atomic`."""
     write_atomic(folder / "weights.pt", packed(weights), guard)
 

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -34,10 +34,6 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-
-
-def no_guard() -> None:
-    """Let every write through."""
 
 
 def open_regular(path: Path, mode: str = "rb", most: int = MOST, buffering: int = -1) -> IO[Any]:
@@ -90,7 +86,7 @@ def one_line(text: object) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in letters)
 
 
-def write_atomic(path: Path, content: bytes | memoryview, guard: Callable[[], None] = no_guard) -> None:
+def write_atomic(path: Path, content: bytes | memoryview, guard: Callable[[], None] = lambda: None) -> None:
     """Replace `path` by `content`, durable when this returns.
 
     guard: called at the last moment before the file takes its name; what it raises stops it. Raises OSError. On any
@@ -107,7 +103,7 @@ def copy_atomic(source: Path, path: Path) -> None:
 
 
 @contextmanager
-def _replacing(path: Path, guard: Callable[[], None] = no_guard) -> Iterator[IO[bytes]]:
+def _replacing(path: Path, guard: Callable[[], None] = lambda: None) -> Iterator[IO[bytes]]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
@@ -125,12 +121,9 @@ def _replacing(path: Path, guard: Callable[[], None] = no_guard) -> Iterator[IO[
 def _sync_folder(folder: Path) -> None:
     """Make the names in a folder durable; file systems that cannot are left alone."""
     descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    with suppress(OSError):
         os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
+    os.close(descriptor)
 
 
 def temporaries(folder: Path) -> Iterator[Path]:
@@ -151,7 +144,7 @@ def _strict(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_json(path: Path, value: Mapping[str, Any], guard: Callable[[], None] = no_guard) -> None:
+def write_json(path: Path, value: Mapping[str, Any], guard: Callable[[], None] = lambda: None) -> None:
     """Write strict JSON as `write_atomic` writes bytes."""
     write_atomic(path, json_text(value), guard)
 
@@ -203,7 +196,7 @@ def read_lines(path: Path) -> tuple[list[Row], int]:
 
 def _parsed(text: bytes) -> Any:
     try:
-        return json.loads(text.decode(), parse_int=_integer, parse_float=_float, parse_constant=_refuse)
+        return json.loads(text.decode(), parse_int=_integer, parse_float=_finite, parse_constant=_finite)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
 
@@ -214,12 +207,10 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _float(text: str) -> float:
-    return value if math.isfinite(value := float(text)) else _refuse(text)
-
-
-def _refuse(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is no number of JSON")
+    return value
 
 
 class Lines:
@@ -229,7 +220,7 @@ class Lines:
     file cannot be written.
     """
 
-    def __init__(self, path: Path, guard: Callable[[], None] = no_guard) -> None:
+    def __init__(self, path: Path, guard: Callable[[], None] = lambda: None) -> None:
         """Open the file for appending. Raises OSError; ValueError for what is no regular file."""
         self.path, self._guard = path, guard
         self._file = open_regular(path, "ab", buffering=0)

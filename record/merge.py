@@ -122,7 +122,7 @@ def _merge_run(source: Path, target: Path, form: Form) -> list[str]:
 
 
 def _parts(source: Path, form: Form) -> tuple[list[str], list[str]]:
-    """Return the names of the files that belong to a run, results apart, and of what else lies in its folder."""
+    """Return the names of the files that belong to a run, results apart, and of what else is in its folder."""
     names, strays = [], []
     for path in sorted(source.iterdir()):
         belongs = _FILE.fullmatch(path.name) or (checkpoint.NAME.fullmatch(path.name) and keep(source) == "all")

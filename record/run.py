@@ -44,7 +44,7 @@ class Run:
         beat: float = BEAT,
         stale: float = STALE,
     ) -> None:
-        """Claim the folder and write how this attempt starts; a caller looks at `read_result` first.
+        """Claim the folder and write how this attempt starts; a caller reads `read_result` first.
 
         Raises Claimed when another live process has the run or has finished it since, ValueError when there is a
         result that cannot be read, OSError when the folder cannot be written.
@@ -152,7 +152,7 @@ class Run:
 
     def fail(self, kind: str, message: str, traceback: str = "") -> None:
         """Record a failure. kind: error, oom, disk, data, ...; message: one line; traceback: for log.txt."""
-        with suppress(OSError, ValueError, Claimed):  # the disk, or what lies in the folder, may be what failed
+        with suppress(OSError, ValueError, Claimed):  # the disk, or what is in the folder, may be what failed
             self.log(f"failed ({kind}): {message}\n{traceback}")
             self._write_status("failed", kind=kind, message=message)
         with suppress(OSError):

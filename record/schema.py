@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema, ErrorDetails
 
 T = TypeVar("T")
+Config = dict[str, Any]
 DEPTH, ENTRIES = 32, 10**5  # of a file's content: levels, and entries of one level
 _WORDS = {"dict_type": "a mapping", "list_type": "a list"}  # of pydantic's kinds of errors
 _ADAPTERS: dict[object, "TypeAdapter[Any]"] = {}  # building one takes milliseconds
@@ -86,6 +87,17 @@ class Allowed:
         return core_schema.custom_error_schema(handler(source), "allowed", custom_error_message=self.words)
 
 
+@dataclass(frozen=True)
+class Like:
+    """An open mapping that has at least what a type asks for."""
+
+    kind: object
+
+    def __get_pydantic_core_schema__(self, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        """Check it as that type."""
+        return handler(self.kind)
+
+
 Flag = Annotated[bool, Allowed("true or false")]
 Text = Annotated[str, Allowed("a text")]
 TextOrNull = Annotated[str | None, Allowed("a text or null")]
@@ -154,7 +166,7 @@ class Result(Provenance):
     schema: Count
     id: Text
     group_id: Text
-    config: Semantic
+    config: Annotated[Config, Like(Semantic)]
     labels: dict[str, Any]
     metrics_sha256: Text
     weights_sha256: NotRequired[TextOrNull]
@@ -170,7 +182,7 @@ class Result(Provenance):
 
 
 class StatusFile(TypedDict):
-    """status.json: what the run's process said last."""
+    """status.json: what the run's process wrote last."""
 
     state: Text
     attempt: Count
