@@ -5,12 +5,13 @@ Exit codes: 0 all is there; 1 a user's mistake; 3 some runs are missing; 4 some 
 """
 
 import argparse
+import math
 import os
 import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +21,19 @@ from conf.errors import UsageError, of_the_system
 from record import Status, merge, read_store, status
 from record.merge import AS_IT_IS, PUBLIC
 from sweep import show
-from sweep.backend import Backend
+from sweep.backend import Backend, Local
+from sweep.clusters import Ray, Slurm
 from sweep.cost import Speeds
 from sweep.plan import Planned, plan
 from sweep.runner import Options, Sweep
 from sweep.wanted import SCALES, Wanted, wanted
 
 COMPLETE, MISSING, FAILED, STOPPED = 0, 3, 4, 75
+BACKENDS: dict[str, Callable[[argparse.Namespace], Backend]] = {
+    "local": lambda a: Local(a.jobs or len(a.gpus) or 1, a.gpus, 60 * a.timeout or math.inf),
+    "slurm": lambda a: Slurm(a.store.resolve() / ".sweep" / "slurm", a.jobs, a.slurm),
+    "ray": lambda a: Ray(a.jobs, a.cpus, a.gpus_per_run, a.address),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,12 +46,8 @@ def asked(arguments: argparse.Namespace) -> Wanted:
     """Read a table, with the overrides of this command line in place of its own."""
     table = wanted(arguments.table, arguments.scale)
     keys = tuple(f"{word.partition('=')[0]}=" for word in arguments.overrides)
-    kept = (tuple(word for word in words if not word.startswith(keys)) if keys else words for words in table.words)
-    return replace(table, words=tuple((*words, *arguments.overrides) for words in kept))
-
-
-def planned(arguments: argparse.Namespace) -> list[Planned]:
-    return plan(asked(arguments))
+    lines = [[word for word in words if not word.startswith(keys)] for words in table.words]
+    return replace(table, words=tuple((*words, *arguments.overrides) for words in lines))
 
 
 def states(store: Path, runs: Sequence[Planned]) -> dict[str, Status]:
@@ -52,32 +55,27 @@ def states(store: Path, runs: Sequence[Planned]) -> dict[str, Status]:
 
 
 def plan_command(arguments: argparse.Namespace) -> int:
-    runs, store = planned(arguments), arguments.store
-    found = states(store, runs)
-    todo = [run for run in runs if not found[run.id].finished]
-    rows, complaints = read_store(store)
-    print("\n".join(show.plan_lines(arguments.table, runs, found, Speeds(rows).cost(todo).line())))
-    print(*(f"skipped: {complaint}" for complaint in complaints), sep="\n", end="\n" if complaints else "")
+    runs = plan(asked(arguments))
+    found = states(arguments.store, runs)
+    rows, complaints = read_store(arguments.store)
+    cost = Speeds(rows).cost(run for run in runs if not found[run.id].finished)
+    print("\n".join(show.plan_lines(arguments.table, runs, found, cost.line())))
+    for complaint in complaints:
+        print(f"skipped: {complaint}")
     if arguments.list:
         print("\n".join(f"{run.id} {found[run.id].state:8} {shlex.join(run.words)}" for run in runs))
     return COMPLETE
 
 
 def run_command(arguments: argparse.Namespace) -> int:
-    return execute(planned(arguments), arguments)
+    return execute(plan(asked(arguments)), arguments)
 
 
 def execute(runs: Sequence[Planned], arguments: argparse.Namespace) -> int:
     """Run what is missing of a plan on the chosen back end; returns the exit code."""
     store = arguments.store
-    options = Options(
-        retries=arguments.retries,
-        limit=arguments.limit,
-        retry_failed=arguments.retry == "failed",
-        fail_fast=arguments.fail_fast,
-        max_failures=arguments.max_failures,
-        detach=arguments.detach,
-    )
+    most = 1 if arguments.fail_fast else arguments.max_failures
+    options = Options(arguments.retries, arguments.limit, arguments.retry == "failed", most, arguments.detach)
     display = show.Display(store, len(runs))
     sweep = Sweep(runs, store, BACKENDS[arguments.backend](arguments), options, display.report)
     print(f"{arguments.table}: {show.counts_line(sweep.progress.counts)}, {len(sweep.pending)} to run", flush=True)
@@ -89,9 +87,9 @@ def execute(runs: Sequence[Planned], arguments: argparse.Namespace) -> int:
             raise
         print(f"stepbench: {error}; all runs are stopped, and the same command goes on", file=sys.stderr)
         return STOPPED
-    found = states(store, runs)
-    print(show.counts_line(Counter(state.state for state in found.values())))
-    return STOPPED if sweep.progress.stopping else _code(found.values())
+    found = states(store, runs).values()
+    print(show.counts_line(Counter(state.state for state in found)))
+    return STOPPED if sweep.progress.stopping else _code(found)
 
 
 def tune_command(arguments: argparse.Namespace) -> int:
@@ -107,16 +105,16 @@ def tune_command(arguments: argparse.Namespace) -> int:
 
 
 def status_command(arguments: argparse.Namespace) -> int:
-    runs, store = planned(arguments), arguments.store
+    runs, store = plan(asked(arguments)), arguments.store
     while True:
         found = states(store, runs)
         print(f"{arguments.table}: {show.counts_line(Counter(state.state for state in found.values()))}", flush=True)
         if not arguments.watch or all(state.finished or state.state == "failed" for state in found.values()):
             break
         time.sleep(arguments.every)
-    shown = [run for run in runs if arguments.failed and found[run.id].state == "failed"]
-    for run in shown:
-        print(f"{run.id} {run.label}: {found[run.id].kind}: {found[run.id].message}  {store / run.folder}/log.txt")
+    for run in runs if arguments.failed else ():
+        if found[run.id].state == "failed":
+            print(f"{run.id} {run.label}: {found[run.id].kind}: {found[run.id].message}  {store / run.folder}/log.txt")
     return _code(found.values())
 
 
@@ -142,16 +140,16 @@ def verify_command(arguments: argparse.Namespace) -> int:
 def rerun_command(arguments: argparse.Namespace) -> int:
     from sweep import rerun
 
-    store = arguments.store
+    store, code = arguments.store, COMPLETE
     if arguments.random:
-        chosen = rerun.sample(store, planned(arguments), arguments.random, arguments.draw)
+        chosen = rerun.sample(store, plan(asked(arguments)), arguments.random, arguments.draw)
     else:
         chosen = [rerun.find(store, arguments.table)]
-    verdicts = []
     for run in chosen:
-        verdicts.append(rerun.rerun(run, arguments.trust))
-        print(verdicts[-1].line, flush=True)
-    return COMPLETE if all(verdict.kind in ("equal", "other platform") for verdict in verdicts) else FAILED
+        verdict = rerun.rerun(run, arguments.trust)
+        print(verdict.line, flush=True)
+        code = code if verdict.kind in ("equal", "other platform") else FAILED
+    return code
 
 
 def _code(found: Iterable[Status]) -> int:
@@ -159,94 +157,69 @@ def _code(found: Iterable[Status]) -> int:
     return FAILED if "failed" in unfinished else MISSING if unfinished else COMPLETE
 
 
-def _local(arguments: argparse.Namespace) -> Backend:
-    from sweep.local import Local
-
-    return Local(arguments.jobs or len(arguments.gpus) or 1, arguments.gpus, 60 * arguments.timeout or float("inf"))
-
-
-def _slurm(arguments: argparse.Namespace) -> Backend:
-    from sweep.slurm import Slurm
-
-    return Slurm(arguments.store.resolve() / ".sweep" / "slurm", arguments.jobs, arguments.slurm)
-
-
-def _ray(arguments: argparse.Namespace) -> Backend:
-    from sweep.ray import Ray
-
-    return Ray(arguments.jobs, arguments.cpus, arguments.gpus_per_run, arguments.address)
-
-
-BACKENDS = {"local": _local, "slurm": _slurm, "ray": _ray}
-
-
 def _add_running(run: argparse.ArgumentParser) -> None:
-    run.add_argument("--jobs", type=whole("[0, 10000]"), default=0, help="runs at once (default: one, or one a GPU)")
-    run.add_argument("--gpus", type=listed, default=[], help="e.g. 0,1: the slots' CUDA_VISIBLE_DEVICES in turn")
-    run.add_argument("--backend", default="local", choices=list(BACKENDS))
-    run.add_argument("--slurm", action="append", default=[], metavar="KEY=VALUE", help="a parameter of submitit")
-    run.add_argument("--cpus", type=number("(0, inf)"), default=1, help="cores a run (ray)")
-    run.add_argument("--gpus-per-run", type=number("[0, inf)"), default=0, help="GPUs a run (ray)")
-    run.add_argument("--address", default="", help="of a ray cluster; `auto` for the one on this machine")
-    run.add_argument("--limit", type=whole("[0, inf)"), default=0, help="at most so many runs")
-    run.add_argument("--retry", choices=["failed"], help="also run again what failed before")
-    run.add_argument(
-        "--retries", type=whole("[0, inf)"), default=2, help="how often a run whose process died is repeated"
-    )
-    run.add_argument("--fail-fast", action="store_true", help="stop all at the first failure")
-    run.add_argument("--max-failures", type=whole("[0, inf)"), default=0, help="stop all at so many failures")
-    run.add_argument("--timeout", type=number("[0, inf)"), default=0, help="minutes a run may take")
-    run.add_argument("--detach", action="store_true", help="leave once all are submitted (slurm)")
+    add = run.add_argument
+    add("--jobs", type=whole("[0, 10000]"), default=0, help="runs at once (default: one, or one a GPU)")
+    add("--gpus", type=listed, default=[], help="e.g. 0,1: the slots' CUDA_VISIBLE_DEVICES in turn")
+    add("--backend", default="local", choices=list(BACKENDS))
+    add("--slurm", action="append", default=[], metavar="KEY=VALUE", help="a parameter of submitit")
+    add("--cpus", type=number("(0, inf)"), default=1, help="cores a run (ray)")
+    add("--gpus-per-run", type=number("[0, inf)"), default=0, help="GPUs a run (ray)")
+    add("--address", default="", help="of a ray cluster; `auto` for the one on this machine")
+    add("--limit", type=whole("[0, inf)"), default=0, help="at most so many runs")
+    add("--retry", choices=["failed"], help="also run again what failed before")
+    add("--retries", type=whole("[0, inf)"), default=2, help="how often a run whose process died is repeated")
+    add("--fail-fast", action="store_true", help="stop all at the first failure")
+    add("--max-failures", type=whole("[0, inf)"), default=0, help="stop all at so many failures")
+    add("--timeout", type=number("[0, inf)"), default=0, help="minutes a run may take")
+    add("--detach", action="store_true", help="leave once all are submitted (slurm)")
+
+
+def _add_tuning(search: argparse.ArgumentParser) -> None:
+    add = search.add_argument
+    add("--grids", type=word, required=True, help="a file with `grids`, or a paper of papers/tuned")
+    add("--out", type=file(".yaml", ".yml"), required=True, help="the file to write, for `tuned=FILE`")
+    add("--validation", type=number("(0, 1)"), default=0.1, help="share of the training images held out")
+    add("--seeds", type=whole("[0, inf)"), nargs="+", default=[0])
+    add("--metric", default="validation_top1")
+    add("--only", type=listed, default=[], help="optimizers of the table, e.g. sgd,sing")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m sweep", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="command")
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--store", type=folder, default=os.environ.get("STEPBENCH_STORE", "runs"))
-    table = argparse.ArgumentParser(add_help=False, parents=[common])
+    table = Parser(add_help=False, parents=[common])
     table.add_argument("table", type=word, help="a name in papers/tables, or a sweep file")
     table.add_argument("overrides", nargs="*", help="put in place of the table's own, e.g. budget.epochs=1")
     table.add_argument("--scale", default="paper", choices=SCALES)
 
-    running = argparse.ArgumentParser(add_help=False, parents=[table])
-    _add_running(running)
-
-    def add(name: str, function: object, parent: argparse.ArgumentParser, words: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, parents=[parent], help=words, description=words)
+    def add(name: str, function: object, words: str, *parents: Parser) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, parents=parents, help=words, description=words)
         command.set_defaults(command=function)
         return command
 
-    add("plan", plan_command, table, "what a table needs, what is there, what the rest will cost").add_argument(
-        "--list", action="store_true", help="one line a run"
-    )
-    add("run", run_command, running, "run what is missing")
-    search = add("tune", tune_command, running, "run a grid on validation images and write the winners to a file")
-    search.add_argument("--grids", type=word, required=True, help="a file with `grids`, or a paper of papers/tuned")
-    search.add_argument("--out", type=file(".yaml", ".yml"), required=True, help="the file to write, for `tuned=FILE`")
-    search.add_argument(
-        "--validation", type=number("(0, 1)"), default=0.1, help="share of the training images held out"
-    )
-    search.add_argument("--seeds", type=whole("[0, inf)"), nargs="+", default=[0])
-    search.add_argument("--metric", default="validation_top1")
-    search.add_argument("--only", type=listed, default=[], help="optimizers of the table, e.g. sgd,sing")
-    look = add("status", status_command, table, "how far a table is; exit code 0 complete, 3 missing, 4 failed")
+    look = add("plan", plan_command, "what a table needs, what is there, what the rest will cost", table)
+    look.add_argument("--list", action="store_true", help="one line a run")
+    _add_running(add("run", run_command, "run what is missing", table))
+    search = add("tune", tune_command, "run a grid on validation images and write the winners to a file", table)
+    _add_running(search)
+    _add_tuning(search)
+    look = add("status", status_command, "how far a table is; exit code 0 complete, 3 missing, 4 failed", table)
     look.add_argument("--watch", action="store_true")
     look.add_argument("--every", type=number("(0, 86400]"), default=5.0, help="seconds between looks")
     look.add_argument("--failed", action="store_true", help="one line a failed run")
-    join = commands.add_parser("merge", help="bring the finished runs of stores into one")
+    join = add("merge", merge_command, "bring the finished runs of stores into one")
     join.add_argument(
         "--public", action="store_true", help="without host names, absolute paths and values of the environment"
     )
     join.add_argument("sources", type=folder, nargs="+")
     join.add_argument("destination", type=folder)
-    join.set_defaults(command=merge_command)
-    add("verify", verify_command, common, "schema, checksums, orphans of a store").add_argument(
-        "store", type=folder, nargs="?", default=argparse.SUPPRESS
-    )
-    again = add(
-        "rerun", rerun_command, table, "run a finished run (folder or id), or k of a table, again; compare bits"
-    )
+    look = add("verify", verify_command, "schema, checksums, orphans of a store", common)
+    look.add_argument("store", type=folder, nargs="?", default=argparse.SUPPRESS)
+    words = "run a finished run (folder or id), or k of a table, again; compare bits"
+    again = add("rerun", rerun_command, words, table)
     again.add_argument("--random", type=whole("[0, inf)"), default=0, metavar="k")
     again.add_argument("--draw", type=whole("[0, inf)"), default=0, help="which k: the seed of the draw")
     again.add_argument("--trust", action="store_true", help="also run classes that are not ours, torch's or installed")

@@ -2,7 +2,7 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one slot. low and high: the slowest and fastest like runs. unknown: runs that nothing is known of."""
+    """Seconds of one slot. low and high: the fastest and slowest like runs. unknown: runs that nothing is known of."""
 
     seconds: float
     low: float
@@ -35,13 +35,12 @@ class Speeds:
         for row in rows:
             machines[f"{row.get('machine.host')} {row.get('machine.cpu')} {row.get('machine.gpu')}"].append(row)
         self.machine = max(machines, key=lambda name: (len(machines[name]), name), default="")
-        self._epoch: dict[tuple[str, ...], list[float]] = defaultdict(list)
-        self._step: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)  # by unit, data, net and optimizer
         for row in machines.get(self.machine, []):
             seconds = row.get("time.train_seconds")
-            for table, count in ((self._epoch, row.get("epochs")), (self._step, row.get("steps"))):
-                if seconds and count:
-                    table[(row["data"], row["model"], row["optimizer"])].append(seconds / count)
+            for unit in ("epochs", "steps"):
+                if seconds and row.get(unit):
+                    self._seconds[unit, row["data"], row["model"], row["optimizer"]].append(seconds / row[unit])
 
     def cost(self, runs: Iterable[Planned]) -> Cost:
         """Add up what `runs` will take."""
@@ -51,38 +50,15 @@ class Speeds:
         return Cost(middle, low, high, unknown=len(spans) - len(known))
 
     def _span(self, run: Planned) -> tuple[float, float, float] | None:
-        estimate = BUDGETS.get(run.budget["name"])
-        return estimate(self, run) if estimate else None
-
-    def _times(self, table: dict[tuple[str, ...], list[float]], key: tuple[str, ...], count: float) -> Any:
-        """Median, fastest and slowest of the same cell, or of any optimizer on the same data and net."""
-        like = [value for name, values in table.items() if name[:2] == key[:2] for value in values]
-        times = table.get(key) or like
-        return tuple(count * bound(times) for bound in (statistics.median, min, max)) if times else None
-
-
-def _epochs(speeds: Speeds, run: Planned) -> Any:
-    return speeds._times(speeds._epoch, run.names, run.budget["epochs"])
-
-
-def _steps(speeds: Speeds, run: Planned) -> Any:
-    return speeds._times(speeds._step, run.names, run.budget["steps"])
-
-
-def _seconds(speeds: Speeds, run: Planned) -> Any:
-    return (run.budget["seconds"],) * 3
-
-
-def _wallclock_of(speeds: Speeds, run: Planned) -> Any:
-    return speeds._times(speeds._epoch, (*run.names[:2], run.budget["reference"]), run.budget["epochs"])
-
-
-BUDGETS: dict[str, Callable[[Speeds, Planned], Any]] = {
-    "epochs": _epochs,
-    "steps": _steps,
-    "seconds": _seconds,
-    "wallclock_of": _wallclock_of,
-}
+        """Return median, fastest and slowest of the same cell, or of any optimizer on the same data and net."""
+        budget = run.config["budget"]
+        if "seconds" in budget:
+            return (budget["seconds"],) * 3
+        unit = "steps" if "steps" in budget else "epochs"
+        key = (unit, *run.names[:2], budget.get("reference", run.names[2]))
+        like = [value for name, values in self._seconds.items() if name[:3] == key[:3] for value in values]
+        times, count = self._seconds.get(key) or like, budget[unit]
+        return (count * statistics.median(times), count * min(times), count * max(times)) if times else None
 
 
 def hours(seconds: float) -> str:

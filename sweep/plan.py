@@ -1,22 +1,22 @@
 """From command lines to runs with ids, fast: composed once for each combination of what is not a number."""
 
-import copy
 import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isclose
 from pathlib import Path
 from typing import Any
 
 from conf import grammar, groups, reference, rules
 from conf.check import check_tree
 from conf.errors import UsageError
-from conf.grammar import parse
 from conf.tuned import read
 from papers.composed import composed
 from record import group_id, run_folder, run_id, semantic
-from sweep.wanted import Wanted
+from sweep.wanted import Wanted, Words
 
-Words = tuple[str, ...]
 Config = dict[str, Any]
 ROOT = Path(__file__).parent.parent
 _NUMBER = re.compile(r"(?:seed|optimizer\.[a-z_]+)=[-+.0-9]\S*", re.ASCII)
@@ -26,37 +26,42 @@ _NUMBER = re.compile(r"(?:seed|optimizer\.[a-z_]+)=[-+.0-9]\S*", re.ASCII)
 class Planned:
     """One run before it is run.
 
-    words: its command line. folder: relative to a store. yardstick: id of the run that measures its wall-clock budget,
-    if it has one. budget, names, notes and optimizer are what cost and display need of its configuration.
+    words: its command line. folder: relative to a store. reference_id: of the run that measures its wall-clock
+    budget, if it has one.
     """
 
     words: Words
     id: str
     group_id: str
     folder: Path
-    seed: int
-    names: tuple[str, str, str]
-    budget: Config
-    notes: Config
-    optimizer: Config
-    yardstick: str | None
+    config: Config
+    reference_id: str | None
+
+    @property
+    def seed(self) -> int:
+        return int(self.config["seed"])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Data, model and optimizer."""
+        return tuple(str(self.config[group]["name"]) for group in ("data", "model", "optimizer"))
 
     @property
     def label(self) -> str:
         return f"{' '.join(self.names)} s{self.seed}"
 
 
-def plan(wanted: Wanted) -> list[Planned]:
+def plan(asked: Wanted) -> list[Planned]:
     """Return the runs of a table, in its order; each configuration once.
 
     Raises UsageError for what compose refuses, and for one configuration under two command lines of a sweep file.
     """
-    configs = _composed({_split(words)[0] for words in wanted.words})
+    configs = _composed({_split(words)[0] for words in asked.words})
     runs: dict[str, Planned] = {}
-    for words in wanted.words:
+    for words in asked.words:
         run = _planned(words, configs)
-        if wanted.distinct and run.id in runs:
-            raise UsageError(f"{wanted.name}: the same run twice: {' '.join(runs[run.id].words)} and {' '.join(words)}")
+        if asked.distinct and run.id in runs:
+            raise UsageError(f"{asked.name}: the same run twice: {' '.join(runs[run.id].words)} and {' '.join(words)}")
         runs.setdefault(run.id, run)
     return list(runs.values())
 
@@ -65,22 +70,10 @@ def _planned(words: Words, configs: dict[Words, Config]) -> Planned:
     rest, numbers = _split(words)
     config = _with_numbers(configs[rest], numbers)
     kept = semantic(config)
-    names = tuple(str(config[group]["name"]) for group in ("data", "model", "optimizer"))
-    return Planned(
-        words=words,
-        id=run_id(kept),
-        group_id=group_id(kept),
-        folder=run_folder("", kept),
-        seed=config["seed"],
-        names=names,  # type: ignore[arg-type]
-        budget=config["budget"],
-        notes=config.get("notes") or {},
-        optimizer=config["optimizer"],
-        yardstick=_yardstick(rest, config),
-    )
+    return Planned(words, run_id(kept), group_id(kept), run_folder("", kept), config, _reference_id(rest, config))
 
 
-def _yardstick(words: Words, config: Config) -> str | None:
+def _reference_id(words: Words, config: Config) -> str | None:
     if "reference" not in config["budget"]:
         return None
     line = tuple(reference.words(words, config["budget"]["reference"]))
@@ -102,16 +95,9 @@ def _split(words: Words) -> tuple[Words, dict[str, float | int]]:
 
     A number that something else may look at (`where` of tuned values, an interpolation) is composed.
     """
-    numbers: dict[str, float | int] = {}
-    rest = []
     free = _free(words)
-    for word in words:
-        key, value = _number(word) or ("", 0)
-        if key in free and (key != "seed" or (isinstance(value, int) and value >= 0)):
-            numbers[key] = value
-        else:
-            rest.append(word)
-    return tuple(rest), numbers
+    found = {word: number for word in words if (number := _number(word)) and number[0] in free}
+    return tuple(word for word in words if word not in found), dict(found.values())
 
 
 @lru_cache(maxsize=4096)
@@ -120,11 +106,13 @@ def _number(word: str) -> tuple[str, float | int] | None:
     if _NUMBER.fullmatch(word) is None:
         return None
     try:
-        value = parse([word])[0].value()
+        value = grammar.parse([word])[0].value()
     except UsageError:
         return None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return (word.partition("=")[0], value) if is_number else None
+    key = word.partition("=")[0]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return (key, value) if key != "seed" or (isinstance(value, int) and value >= 0) else None
 
 
 def _free(words: Words) -> set[str]:
@@ -144,23 +132,21 @@ def _free(words: Words) -> set[str]:
 def _looked_at(tuned: str) -> set[str]:
     """Return the keys that `where` of a tuned file looks at."""
     try:
-        name = str(parse([grammar.tuned(f"tuned={tuned}")])[0].value()) if tuned else ""
+        name = str(grammar.parse([grammar.tuned(f"tuned={tuned}")])[0].value()) if tuned else ""
         return {key for entry in (read(name) if name else ()) for key in entry.get("where", {})}
     except UsageError:  # compose says what is wrong
         return set()
 
 
 def _with_numbers(config: Config, numbers: dict[str, float | int]) -> Config:
-    config = {**config, "optimizer": copy.copy(config["optimizer"])}
-    for key, value in numbers.items():
-        group, _, name = key.partition(".")
-        if not name:
-            config[group] = value
-            continue
-        raw = groups.raw(group, config[group]["name"])
-        known = {k: v for k, v in raw.items() if k not in groups.RESERVED}
-        check_tree(group, {name: value}, known, raw.get("ranges", {}))
-        config[group][name] = value
+    """Return a copy with these numbers, checked as composing checks them."""
+    optimizer = dict(config["optimizer"])
+    values = {key.removeprefix("optimizer."): value for key, value in numbers.items() if key != "seed"}
+    if values:
+        raw = groups.raw("optimizer", optimizer["name"])
+        known = {key: value for key, value in raw.items() if key not in groups.RESERVED}
+        check_tree("optimizer", values, known, raw.get("ranges", {}))
+    config = config | {"optimizer": optimizer | values, "seed": numbers.get("seed", config["seed"])}
     rules.check(config)
     return config
 
@@ -170,3 +156,39 @@ def _composed(combinations: set[Words]) -> dict[Words, Config]:
     if reasons:
         raise UsageError(reasons[min(reasons)])
     return known
+
+
+# By `base` of SING: the optimizer that it is compared with, and the values that this one has to have.
+BASES: dict[str, tuple[str, Callable[[Config], Config]]] = {
+    "sgd": ("sgd", lambda sing: {"momentum": sing["betas"][0], "dampening": 0.0, "nesterov": False}),
+    "adam": ("adamw", lambda sing: {"betas": sing["betas"], "eps": sing["eps"]}),
+    "adabelief": ("adabelief", lambda sing: {"betas": sing["betas"], "eps": sing["eps"] ** 2, "rectify": True}),
+    "adafactor": ("adafactor", lambda sing: {"beta2_decay": -0.8, "d": 1.0}),
+}
+
+
+def unlike(runs: Iterable[Planned]) -> list[str]:
+    """Return a line for each SING that is compared with another base than its own, on the same data and net."""
+    others: dict[tuple[str, ...], list[Config]] = defaultdict(list)
+    for run in runs:
+        others[run.names].append(run.config["optimizer"])
+    lines = [
+        _line(names, base, needed(sing), others[(*names[:2], base)])
+        for names, options in others.items()
+        for sing in options
+        if sing["target"] == "optim.SING" and sing.get("base") in BASES  # a custom one has its words in args
+        for base, needed in [BASES[sing["base"]]]
+        if (*names[:2], base) in others
+    ]
+    return sorted({line for line in lines if line})
+
+
+def _line(names: tuple[str, ...], base: str, needed: Config, found: list[Config]) -> str:
+    wrong = [{k: options.get(k) for k, v in needed.items() if not _equal(v, options.get(k))} for options in found]
+    fewest = min(wrong, key=len)
+    differences = ", ".join(f"{key} {needed[key]} and {value}" for key, value in fewest.items())
+    return f"not one base: {names[2]} and {base} on {' '.join(names[:2])}: {differences}" if fewest else ""
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return a == b or (isinstance(a, float) and isinstance(b, float) and isclose(a, b))

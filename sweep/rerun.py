@@ -1,21 +1,30 @@
-"""Run finished runs again, elsewhere, and compare bits where the platform is the same."""
+"""Make finished runs again, elsewhere, and compare bits where the platform is the same.
+
+From a stored configuration, which is verified, back to a command line; nothing else of a store is asked.
+"""
 
 import random
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
 
+from conf import groups
+from conf.compose import compose
 from conf.errors import UsageError
-from record import read_result, run_folder
+from conf.grammar import literal, word
+from record import read_result, run_folder, run_id, semantic, todays
 from record.files import one_line
 from record.read import run_folders
-from sweep import again
-from sweep.backend import Child, command
-from sweep.plan import Planned, Words
+from sweep.backend import Child, Job, command
+from sweep.plan import ROOT, Config, Planned
+from sweep.wanted import Words
 
-Row = dict[str, Any]
+CHOSEN = ("data", "model", "optimizer", "schedule", "budget")
+ANY = {"optimizer": "custom", "model": "timm"}  # the options that take a name of anyone's
+OURS = ("optim.", "torch.optim.")
 
 
 @dataclass(frozen=True)
@@ -61,14 +70,14 @@ def rerun(folder: Path, trust: bool = False) -> Verdict:
     if config.get("world_size", 1) > 1:
         return Verdict(folder, "failed", f"was made by {config['world_size']} processes; a rerun makes it with one")
     try:
-        words = again.words(config)
+        words = words_of(config)
     except UsageError as error:
         return Verdict(folder, "another run", str(error))
     fresh, said = _made(words, config, str(stored["platform"]["threads"] or 1))
     return Verdict(folder, "failed", said) if fresh is None else _compare(folder, stored, fresh)
 
 
-def _stored(folder: Path) -> Row:
+def _stored(folder: Path) -> Config:
     for path in (folder, *folder.parents[:3]):
         if path.is_symlink():
             raise UsageError(f"{path}: a symbolic link; a run is a folder")
@@ -81,11 +90,11 @@ def _stored(folder: Path) -> Row:
     return stored
 
 
-def _require_trust(folder: Path, config: Row, trust: bool) -> None:
-    target = again.foreign(config)
+def _require_trust(folder: Path, config: Config, trust: bool) -> None:
+    target = foreign(config)
     if target is None:
         return
-    if again.lies_in(target, folder.absolute().parents[3]):
+    if lies_in(target, folder.absolute().parents[3]):
         raise UsageError(f"{folder}: {target!r} lies in the store; no code of a store is run")
     if not trust:
         raise UsageError(
@@ -94,14 +103,14 @@ def _require_trust(folder: Path, config: Row, trust: bool) -> None:
         )
 
 
-def _made(words: Words, config: Row, threads: str) -> tuple[Row | None, str]:
+def _made(words: Words, config: Config, threads: str) -> tuple[Config | None, str]:
     """Make a run in a store that is gone afterwards; returns its result, None without one, and its last line.
 
     Its output goes to a file: processes that it leaves behind would keep a pipe open for ever. They are killed.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as there:
         store, log = Path(there) / "runs", Path(there) / "log.txt"
-        child = Child(command(words, store), log, {"OMP_NUM_THREADS": threads})
+        child = Child(Job(command(words, store), log), {"OMP_NUM_THREADS": threads})
         try:
             code = child.wait()
         finally:
@@ -110,9 +119,55 @@ def _made(words: Words, config: Row, threads: str) -> tuple[Row | None, str]:
         return read_result(run_folder(store, config)), one_line(lines[-1]) if lines else f"exit code {code}"
 
 
-def _compare(folder: Path, stored: Row, fresh: Row) -> Verdict:
+def _compare(folder: Path, stored: Config, fresh: Config) -> Verdict:
     hashes = [str(result.get("weights_sha256"))[:12] for result in (stored, fresh)]
     if hashes[0] == hashes[1]:
         return Verdict(folder, "equal", f"weights {hashes[0]}")
     kind = "alarm" if fresh["platform"] == stored["platform"] else "other platform"
     return Verdict(folder, kind, f"weights {hashes[0]} then, {hashes[1]} now")
+
+
+def words_of(config: Config) -> Words:
+    """Return the command line that composes to a semantic configuration, every value of it spelt out.
+
+    Raises UsageError, one line, where today's yamls make another run of it, or cannot make it at all.
+    """
+    for group in (*CHOSEN, "probe"):
+        if not isinstance(config.get(group, {}), dict) or (group in CHOSEN and "name" not in config.get(group, {})):
+            raise UsageError(f"its {group} is {config.get(group)!r}; allowed: a mapping with a name")
+    choices = {group: _option(group, config[group]) for group in CHOSEN} | {"probe": list(config.get("probe", {}))}
+    values = {key: value for key, value in todays(config).items() if key != "world_size"}
+    line = (*(word(group, option) for group, option in choices.items() if option), *_leaves(values))
+    made = semantic(compose(list(line))) | {key: config[key] for key in config.keys() - values.keys()}
+    if run_id(made) != run_id(config):
+        raise UsageError(f"its values make {run_id(made)} today; a config has changed")
+    return line
+
+
+def foreign(config: Config) -> str | None:
+    """Return the dotted class of an optimizer that is neither this suite's, torch's nor an installed entry point's."""
+    target = str(config["optimizer"]["target"])
+    return None if target.startswith(OURS) or target in groups.plugins().values() else target
+
+
+def lies_in(target: str, store: Path) -> bool:
+    """Tell whether a dotted class would be imported from a file of a store. Imports nothing."""
+    package, *inner = target.split(".")[:-1] or [target]
+    spec = PathFinder.find_spec(package, [str(ROOT), *sys.path])
+    places = [] if spec is None else spec.submodule_search_locations or [str(spec.origin)]
+    return any(Path(place, *inner).resolve().is_relative_to(store.resolve()) for place in places)
+
+
+def _option(group: str, values: Config) -> str:
+    """Return the option that a group's values come from: that of their name and class, or the one that takes any."""
+    name = str(values["name"])
+    exists = name in groups.options(group) and name not in groups.plugins()
+    return name if exists and groups.raw(group, name).get("target") == values.get("target") else ANY.get(group, name)
+
+
+def _leaves(node: Config, prefix: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield word(f"{prefix}{key}", literal(value))

@@ -6,17 +6,17 @@ import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from record import Status, mark_failed, status
 from record.reference import measured
-from sweep.backend import Backend, Exit, job
+from sweep.backend import Backend, Exit, Handle, job
 from sweep.plan import Planned
 
-TICK = 0.05  # seconds between looks at the processes
+TICK = 0.1  # seconds without an end after which the display and the signals get their turn
 LOOK_ELSEWHERE = 1.0  # seconds between looks at runs that other processes have
 HOPELESS = 10  # when the first so many runs all fail, something is wrong with all of them, and the rest is not tried
 ROOM = 2**16  # bytes: what a run writes before its first step
@@ -30,7 +30,6 @@ class Options:
     retries: int = 2
     limit: int = 0
     retry_failed: bool = False
-    fail_fast: bool = False
     max_failures: int = 0
     detach: bool = False
 
@@ -58,11 +57,11 @@ class Sweep:
     ) -> None:
         self.store, self.backend, self.options, self.report = store, backend, options, report
         self.pending: deque[Planned] = deque()
-        self.handles: dict[Planned, Any] = {}
-        self.tries: Counter[str] = Counter()
+        self.handles: dict[Planned, Handle] = {}
+        self.tries: Counter[str] = Counter()  # processes that have ended, by run
         self.interrupted: set[Planned] = set()
         self.failures = self.succeeded = 0
-        self.interrupts = 0
+        self.interrupts = self._told = 0
         self.progress = Progress(total=len(runs))
         for run in runs:
             self._sort_in(run, status(store / run.folder))
@@ -85,21 +84,29 @@ class Sweep:
                     show(self.progress)
                 except Exception as error:
                     raised = raised or error
-                    self._stop()
+                    self.progress.stopping = True
                 if self.options.detach and not self.pending and not self.progress.stopping:
                     break
-                time.sleep(TICK)
+                self._wait()
         if raised is not None:
             raise raised
         return self.progress.counts
 
     def _turn(self) -> None:
+        self._pass_on_the_stop()
         self._collect()
         self._stop_measured()
         self._look_elsewhere()
         if not self.progress.stopping:
             self._start()
         self.progress.waiting = len(self.pending)
+
+    def _wait(self) -> None:
+        futures = [handle.future for handle in self.handles.values()]
+        if futures:
+            wait(futures, TICK, FIRST_COMPLETED)
+        else:
+            time.sleep(TICK)
 
     def _sort_in(self, run: Planned, found: Status) -> None:
         if found.finished:
@@ -112,65 +119,61 @@ class Sweep:
             self.pending.append(run)
 
     def _start(self) -> None:
-        chosen = []
-        for _ in range(self._room()):
-            run = self.pending.popleft()
-            found = status(self.store / run.folder)  # another sweep may have come first
-            if found.finished:
-                self._count(found.state, run, found)
-            elif found.state == "running":
-                self.progress.elsewhere.append(run)
-            else:
-                chosen.append(run)
+        first = [self.pending.popleft() for _ in range(self._room())]
+        chosen = [run for run in first if self._is_free(run, status(self.store / run.folder))]
         handles = self.backend.submit([job(run, self.store) for run in chosen]) if chosen else []
-        for run, handle in zip(chosen, handles, strict=True):
-            self.handles[run] = handle
-            self.progress.running[run] = time.monotonic()
-            self.tries[run.id] += 1
+        self.handles.update(zip(chosen, handles, strict=True))
+        self.progress.running.update(dict.fromkeys(chosen, time.monotonic()))
+
+    def _is_free(self, run: Planned, found: Status) -> bool:
+        """Tell whether a run is to be started: another sweep may have finished it, or may have it."""
+        if found.finished:
+            self._count(found.state, run, found)
+        elif found.state == "running":
+            self.progress.elsewhere.append(run)
+        return not found.finished and found.state != "running"
 
     def _room(self) -> int:
         """Return how many runs may start: one, alone, while a wall-clock budget is still to be measured."""
-        if not self.unmeasured and self.measuring is None:
-            return min(self.backend.room(), len(self.pending))
-        if self.handles:
+        alone = next((run for run in self.pending if run in self.unmeasured), None) if self.unmeasured else None
+        if self.measuring in self.handles or (alone and self.handles):
             return 0
-        self.measuring = next((run for run in self.unmeasured if run in self.pending), None)
-        if self.measuring is None:
-            self.unmeasured = []
+        if alone is None:
             return min(self.backend.room(), len(self.pending))
-        self.unmeasured = self.unmeasured[self.unmeasured.index(self.measuring) + 1 :]
-        self.pending.remove(self.measuring)
-        self.pending.appendleft(self.measuring)
+        self.measuring = alone
+        self.unmeasured.remove(alone)
+        self.pending.remove(alone)
+        self.pending.appendleft(alone)
         return 1
 
-    def _unmeasured(self) -> list[Planned]:
-        """Return a run for each wall-clock budget that has no stored time on this machine."""
-        if not self.backend.threads or not any(run.yardstick for run in self.pending):
-            return []
+    def _unmeasured(self) -> set[Planned]:
+        """Return the first run of each wall-clock budget that has no stored time on this machine."""
+        if not self.backend.threads or not any(run.reference_id for run in self.pending):
+            return set()
         known = measured(self.store, self.backend.threads)
-        first = {run.yardstick: run for run in reversed(self.pending) if run.yardstick and run.yardstick not in known}
-        return list(reversed(first.values()))
+        first = {run.reference_id: run for run in reversed(self.pending) if run.reference_id}
+        return {run for reference, run in first.items() if reference not in known}
 
     def _stop_measured(self) -> None:
         """Interrupt the run that measured its budget, so that the next is measured alone; it goes on later."""
         run = self.measuring
         if run is None or run in self.interrupted or run not in self.handles or not self.pending:
             return
-        if run.yardstick in measured(self.store, self.backend.threads):
+        if run.reference_id in measured(self.store, self.backend.threads):
             self.interrupted.add(run)
-            self.backend.cancel(self.handles[run])
+            self.handles[run].stop(False)
 
     def _collect(self) -> None:
         for run, handle in list(self.handles.items()):
-            ended = self.backend.poll(handle)
-            if ended is not None:
+            if handle.future.done():
                 del self.handles[run]
                 self.measuring = None if run is self.measuring else self.measuring
-                self._judge(run, ended, time.monotonic() - self.progress.running.pop(run))
+                seconds = time.monotonic() - self.progress.running.pop(run)
+                self._judge(run, handle.future.result(), seconds)
 
     def _judge(self, run: Planned, ended: Exit, seconds: float) -> None:
-        folder = self.store / run.folder
-        found = status(folder)
+        self.tries[run.id] += 1
+        found = status(self.store / run.folder)
         lost = ended.code < 0 or ended.code == AGAIN
         if found.finished:
             self.succeeded += 1
@@ -201,10 +204,9 @@ class Sweep:
         mark_failed(self.store / run.folder, kind, message)
         self.failures += 1
         self._count("failed", run, Status("failed", kind, message), seconds)
-        allowed = 1 if self.options.fail_fast else self.options.max_failures
-        hopeless = self.failures == HOPELESS and not self.succeeded and not self.options.max_failures
-        if hopeless or (allowed and self.failures >= allowed):
-            self._stop()
+        hopeless = self.failures == HOPELESS and not self.succeeded
+        if self.failures >= self.options.max_failures if self.options.max_failures else hopeless:
+            self.progress.stopping = True
 
     def _require_room(self) -> None:
         """Raise OSError where the store cannot be written: then that is why a run failed, and all others would."""
@@ -223,11 +225,9 @@ class Sweep:
         watched, self.progress.elsewhere = self.progress.elsewhere, []
         for run in watched:
             found = status(self.store / run.folder)
-            if found.finished or found.state == "failed":
+            if found.state == "failed":
                 self._count(found.state, run, found)
-            elif found.state == "running":
-                self.progress.elsewhere.append(run)
-            else:
+            elif self._is_free(run, found):
                 self.pending.appendleft(run)
 
     def _words(self, run: Planned, ended: Exit) -> str:
@@ -236,16 +236,19 @@ class Sweep:
         lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
         return lines[-1] if lines and ended.code > 0 else _ending(ended)
 
-    def _stop(self) -> None:
-        self.progress.stopping = True
-        for handle in self.handles.values():
-            self.backend.cancel(handle, hard=self.interrupts > 1)
+    def _pass_on_the_stop(self) -> None:
+        """Ask all that runs to end, once; kill it at a second Ctrl-C."""
+        wanted = 2 if self.interrupts > 1 else int(self.progress.stopping)
+        if wanted > self._told:
+            self._told = wanted
+            for handle in self.handles.values():
+                handle.stop(wanted > 1)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
         def interrupted(number: int, frame: object) -> None:
             self.interrupts += 1
-            self._stop()
+            self.progress.stopping = True
 
         before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -6,30 +6,23 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+from rich.live import Live
+from rich.table import Table
 
 from record import Status, read_lines, read_result
+from record.announce import headline
 from sweep.cost import hours
-from sweep.pairs import unlike
-from sweep.plan import Planned
+from sweep.plan import Planned, unlike
 from sweep.runner import Progress
 
 ORDER = ("done", "diverged", "failed", "stopped", "running", "missing")
 REDRAW = 0.5  # seconds
-FIRST = ("test_top1", "test_label_accuracy", "test_accuracy")  # what a person looks at first, by task
 
 
 def counts_line(counts: Counter[str]) -> str:
     """Write counts by state in a fixed order, e.g. `3 done, 1 failed, 20 missing`."""
     return ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state]) or "nothing there yet"
-
-
-def headline(folder: Path) -> str:
-    """Return the number of a finished run that a person looks at first."""
-    result = read_result(folder)
-    metrics: dict[str, Any] = result["metrics"] if result else {}
-    name = next((key for key in (*FIRST, *sorted(metrics)) if isinstance(metrics.get(key), int | float)), None)
-    return f"{name} {metrics[name]:.4g}" if name else ""
 
 
 class Display:
@@ -38,7 +31,7 @@ class Display:
     def __init__(self, store: Path, total: int) -> None:
         self.store, self.total = store, total
         self.ended = 0
-        self._live: Any = None
+        self._live: Live | None = None
         self._drawn = 0.0
 
     @contextmanager
@@ -46,14 +39,13 @@ class Display:
         if not sys.stdout.isatty():
             yield self
             return
-        from rich.live import Live
-
         with Live(auto_refresh=False, transient=True) as self._live:
             yield self
 
     def report(self, event: str, run: Planned, found: Status, seconds: float) -> None:
         self.ended += event not in ("again", "measured")
-        words = headline(self.store / run.folder) if found.finished else f"{found.kind} {found.message}".strip()
+        result = read_result(self.store / run.folder) if found.finished else None
+        words = headline(result["metrics"]) if result else f"{found.kind} {found.message}".strip()
         line = f"[{self.ended:>{len(str(self.total))}}] {event:8} {run.label:40} {words}  {hours(seconds)}  {run.id}"
         if self._live:
             self._live.console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -66,9 +58,7 @@ class Display:
         self._drawn = time.monotonic()
         self._live.update(self._table(progress), refresh=True)
 
-    def _table(self, progress: Progress) -> Any:
-        from rich.table import Table
-
+    def _table(self, progress: Progress) -> Table:
         word = "stopping" if progress.stopping else f"{progress.waiting} waiting, {len(progress.elsewhere)} elsewhere"
         table = Table(title=f"{counts_line(progress.counts)} of {progress.total}; {word}", title_justify="left")
         for column in ("run", "epoch", "loss", "for", "id"):
@@ -84,16 +74,15 @@ class Display:
 
 def plan_lines(name: str, runs: Sequence[Planned], states: dict[str, Status], cost: str) -> list[str]:
     """Describe a plan in a few lines: size, states, values that are not from the paper, cost."""
-    seeds = len({run.seed for run in runs})
-    groups = len({run.group_id for run in runs})
-    lines = [f"{name}: {len(runs)} runs, {groups} configurations, up to {seeds} seeds"]
-    yardsticks = {run.yardstick for run in runs} - {None}
-    if yardsticks:
-        lines[0] += f"; {len(yardsticks)} wall-clock budgets are measured first, alone on the machine"
+    seeds, groups, references = ({getattr(run, key) for run in runs} for key in ("seed", "group_id", "reference_id"))
+    lines = [f"{name}: {len(runs)} runs, {len(groups)} configurations, up to {len(seeds)} seeds"]
+    references -= {None}
+    if references:
+        lines[0] += f"; {len(references)} wall-clock budgets are measured first, alone on the machine"
     lines.append(counts_line(Counter(state.state for state in states.values())))
     notes: dict[tuple[str, str], set[str]] = defaultdict(set)
     for run in runs:
-        for key, note in run.notes.items():
+        for key, note in (run.config.get("notes") or {}).items():
             notes[(run.names[2], str(note))].add(key.removeprefix("optimizer."))
     lines += [
         f"not from the paper: {name} {', '.join(sorted(keys))}: {note}" for (name, note), keys in sorted(notes.items())

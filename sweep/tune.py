@@ -24,9 +24,8 @@ from conf.errors import UsageError, unknown
 from conf.grammar import parse, word
 from conf.tuned import ROOT
 from record import exact, read_result
-from sweep.plan import Planned, Words, option
-from sweep.search import draws
-from sweep.wanted import Wanted
+from sweep.plan import Planned, option
+from sweep.wanted import Wanted, Words, draws
 
 Settings = dict[str, Any]
 
@@ -51,7 +50,8 @@ def trials(asked: Wanted, grids: str, validation: float, seeds: Sequence[int], o
     points = {name: _points(content["grids"], name) for name in map(_optimizer, chosen)}
     counts = {name: len(tried) for name, tried in points.items()}
     if len(set(counts.values())) > 1 and not content.get("unequal"):
-        raise UsageError(f"grids: {_listed(counts)} trials; make them equal, or say why not in `unequal:`")
+        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise UsageError(f"grids: {listed} trials; make them equal, or say why not in `unequal:`")
     settings: dict[Words, Settings] = {}
     for cell in chosen:
         for point, seed in itertools.product(points[_optimizer(cell)], seeds):
@@ -98,10 +98,8 @@ def _entry(names: tuple[str, ...], tried: dict[str, list[float]], points: dict[s
     best = max(means, key=lambda key: means[key])
     if means[best] == -math.inf:
         raise UsageError(f"tune: every trial of {' '.join(names)} diverged or has no {metric}")
-    shown = abs(float(means[best]))
-    words = (
-        f"best mean {metric} {shown:.5g} of {len(tried)} trials on validation images, {len(tried[best])} seed(s) each"
-    )
+    best_mean = f"best mean {metric} {abs(float(means[best])):.5g} of {len(tried)} trials"
+    words = f"{best_mean} on validation images, {len(tried[best])} seed(s) each"
     edge = _edges(points[best], [points[key] for key in tried])
     words += f"; at the edge of its grid: {', '.join(edge)}" if edge else ""
     data, model, optimizer, *fixed = names
@@ -120,17 +118,13 @@ def _score(result: dict[str, Any], metric: str) -> float:
     score = result.get("metrics", {}).get(metric)
     if result.get("state") == "diverged" or score is None or not math.isfinite(score):
         return -math.inf
-    return metrics.metric(metric).sign * score
+    return float(metrics.metric(metric).sign * score)
 
 
 def _edges(best: Settings, tried: Sequence[Settings]) -> list[str]:
     """Name the numbers that could be better outside the grid."""
-    numbers = {key: {point[key] for point in tried if _is_number(point[key])} for key in best if _is_number(best[key])}
-    return [key for key, values in numbers.items() if len(values) > 1 and best[key] in (min(values), max(values))]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    numbers = {key: {point[key] for point in tried if type(point[key]) in (int, float)} for key in best}
+    return [k for k, values in numbers.items() if len(values) > 1 and best[k] in (min(values), max(values))]
 
 
 def _points(grids: dict[str, Any], optimizer: str) -> list[Settings]:
@@ -166,7 +160,3 @@ def _held_out(cell: Words, validation: float) -> Settings:
 
 def _optimizer(cell: Words) -> str:
     return option(cell, "optimizer", "adamw")
-
-
-def _listed(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -7,20 +7,25 @@ A table (papers/tables/*.yaml) is read by papers.table, which lays it out as wel
     grid: [{optimizer: [sgd], optimizer.lr: [0.1, 0.2]}, {optimizer: adam}]     a union of products
     exclude: [{optimizer: sgd, optimizer.lr: 0.2}]
     search: {kind: random | sobol, n: 20, seed: 0, space: {optimizer.lr: {log: [1.0e-4, 1.0]}}}     times the grid
+
+What is searched is drawn before anything runs: the same on every machine, and as many points for every optimizer.
 """
 
 import itertools
-from collections.abc import Iterable
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from conf import grammar, yamls
-from conf.check import check_seeds
+from conf.check import check_seeds, check_value
 from conf.errors import UsageError, unknown
 from papers import table as tables
-from sweep.search import draws
 
+Words = tuple[str, ...]
 Point = dict[str, Any]
 SCALES = tables.SCALES
 KEYS = ("protocol", "tuned", "overrides", "seeds", "grid", "exclude", "search", "title", "note")
@@ -34,7 +39,7 @@ class Wanted:
     """
 
     name: str
-    words: tuple[tuple[str, ...], ...]
+    words: tuple[Words, ...]
     distinct: bool
 
 
@@ -102,13 +107,76 @@ def _excluded(name: str, points: list[Point], blocks: list[Point], small: bool) 
     return points
 
 
-def _words(point: Point) -> tuple[str, ...]:
+def _words(point: Point) -> Words:
     return tuple(grammar.word(key, value) for key, value in point.items())
 
 
-def _refuse_twice(name: str, words: Iterable[tuple[str, ...]]) -> None:
-    seen: set[tuple[str, ...]] = set()
-    for line in words:
-        if line in seen:
+def _refuse_twice(name: str, words: Iterable[Words]) -> None:
+    for line, times in Counter(words).items():
+        if times > 1:
             raise UsageError(f"{name}: the same run twice: {' '.join(line)}")
-        seen.add(line)
+
+
+SPACES: dict[str, Callable[[float, Any], Any]] = {
+    "uniform": lambda u, bounds: bounds[0] + u * (bounds[1] - bounds[0]),
+    "log": lambda u, bounds: math.exp(math.log(bounds[0]) + u * (math.log(bounds[1]) - math.log(bounds[0]))),
+    "choice": lambda u, options: options[min(int(u * len(options)), len(options) - 1)],
+}
+
+
+def draws(search: Point) -> list[Point]:
+    """Draw `n` points of a declared space.
+
+    search: {kind: random | sobol, n, seed: 0, space: {key: {uniform: [a, b]} | {log: [a, b]} | {choice: [...]}}}.
+    Numbers are rounded to six digits, so that they are the same in a file, on a command line and in an id. Raises
+    UsageError for a kind, a space or a key that does not exist, and for bounds that are none.
+    """
+    for key in search:
+        if key not in ("kind", "n", "seed", "space"):
+            raise unknown("search", key, ("kind", "n", "seed", "space"))
+    kind, n, seed = search.get("kind", "random"), search.get("n", 0), search.get("seed", 0)
+    if kind not in KINDS:
+        raise unknown("search.kind", kind, KINDS)
+    space = [(key, *_axis(key, axis)) for key, axis in yamls.mapping("search.space", search.get("space")).items()]
+    if not space:
+        raise UsageError("search.space: names no key")
+    check_value("search.n", n, 1, "[1, 100000]")
+    check_value("search.seed", seed, 0, "[0, inf)")
+    points = []
+    for row in KINDS[kind](n, len(space), seed):
+        values = {key: SPACES[name](u, limits) for u, (key, name, limits) in zip(row, space, strict=True)}
+        points.append({k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in values.items()})
+    return points
+
+
+def _axis(key: str, axis: Any) -> tuple[str, list[Any]]:
+    if not isinstance(axis, dict) or len(axis) != 1:
+        allowed = ", ".join(f"{{{name}: [...]}}" for name in SPACES)
+        raise UsageError(f"search.space.{key}: {axis!r} is not one of {allowed}")
+    name, limits = next(iter(axis.items()))
+    if name not in SPACES:
+        raise unknown(f"search.space.{key}", name, SPACES)
+    if not isinstance(limits, list) or not (limits if name == "choice" else _bounds(limits, positive=name == "log")):
+        positive = ", low > 0" if name == "log" else ""
+        raise UsageError(f"search.space.{key}.{name}: {limits!r}; allowed: [low, high]{positive}")
+    return name, limits
+
+
+def _bounds(limits: list[Any], positive: bool) -> bool:
+    numbers = len(limits) == 2 and all(type(limit) in (int, float) and math.isfinite(limit) for limit in limits)
+    return numbers and limits[0] < limits[1] and (limits[0] > 0 or not positive)
+
+
+def _random(n: int, axes: int, seed: int) -> list[list[float]]:
+    generator = random.Random(seed)
+    return [[generator.random() for _ in range(axes)] for _ in range(n)]
+
+
+def _sobol(n: int, axes: int, seed: int) -> list[list[float]]:
+    from scipy.stats import qmc
+
+    drawn: list[list[float]] = qmc.Sobol(axes, seed=seed).random_base2(math.ceil(math.log2(n))).tolist()
+    return drawn[:n]
+
+
+KINDS = {"random": _random, "sobol": _sobol}

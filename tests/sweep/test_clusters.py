@@ -12,6 +12,7 @@ from conf.errors import UsageError
 from record import read_store
 from sweep.__main__ import main
 from sweep.backend import job
+from sweep.clusters import Slurm, parameter_names
 from sweep.plan import plan
 from sweep.wanted import Wanted
 from tests.sweep.test_run import wait_for, workers
@@ -42,10 +43,24 @@ def test_slurm_runs_a_table_and_repeats_what_is_lost(eight, tmp_path, monkeypatc
 
 
 @pytest.mark.extras
+def test_the_private_names_of_submitit_are_where_they_were(tmp_path):
+    """If this fails, submitit has moved what `parameter_names` uses: that function alone has to follow."""
+    submitit = pytest.importorskip("submitit")
+    names = parameter_names(submitit.AutoExecutor(tmp_path, cluster="local"))
+    assert {"timeout_min", "gpus_per_node", "stderr_to_stdout"} <= names
+
+
+@pytest.mark.extras
+def test_an_unknown_parameter_of_slurm_is_one_line(tmp_path):
+    pytest.importorskip("submitit")
+    with pytest.raises(UsageError, match=r"--slurm timeout: unknown; allowed: .*timeout_min") as raised:
+        Slurm(tmp_path, parameters=["cluster=local", "timeout=3"])
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.extras
 def test_slurm_preemption_requeues_and_goes_on(tmp_path, monkeypatch):
     pytest.importorskip("submitit")
-    from sweep.slurm import Slurm
-
     monkeypatch.setenv("STEPBENCH_FAKE_SECONDS", "1")
     store = tmp_path / "runs"
     (run,) = plan(Wanted("one", (("optimizer=sgd", "seed=0"),), distinct=True))
@@ -53,8 +68,7 @@ def test_slurm_preemption_requeues_and_goes_on(tmp_path, monkeypatch):
     (handle,) = backend.submit([job(run, store)])
     wait_for(lambda: (store / run.folder / "metrics.jsonl").exists())
     os.kill(parent(workers(store)[0]), signal.SIGUSR2)  # as SLURM warns a job
-    wait_for(lambda: backend.poll(handle) is not None, 60)
-    assert backend.poll(handle).code == 0
+    assert handle.future.result(timeout=60).code == 0
     assert json.loads((store / run.folder / "result.json").read_text())["attempts"] == 2
 
 

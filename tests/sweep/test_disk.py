@@ -1,6 +1,7 @@
 """Stores that are full or may not be written: one line, no run without a parent, and the same command goes on."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from conf.errors import UsageError
 from reports.__main__ import main as report
 from sweep import runner
 from sweep.__main__ import main
-from sweep.local import Local
+from sweep.backend import Job, Local
 from tests.reports import made_up
 from tests.sweep.test_run import ROOT, executions, workers
 
@@ -134,21 +135,18 @@ def test_whatever_is_raised_in_between_no_run_is_left_behind(three, tmp_path, mo
         assert workers(store) == []
 
 
-def test_of_jobs_that_start_together_none_is_left_when_one_cannot(tmp_path, monkeypatch):
-    from sweep.backend import Job
-
-    running = Job(None, ("sleep", "60"), tmp_path / "a.log")
+def test_a_job_that_cannot_start_is_an_error_of_its_future_and_takes_no_slot(tmp_path):
     (tmp_path / "file").write_text("")
-    refused = Job(None, ("sleep", "60"), tmp_path / "file" / "b.log")
-    local = Local(2)
-    started = []
-    monkeypatch.setattr(
-        Local, "_start", lambda self, job, start=Local._start: started.append(start(self, job)) or started[-1]
+    local = Local(2, grace=5)
+    running, refused = local.submit(
+        [Job(("sleep", "60"), tmp_path / "a.log"), Job(("sleep", "60"), tmp_path / "file" / "b.log")]
     )
     with pytest.raises(OSError):
-        local.submit([running, refused])
-    assert [process.child.popen.poll() is None for process in started] == [False]
-    assert local.room() == 1  # the other's slot is its own until it is asked for
+        refused.future.result()
+    assert local.room() == 1
+    running.stop(False)
+    assert running.future.result(timeout=30).code == -signal.SIGTERM
+    assert local.room() == 2
 
 
 def test_a_place_that_is_no_folder_is_one_line(tmp_path):

@@ -9,8 +9,7 @@ from conf.grammar import word
 from papers import composed as composing
 from record import run_id, semantic
 from sweep import show
-from sweep.pairs import unlike
-from sweep.plan import plan
+from sweep.plan import plan, unlike
 from sweep.wanted import Wanted, wanted
 
 
@@ -139,12 +138,12 @@ def test_cells_of_a_table_may_share_a_run(cache):
     assert len(plan(asked(*lines, distinct=False))) == 1
 
 
-def test_wallclock_budgets_of_rivals_share_a_yardstick(cache):
+def test_wallclock_budgets_of_optimizers_share_a_reference(cache):
     common = "model=resnet20 budget=wallclock_of budget.reference=sgd budget.epochs=3"
     runs = plan(
         asked(*(f"optimizer={name} {common} seed={seed}" for name in ("sgd", "adamw") for seed in (0, 1)), "seed=0")
     )
-    sticks = [run.yardstick for run in runs]
+    sticks = [run.reference_id for run in runs]
     assert len(set(sticks[:4])) == 1  # a seed has no epochs of its own length
     assert sticks[4] is None
 

@@ -14,7 +14,7 @@ from conf.compose import compose
 from conf.errors import UsageError
 from papers import table as tables
 from record import group_id, run_folder, run_id, semantic
-from sweep import again
+from sweep import rerun
 from sweep.__main__ import main
 from sweep.backend import command
 from tests.reports import made_up
@@ -65,7 +65,7 @@ LINES = [
 @pytest.mark.parametrize("words", LINES, ids=" ".join)
 def test_a_configuration_gives_the_words_that_compose_it(words: tuple[str, ...]) -> None:
     kept = semantic(compose(list(words)))
-    assert run_id(semantic(compose(list(again.words(kept))))) == run_id(kept)
+    assert run_id(semantic(compose(list(rerun.words_of(kept))))) == run_id(kept)
 
 
 @pytest.mark.parametrize("name", ["adamp_wd", "rmsgd_3", "sing_s1"])
@@ -73,7 +73,7 @@ def test_so_does_a_cell_of_a_table(name: str) -> None:
     draw, table = random.Random(name), tables.load(name)
     for scale in ("paper", "cpu"):
         cell = draw.choice(table.cells(scale))
-        assert again.words(semantic(compose([*cell.overrides, "seed=3"])))
+        assert rerun.words_of(semantic(compose([*cell.overrides, "seed=3"])))
 
 
 def test_what_a_store_says_beside_its_configuration_is_not_asked(one: Path, tmp_path: Path, capsys) -> None:
@@ -135,7 +135,7 @@ def test_a_class_of_anyones_needs_trust_and_is_shown(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("target", ["torch.optim.RMSprop", "optim.SING", "torch.hub.load", "optimizers.X", "torchx.X"])
 def test_ours_and_torchs_optimizers_need_no_trust(target: str, monkeypatch) -> None:
     monkeypatch.setattr("conf.groups.plugins", lambda: {"installed": "optimizers.X"})
-    assert again.foreign({"optimizer": {"target": target}}) == (target if target[-4:] in ("load", "hx.X") else None)
+    assert rerun.foreign({"optimizer": {"target": target}}) == (target if target[-4:] in ("load", "hx.X") else None)
 
 
 def test_no_link_is_followed(one: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from record import read_store
-from sweep import local
+from sweep import backend
 from sweep.__main__ import main
 from tests.sweep.conftest import facts
 
@@ -92,7 +92,7 @@ def test_bad_runs_are_rows_and_the_others_go_on(complete, table, tmp_path, monke
 
 
 def test_a_time_limit_ends_the_deaf(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(local.Local.__init__, "__defaults__", ((), 2.0, 0.3))
+    monkeypatch.setattr(backend.Local.__init__, "__defaults__", ((), 2.0, 0.3))
     monkeypatch.setenv("STEPBENCH_PLANT", json.dumps({"sgd-s0": "deaf"}))
     path = tmp_path / "two.yaml"
     path.write_text("seeds: [0, 1]\ngrid: [{optimizer: sgd}]")

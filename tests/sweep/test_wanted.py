@@ -4,8 +4,7 @@ import pytest
 
 from conf.errors import UsageError
 from papers import table as tables
-from sweep.search import draws
-from sweep.wanted import wanted
+from sweep.wanted import draws, wanted
 
 
 def write(tmp_path, text):
