@@ -1,9 +1,8 @@
-"""A table's cells filled from the runs: numbers, comparison with the paper, verdict, rank in their contest."""
+"""A table's cells filled from the runs: numbers, comparison with the paper, verdict, rank in their group."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from math import inf, isclose, isfinite, nan
-from typing import Any
 
 import numpy as np
 
@@ -12,11 +11,11 @@ from conf.errors import UsageError
 from papers.published import Published
 from papers.table import METRICS, Cell, Table
 from reports import statistics
-from reports.runs import Identify, Row, Runs, diverged, made_up, notes, value
+from reports.runs import Identify, Row, Runs, diverged, grouped, notes, synthetic, value
 from reports.statistics import ALPHA, NO_SPREAD, Comparison, Summary, holm, summary, welch
-from reports.tuned import used
+from reports.tuned import Used, used
 
-NOTHING = Comparison(nan, nan, nan, nan)
+NOTHING = Comparison(nan)
 AGREES, DIFFERS, FEW, NOT_RUN, DIVERGED = "agrees", "differs", "too few seeds", "not run", "diverged"
 UNDECIDED = "nothing can be said"  # one seed or no spread: there is nothing to judge a difference by
 NO_VALUE, UNPUBLISHED, OTHER_SCALE, RECREATION = "no such metric", "no published number", "other scale", "re-creation"
@@ -24,10 +23,10 @@ NO_VALUE, UNPUBLISHED, OTHER_SCALE, RECREATION = "no such metric", "no published
 
 @dataclass(frozen=True)
 class Filled:
-    """A cell and what the store says about it.
+    """A cell and what the store holds for it.
 
     values: one a seed, in order of seed; a run that diverged counts at chance level. against: ours less published;
-    p: of that difference, Holm-adjusted within the contest. from_best: against the contest's best, likewise.
+    p: of that difference, Holm-adjusted within the group. from_best: against the group's best, likewise.
     highlight: `best` (all that tie), `near` (within one standard deviation of the best, the best's own) or empty.
     """
 
@@ -43,6 +42,7 @@ class Filled:
     highlight: str = ""
     verdict: str = NOT_RUN
     notes: dict[str, str] = field(default_factory=dict)
+    used: Used | None = None
 
     @property
     def planned(self) -> int:
@@ -70,37 +70,44 @@ class Filled:
 
 @dataclass(frozen=True)
 class Result:
-    """A table at a scale, filled. made_up: some of its runs are on made-up data."""
+    """A table at a scale, filled."""
 
     table: Table
     scale: str
     cells: list[Filled]
 
     @property
-    def made_up(self) -> bool:
-        return any(made_up(row) for cell in self.cells for row in cell.runs)
+    def stem(self) -> str:
+        """The name of its files: the table's, with the scale unless that is `paper`."""
+        return self.table.name + ("" if self.scale == "paper" else f"@{self.scale}")
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether some of its runs are on synthetic data."""
+        return any(synthetic(row) for row in self.runs)
+
+    @property
+    def runs(self) -> list[Row]:
+        return [row for cell in self.cells for row in cell.runs]
 
     @property
     def comparable(self) -> bool:
         """Whether the numbers may be set against the published ones as the same experiment."""
-        return self.scale == "paper" and not self.table.spec["recreation"] and not self.made_up
+        return self.scale == "paper" and not self.table.spec["recreation"] and not self.synthetic
 
     def count(self) -> Counter[str]:
         """Return how many cells have each verdict."""
         return Counter(cell.verdict for cell in self.cells)
 
-    def contests(self) -> list[list[Filled]]:
-        """Return the cells grouped by what they compete in, in order of layout."""
-        groups: dict[Any, list[Filled]] = {}
-        for cell in self.cells:
-            groups.setdefault(cell.cell.task, []).append(cell)
-        return list(groups.values())
+    def groups(self) -> list[list[Filled]]:
+        """Return the cells that are compared with each other, group by group, in order of layout."""
+        return list(grouped((cell.cell.task, cell) for cell in self.cells).values())
 
 
 def fill(table: Table, runs: Runs, identify: Identify, scale: str = "paper") -> Result:
     """Fill a table's cells from a store's runs. Raises UsageError where two cells are called the same."""
     cells = table.cells(scale)
-    for (row, column), count in Counter((cell.row_label, cell.column_label) for cell in cells).items():
+    for (row, column), count in Counter(map(_labels, cells)).items():
         if count > 1:
             raise UsageError(f"table {table.name}: {count} cells are called {row} | {column}; give each a `label`")
     if not table.has_runs:
@@ -108,17 +115,17 @@ def fill(table: Table, runs: Runs, identify: Identify, scale: str = "paper") -> 
     ids, reasons = identify(cells)
     filled = [_filled(table, cell, runs, ids.get(cell.overrides), reasons.get(cell.overrides, "")) for cell in cells]
     result = Result(table, scale, filled)
-    judged = [cell for contest in result.contests() for cell in _judged(contest, result)]
-    place = {_place(cell): cell for cell in judged}
-    return replace(result, cells=[place[_place(cell)] for cell in filled])
+    judged = {_labels(cell.cell): cell for group in result.groups() for cell in _judged(group, result)}
+    return replace(result, cells=[judged[_labels(cell)] for cell in cells])
+
+
+def _labels(cell: Cell) -> tuple[str, str]:
+    return cell.row_label, cell.column_label
 
 
 def _looked_up(table: Table, cell: Cell) -> Filled:
-    return Filled(cell, [], [], None, summary([]), verdict=used(table, cell).verdict)
-
-
-def _place(cell: Filled) -> tuple[str, str]:
-    return cell.cell.row_label, cell.cell.column_label
+    found = used(table, cell)
+    return Filled(cell, [], [], None, summary([]), verdict=found.verdict, used=found)
 
 
 def _filled(table: Table, cell: Cell, runs: Runs, group: str | None, reason: str) -> Filled:
@@ -128,39 +135,44 @@ def _filled(table: Table, cell: Cell, runs: Runs, group: str | None, reason: str
     return Filled(cell, found, values, table.published(cell), summary(values), reason, notes=unprinted)
 
 
-def _judged(contest: list[Filled], result: Result) -> list[Filled]:
-    compared = [_against(cell) if result.comparable and cell.sound else NOTHING for cell in contest]
+def _judged(group: list[Filled], result: Result) -> list[Filled]:
+    compared = [_against(cell) if result.comparable and cell.sound else NOTHING for cell in group]
     adjusted = holm([comparison.p for comparison in compared])
-    best = _best(contest)
-    places = [_highlight(cell, best) for cell in contest]
-    rivals = holm(
-        [
-            welch(cell.summary, best.summary).p if best and cell.sound and place != "best" else nan
-            for cell, place in zip(contest, places, strict=True)
-        ]
-    )
+    best = _best(group)
+    places = [_highlight(cell, best) for cell in group]
+    behind = [
+        welch(cell.summary, best.summary).p if best and cell.sound and place != "best" else nan
+        for cell, place in zip(group, places, strict=True)
+    ]
     shown = result.table.spec["highlight"] != "none"
     return [
         replace(
             cell,
             against=comparison,
             p=p,
-            from_best=rival,
+            from_best=from_best,
             highlight=place if shown else "",
             verdict=_verdict(cell, p, result),
         )
-        for cell, comparison, p, rival, place in zip(contest, compared, adjusted, rivals, places, strict=True)
+        for cell, comparison, p, from_best, place in zip(group, compared, adjusted, holm(behind), places, strict=True)
     ]
 
 
 def _against(cell: Filled) -> Comparison:
+    theirs = printed(cell)
+    if theirs is None:
+        return NOTHING
+    digits = METRICS[cell.cell.metric]["digits"]
+    alike = round(cell.summary.mean, digits) == round(theirs.mean, digits)  # no more is known than is printed
+    return welch(replace(cell.summary, mean=theirs.mean) if alike else cell.summary, theirs)
+
+
+def printed(cell: Filled) -> Summary | None:
+    """Return the published mean, deviation (NaN where none is printed) and number of values; None without a mean."""
     number = cell.published
     if number is None or number.mean is None:
-        return NOTHING
-    theirs = Summary(number.mean, nan if number.std is None else number.std, number.n or 1)
-    digits = METRICS[cell.cell.metric]["digits"]
-    alike = round(cell.summary.mean, digits) == round(theirs.mean, digits)  # the source says no more than it prints
-    return welch(replace(cell.summary, mean=theirs.mean) if alike else cell.summary, theirs)
+        return None
+    return Summary(number.mean, nan if number.std is None else number.std, number.n or 1)
 
 
 def better(metric: str) -> int:
@@ -168,9 +180,9 @@ def better(metric: str) -> int:
     return metrics.metric(METRICS.get(metric, {}).get("of", metric)).sign
 
 
-def _best(contest: list[Filled]) -> Filled | None:
+def _best(group: list[Filled]) -> Filled | None:
     """Return the best; of several that tie the one with the widest spread, so that their order decides nothing."""
-    complete = [cell for cell in contest if cell.complete]
+    complete = [cell for cell in group if cell.complete]
     return max(complete, key=lambda cell: (score(cell), np.nan_to_num(cell.summary.std, nan=inf)), default=None)
 
 
@@ -196,7 +208,7 @@ def _verdict(cell: Filled, p: float, result: Result) -> str:
         (DIVERGED, cell.diverged > 0),
         (NO_VALUE, not all(map(isfinite, cell.values))),
         (FEW, len(cell.values) < cell.planned),
-        (OTHER_SCALE, result.scale != "paper" or result.made_up),
+        (OTHER_SCALE, result.scale != "paper" or result.synthetic),
         (RECREATION, bool(result.table.spec["recreation"])),
         (UNPUBLISHED, number is None or number.mean is None),
         (DIFFERS, p < ALPHA),

@@ -9,7 +9,7 @@ A difference counts where Welch's test, Holm-adjusted over the claim's compariso
     open             runs are missing
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise, product
@@ -20,10 +20,10 @@ from typing import Any
 
 from conf import yamls
 from papers import table as tables
-from reports.cells import Filled, Result, better, score
+from reports.cells import Filled, Result, better, printed, score
 from reports.layout import fixed
-from reports.runs import device
-from reports.statistics import ALPHA, Summary, holm, welch
+from reports.runs import device, grouped
+from reports.statistics import ALPHA, holm, welch
 
 Claim = dict[str, Any]
 SUPPORTED, IN_LINE, MIXED, CONTRADICTED, OPEN = "supported", "in line", "mixed", "contradicted", "open"
@@ -31,7 +31,7 @@ SUPPORTED, IN_LINE, MIXED, CONTRADICTED, OPEN = "supported", "in line", "mixed",
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim and what one table at one scale says of it; printed: the same test on the paper's own means."""
+    """A claim and its verdict by one table at one scale; printed: the same test on the paper's own means."""
 
     claim: Claim
     scale: str
@@ -43,13 +43,14 @@ class Judged:
 @lru_cache
 def claims() -> list[Claim]:
     """Return papers/claims.yaml."""
-    return yamls.load(Path(tables.__file__).parent / "claims.yaml")
+    found: list[Claim] = yamls.load(Path(tables.__file__).parent / "claims.yaml")
+    return found
 
 
 def judge(results: list[Result]) -> list[Judged]:
-    """Judge every claim at `paper` scale and, apart and labelled, at `cpu` scale where it has anything to say.
+    """Judge every claim at `paper` scale and, apart and labelled, at `cpu` scale where it is not open.
 
-    Two steps on made-up data say nothing of a claim, so `smoke` is left out.
+    Two steps on synthetic data cannot support or refute a claim, so `smoke` is left out.
     """
     judged = []
     for claim in claims():
@@ -63,11 +64,9 @@ def judge(results: list[Result]) -> list[Judged]:
 def _judged(claim: Claim, result: Result) -> Judged:
     cells = [cell for cell in result.cells if _counts(cell, claim.get("where", {}))]
     verdict, evidence = TESTS[claim["test"]](claim, cells)
-    printed = TESTS[claim["test"]](claim, _printed(cells))[1] if claim["test"] in ON_PRINTED else ""
-    label = result.scale + (
-        ", made-up data" if result.made_up else ", re-creation" if result.table.spec["recreation"] else ""
-    )
-    return Judged(claim, label, verdict, evidence, printed)
+    theirs = TESTS[claim["test"]](claim, _printed(cells))[1] if claim["test"] in ON_PRINTED else ""
+    kind = "synthetic data" if result.synthetic else "re-creation" if result.table.spec["recreation"] else ""
+    return Judged(claim, ", ".join(filter(None, [result.scale, kind])), verdict, evidence, theirs)
 
 
 def _counts(cell: Filled, where: dict[str, Any]) -> bool:
@@ -77,78 +76,90 @@ def _counts(cell: Filled, where: dict[str, Any]) -> bool:
 
 def _printed(cells: list[Filled]) -> list[Filled]:
     """Put the published numbers in the place of ours."""
-    known = [cell for cell in cells if cell.published is not None and cell.published.mean is not None]
-    return [replace(cell, summary=_theirs(cell), values=[nan] * cell.planned, runs=[]) for cell in known]
+    known = [(cell, theirs) for cell in cells if (theirs := printed(cell)) is not None]
+    return [replace(cell, summary=theirs, values=[nan] * cell.planned, runs=[]) for cell, theirs in known]
 
 
-def _theirs(cell: Filled) -> Summary:
-    number = cell.published
-    assert number is not None
-    return Summary(number.mean or 0.0, nan if number.std is None else number.std, number.n or 1)
+@dataclass(frozen=True)
+class Pairs:
+    """The comparisons of a claim: pairs (claimed higher, claimed lower) that have numbers, and how many have none.
+
+    gains: by how much the first of each pair is better; p: of these, Holm-adjusted.
+    """
+
+    ready: list[tuple[Filled, Filled]]
+    missing: int
+    gains: list[float]
+    p: list[float]
+
+    @property
+    def wins(self) -> int:
+        return sum(gain > 0 for gain in self.gains)
+
+    @property
+    def sure(self) -> int:
+        """How many are as claimed, and significantly so."""
+        return sum(gain > 0 and p < ALPHA for gain, p in zip(self.gains, self.p, strict=True))
+
+    @property
+    def against(self) -> list[tuple[Filled, Filled]]:
+        """Those that are significantly the other way."""
+        every = zip(self.ready, self.gains, self.p, strict=True)
+        return [pair for pair, gain, p in every if gain < 0 and p < ALPHA]
+
+    @property
+    def lacking(self) -> str:
+        return f"{self.missing} comparisons lack runs" if self.missing else ""
 
 
-def _pairs(claim: Claim, cells: list[Filled]) -> tuple[list[tuple[Filled, Filled]], int]:
-    """Return the pairs (claimed higher, claimed lower) that have numbers, and how many have none."""
-    by_task: dict[Any, dict[str, Filled]] = {}
-    for cell in cells:
-        by_task.setdefault(cell.cell.task, {}).setdefault(str(cell.cell.coordinates.get("optimizer")), cell)
-    order = claim["order"]
-    pairs = []
-    for task in by_task.values():
+def _pairs(claim: Claim, cells: list[Filled]) -> Pairs:
+    order, pairs = claim["order"], []
+    for group in grouped((cell.cell.task, cell) for cell in cells).values():
+        task = {str(cell.cell.coordinates.get("optimizer")): cell for cell in reversed(group)}
         steps = pairwise(order) if len(order) > 1 else ((order[0], other) for other in task if other != order[0])
         pairs += [(task[a], task[b]) for a, b in steps if a in task and b in task]
     ready = [(a, b) for a, b in pairs if a.complete and b.complete]
-    return ready, len(pairs) - len(ready)
+    tests = [welch(a.summary, b.summary) for a, b in ready]
+    gains = [better(a.cell.metric) * test.difference for (a, _), test in zip(ready, tests, strict=True)]
+    return Pairs(ready, len(pairs) - len(ready), gains, holm([test.p for test in tests]))
 
 
 def _order(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
-    ready, missing = _pairs(claim, cells)
-    if not ready:
-        return OPEN, f"none of {missing} comparisons can be made" if missing else "no such cells"
-    gains, p = _gains(ready)
-    wins, sure = _wins(gains, p)
-    against = [pair for pair, gain, value in zip(ready, gains, p, strict=True) if gain < 0 and value < ALPHA]
-    text = f"{wins} of {len(ready)} comparisons as claimed, {sure} significantly; {len(against)} significantly against"
-    dumb = sum(map(isnan, p))
-    texts = [text, f"{dumb} of one seed or without spread, of which nothing can be said" if dumb else ""]
-    texts += [f"{missing} comparisons lack runs" if missing else "", *map(_named, against[:3])]
-    return _verdict(claim, gains, sure, bool(against), bool(missing)), "; ".join(filter(None, texts))
+    found = _pairs(claim, cells)
+    if not found.ready:
+        return OPEN, f"none of {found.missing} comparisons can be made" if found.missing else "no such cells"
+    undecided = sum(map(isnan, found.p))
+    texts = [
+        f"{found.wins} of {len(found.ready)} comparisons as claimed, {found.sure} significantly; "
+        f"{len(found.against)} significantly against",
+        f"{undecided} of one seed or without spread, of which nothing can be said" if undecided else "",
+        found.lacking,
+        *map(_named, found.against[:3]),
+    ]
+    return _verdict(claim, found), "; ".join(filter(None, texts))
 
 
-def _gains(ready: list[tuple[Filled, Filled]]) -> tuple[list[float], list[float]]:
-    """Return by how much the first of each pair is better, and the p-values, Holm-adjusted."""
-    tests = [welch(a.summary, b.summary) for a, b in ready]
-    gains = [better(a.cell.metric) * test.difference for (a, _), test in zip(ready, tests, strict=True)]
-    return gains, holm([test.p for test in tests])
-
-
-def _wins(gains: list[float], p: list[float]) -> tuple[int, int]:
-    return sum(gain > 0 for gain in gains), sum(g > 0 and value < ALPHA for g, value in zip(gains, p, strict=True))
+def _verdict(claim: Claim, found: Pairs) -> str:
+    least = min(found.gains)
+    if found.against:
+        return CONTRADICTED
+    if found.missing:
+        return OPEN
+    if claim["test"] == "at_least":
+        return SUPPORTED if least >= 0 else IN_LINE
+    return SUPPORTED if found.sure == len(found.gains) else IN_LINE if least > 0 else MIXED
 
 
 def _unsystematic(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
     """One task where the first is not above shows it; the first above everywhere, significantly, refutes it."""
-    ready, missing = _pairs(claim, cells)
-    gains, p = _gains(ready)
-    wins, sure = _wins(gains, p)
-    text = f"{claim['order'][0]} above in {wins} of {len(ready)} comparisons, {sure} significantly"
-    if wins < len(ready):
+    found = _pairs(claim, cells)
+    every = len(found.ready)
+    text = f"{claim['order'][0]} above in {found.wins} of {every} comparisons, {found.sure} significantly"
+    if found.wins < every:
         return SUPPORTED, text
-    if missing or not ready:
-        return OPEN, f"{text}; {missing} comparisons lack runs"
-    return CONTRADICTED if sure == len(ready) else MIXED, text
-
-
-def _verdict(claim: Claim, gains: list[float], sure: int, against: bool, missing: bool) -> str:
-    if against:
-        return CONTRADICTED
-    if missing:
-        return OPEN
-    if claim["test"] == "at_least":
-        return SUPPORTED if min(gains) >= 0 else IN_LINE
-    if sure == len(gains):
-        return SUPPORTED
-    return IN_LINE if min(gains) > 0 else MIXED
+    if found.missing or not every:
+        return OPEN, f"{text}; {found.missing} comparisons lack runs"
+    return CONTRADICTED if found.sure == every else MIXED, text
 
 
 def _named(pair: tuple[Filled, Filled]) -> str:
@@ -159,26 +170,17 @@ def _named(pair: tuple[Filled, Filled]) -> str:
 
 def _ratio(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
     """Compare a field of the runs, on one device at a time: medians over seeds."""
-    ready, missing = _pairs(claim, cells)
-    ratios = [ratio for a, b in ready for ratio in _field_ratios(a, b, claim["field"])]
+    found = _pairs(claim, cells)
+    ratios = [ratio for a, b in found.ready for ratio in _field_ratios(a, b, claim["field"])]
     if not ratios:
         return OPEN, f"no two cells with {claim['field']} taken on one device"
     text = f"ratio {min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} comparisons"
-    return _within(claim, ratios, bool(missing)), text + (f"; {missing} comparisons lack runs" if missing else "")
+    return _within(claim, ratios, bool(found.missing)), "; ".join(filter(None, [text, found.lacking]))
 
 
-def _field_ratios(a: Filled, b: Filled, field: str) -> Iterable[float]:
-    values = [_by_device(cell, field) for cell in (a, b)]
-    for machine in sorted(values[0].keys() & values[1].keys()):
-        yield median(values[0][machine]) / median(values[1][machine])
-
-
-def _by_device(cell: Filled, field: str) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for row in cell.runs:
-        if row.get(field):
-            found.setdefault(device(row), []).append(float(row[field]))
-    return found
+def _field_ratios(a: Filled, b: Filled, field: str) -> list[float]:
+    one, other = (grouped((device(row), float(row[field])) for row in cell.runs if row.get(field)) for cell in (a, b))
+    return [median(one[machine]) / median(other[machine]) for machine in sorted(one.keys() & other.keys())]
 
 
 def _within(claim: Claim, ratios: list[float], missing: bool) -> str:

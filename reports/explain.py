@@ -1,4 +1,4 @@
-"""Where a cell comes from, and two optimizers set against each other over all cells that they share."""
+"""The runs behind a cell, and two optimizers compared over all cells that they share."""
 
 from math import isfinite, isnan
 from statistics import harmonic_mean
@@ -10,7 +10,7 @@ from papers.table import METRICS
 from record.files import one_line
 from reports.cells import Filled, Result, better
 from reports.layout import again, fixed
-from reports.runs import Row, device
+from reports.runs import Row, device, grouped
 from reports.statistics import ALPHA, MOST, Comparison, half_width, paired, signed_ranks, welch
 
 FEWEST_TASKS = 6  # below that Wilcoxon's signed ranks cannot reach 5 %
@@ -30,9 +30,9 @@ def find_cell(result: Result, words: list[str]) -> Filled:
         return fits[0]
     if not fits:
         every = sorted(set().union(*names))
-        stray = next((word for word in words if word not in every), None)
-        if stray is not None:
-            raise unknown(f"explain {result.table.name}", stray, every)
+        for word in words:
+            if word not in every:
+                raise unknown(f"explain {result.table.name}", word, every)
         raise UsageError(f"explain {result.table.name}: no cell is named {' '.join(words)}")
     some = "; ".join(f"{cell.cell.row_label} | {cell.cell.column_label}" for cell in fits[:5])
     raise UsageError(f"explain {result.table.name}: {len(fits)} cells are named {' '.join(words)}: {some}; add a word")
@@ -131,17 +131,18 @@ def _overall(gains: list[float], a: str, b: str) -> list[str]:
 
 
 def _pairs(results: list[Result], a: str, b: str) -> list[tuple[str, Filled, Filled]]:
-    found: dict[tuple[str, str], dict[str, Filled]] = {}
-    for result in results:
-        for cell in result.cells:
-            name = str(cell.cell.coordinates.get("optimizer", ""))
-            if name in (a, b) and cell.complete and len(cell.values) > 0:
-                data, model = (str(cell.cell.coordinates.get(key, "")) for key in ("data", "model"))
-                label = "" if result.scale == "paper" else f" [scale {result.scale}]"
-                key = (f"{result.table.name} {data} {model} {cell.cell.metric}{label}", " ".join(cell.cell.task))
-                found.setdefault(key, {}).setdefault(name, cell)
-    known = {str(cell.cell.coordinates.get("optimizer")) for result in results for cell in result.cells}
+    every = [(str(cell.cell.coordinates.get("optimizer")), result, cell) for result in results for cell in result.cells]
+    known = {name for name, _, _ in every}
     for name in (a, b):
         if name not in known:
             raise unknown("compare", name, known)
-    return [(key[0], cells[a], cells[b]) for key, cells in found.items() if len(cells) == len({a, b})]
+    complete = (entry for entry in every if entry[0] in (a, b) and entry[2].complete and entry[2].values)
+    found = grouped(((_task(result, cell), cell.cell.task), (name, cell)) for name, result, cell in complete)
+    tasks = [(key[0], dict(reversed(cells))) for key, cells in found.items()]  # of several cells the first
+    return [(task, cells[a], cells[b]) for task, cells in tasks if a in cells and b in cells]
+
+
+def _task(result: Result, cell: Filled) -> str:
+    place = [str(cell.cell.coordinates.get(key, "")) for key in ("data", "model")]
+    label = "" if result.scale == "paper" else f" [scale {result.scale}]"
+    return " ".join([result.table.name, *place, cell.cell.metric]) + label

@@ -1,31 +1,189 @@
-"""All figures of filled tables: which there are, and where they are written."""
+"""All figures of filled tables, and those that compare scores: sensitivity, ranks over tasks, performance profiles."""
 
 from collections.abc import Callable
+from math import comb
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from reports import layers, panels, sensitivity, standings
-from reports.cells import Result
+import numpy as np
 
-FIGURES: dict[str, Callable[[Result, Path], list[Path]]] = {
-    "test_top1": panels.curves("test_top1", "epoch", "epoch"),
-    "train_top1": panels.curves("train_top1", "epoch", "epoch"),
-    "test_loss": panels.curves("test_loss", "epoch", "epoch"),
-    "train_loss": panels.curves("train_loss", "epoch", "epoch"),
-    "test_accuracy": panels.curves("test_accuracy", "epoch", "epoch"),
-    "test_auc": panels.curves("test_auc", "epoch", "epoch"),
-    "time": panels.curves("test_top1", "seconds", "seconds of training"),
-    "rate": panels.curves("lr", "epoch", "epoch"),
-    "layer_ranks": layers.by_layer("ranks", "stable_rank", "stable rank"),
-    "layer_rates": layers.by_layer("ranks", "rate", "learning rate"),
-    "layer_effective": layers.by_layer("spherical", "rate", "learning rate on the sphere"),
-    "epoch_time": panels.bars("time.epoch_seconds.median", "seconds an epoch", 1.0),
-    "memory": panels.bars("memory.peak_bytes", "peak memory (MiB)", 2.0**20),
-    "state": panels.bars("memory.optimizer_bytes", "optimizer state (MiB)", 2.0**20),
-    "sensitivity": sensitivity.rates,
-    "tuning": sensitivity.tuning,
-    "heat": sensitivity.heat_map,
-    "ranks": standings.rank_diagram,
-    "profile": standings.profile,
+from papers.table import METRICS
+from reports import style
+from reports.cells import Filled, Result, better, score
+from reports.layout import fixed
+from reports.panels import Plot, bars, by_layer, curves, has_axis, label_of, name_of, panels, plain, tasks, warn
+from reports.runs import device, grouped
+from reports.statistics import ALPHA, Scores, expected_best, friedman, performance_profile, ranks, wilcoxon_holm
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LR, DECAY = "optimizer.lr", "optimizer.weight_decay"
+FEWEST_TASKS = 5  # of a rank diagram (Demsar 2006)
+
+
+def rates(result: Result, path: Path) -> list[Path]:
+    """Lines of the metric over the learning rate, one for each optimizer."""
+
+    def draw(axis: "Axes", cells: list[Filled]) -> bool:
+        for name, members in grouped((name_of(cell, LR), cell) for cell in cells).items():
+            points = sorted((float(c.cell.coordinates[LR]), c.summary.mean, c.summary.std) for c in members)
+            x, mean, std = np.array(points).T
+            axis.errorbar(x, mean, np.nan_to_num(std), label=plain(name), capsize=2, **style.look(name))
+        axis.set(xscale="log", xlabel="learning rate", ylabel=METRICS[cells[0].cell.metric]["short"])
+        return True
+
+    return panels(result, path, tasks(result), draw) if has_axis(result, LR) and not has_axis(result, DECAY) else []
+
+
+def tuning(result: Result, path: Path) -> list[Path]:
+    """What k tuning trials are worth: the expected best of k of the settings tried, for each optimizer."""
+
+    def draw(axis: "Axes", cells: list[Filled]) -> bool:
+        known = [cell for cell in cells if np.isfinite(cell.summary.mean)]
+        for name, members in grouped((name_of(cell, LR, DECAY), cell) for cell in known).items():
+            counts, scores = range(1, len(members) + 1), list(map(score, members))
+            best = [better(cells[0].cell.metric) * expected_best(scores, k) for k in counts]
+            axis.plot(counts, best, label=plain(name), **style.look(name))
+        axis.set(xlabel="tuning trials", ylabel=f"expected best {METRICS[cells[0].cell.metric]['short']}")
+        return bool(known)
+
+    return panels(result, path, tasks(result), draw) if has_axis(result, LR) else []
+
+
+def heat_map(result: Result, path: Path) -> list[Path]:
+    """The metric over learning rate and weight decay: one panel for each optimizer and task."""
+    if not has_axis(result, LR, DECAY):
+        return []
+    by_task = [(task, cell) for task, cells in tasks(result).items() for cell in cells]
+    groups = grouped((f"{cell.cell.coordinates.get('optimizer', '')}, {task}", cell) for task, cell in by_task)
+    return panels(result, path, groups, _heat, legend=False)
+
+
+def _heat(axis: "Axes", cells: list[Filled]) -> bool:
+    places = [tuple(float(cell.cell.coordinates[key]) for key in (DECAY, LR)) for cell in cells]
+    levels = [sorted(set(column)) for column in zip(*places, strict=True)]
+    grid = np.full([len(level) for level in levels], np.nan)
+    for cell, (decay, lr) in zip(cells, places, strict=True):
+        row, column = levels[0].index(decay), levels[1].index(lr)
+        grid[row, column] = cell.summary.mean
+        text = fixed(cell.summary.mean, cell.cell.metric)
+        axis.text(column, row, text, ha="center", va="center", fontsize=6)
+    axis.imshow(grid, cmap="cividis" if better(cells[0].cell.metric) > 0 else "cividis_r", aspect="auto", alpha=0.6)
+    axis.set_yticks(range(len(levels[0])), [f"{level:g}" for level in levels[0]])
+    axis.set_xticks(range(len(levels[1])), [f"{level:g}" for level in levels[1]], rotation=60)
+    axis.grid(visible=False)
+    axis.set(ylabel="weight decay", xlabel="learning rate")
+    return True
+
+
+def scores_by_task(result: Result, score_of: Callable[[Filled], float | None]) -> tuple[list[str], Scores, list[str]]:
+    """Return optimizers, their scores [tasks, optimizers] where all have one, and the tasks where one has none."""
+    groups = [group for group in result.groups() if len(group) > 1]
+    names = list(dict.fromkeys(name_of(cell) for group in groups for cell in group))
+    rows, left = [], []
+    for group in groups:
+        found = {name_of(cell): value for cell in group if (value := score_of(cell)) is not None}
+        if set(found) == set(names):
+            rows.append([found[name] for name in names])
+        else:
+            left.append(" ".join(group[0].cell.task))
+    return names, np.array(rows, float).reshape(len(rows), len(names)), left
+
+
+def mean_score(cell: Filled) -> float | None:
+    """Return a complete cell's mean, higher is better."""
+    return score(cell) if cell.complete else None
+
+
+def time_to_target(cell: Filled) -> float | None:
+    """Return a complete cell's median seconds to the target, inf where a seed missed it; None on mixed devices."""
+    if not cell.complete or len({device(row) for row in cell.runs}) > 1:
+        return None
+    times = [row.get("target.reached.seconds") for row in cell.runs]
+    return np.inf if None in times else float(np.median(np.array(times, float)))
+
+
+def rank_diagram(result: Result, path: Path) -> list[Path]:
+    """Mean ranks over tasks, with bars over those that do not differ (Friedman, Wilcoxon-Holm; Demsar 2006)."""
+    names, table, left = scores_by_task(result, mean_score)
+    if len(table) < FEWEST_TASKS or len(names) < 3:
+        return []
+    from pandas import DataFrame
+    from scikit_posthocs import critical_difference_diagram
+
+    p, labels = friedman(table)[1], list(map(plain, names))
+    pairs = wilcoxon_holm(table) if p < ALPHA else np.ones((len(names), len(names)))
+    with style.figure(width=2 * style.WIDTH, height=1.0 + 0.15 * len(names)) as (made, axes):
+        critical_difference_diagram(
+            dict(zip(labels, ranks(table).mean(0), strict=True)),
+            DataFrame(pairs, labels, labels),
+            ax=axes[0, 0],
+            color_palette={label: style.look(name)["color"] for label, name in zip(labels, names, strict=True)},
+            label_fmt_left="{label}  {rank:.2f}",
+            label_fmt_right="{rank:.2f}  {label}",
+        )
+        text = f"mean rank over {len(table)} tasks (1 is best; Friedman p {p:.2g}); bars: no difference found"
+        axes[0, 0].set_xlabel(text + _too_few(len(table), len(names)))
+        axes[0, 0].grid(visible=False)
+        warn(made, label_of(result, f"{len(left)} tasks left out: not every optimizer is complete" if left else ""))
+        return style.save(made, path)
+
+
+def _too_few(tasks: int, optimizers: int) -> str:
+    """Tell when no pair can differ, whatever the scores: the smallest p of Wilcoxon's test, times the pairs."""
+    least = 2 / 2**tasks * comb(optimizers, 2)
+    text = f"\nno pair can differ: {tasks} tasks allow no p below {min(1.0, least):.2g} after Holm"
+    return "" if least < ALPHA else text
+
+
+def profile(result: Result, path: Path) -> list[Path]:
+    """Performance profile over the time to the target (Dolan and More 2002), where runs have one."""
+    names, times, left = scores_by_task(result, time_to_target)
+    if len(times) < 2 or not np.isfinite(times).any():
+        return []
+    taus, shares = performance_profile(times)
+    taus, shares = np.append(taus, 1.05 * taus[-1]), np.concatenate([shares, shares[-1:]])  # so that the end is seen
+    with style.figure() as (made, axes):
+        for index, name in enumerate(names):
+            look = style.look(name) | {"marker": ""}
+            axes[0, 0].step(taus, shares[:, index], where="post", label=plain(name), **look)
+        axes[0, 0].set(xlabel="time / best time to the target", ylabel=f"share of {len(times)} tasks", ylim=(0, 1.02))
+        axes[0, 0].legend()
+        warn(made, label_of(result, f"{len(left)} tasks left out" if left else ""))
+        return style.save(made, path)
+
+
+SEEDS = ", mean and one standard deviation over seeds"
+LAYERS = " by layer, first layer darkest, first seed"
+MIB = 2.0**20
+# The ending of a figure's file: its caption, and what draws it.
+FIGURES: dict[str, tuple[str, Plot]] = {
+    "test_top1": ("Test accuracy" + SEEDS, curves("test_top1")),
+    "train_top1": ("Training accuracy" + SEEDS, curves("train_top1")),
+    "test_loss": ("Test loss" + SEEDS, curves("test_loss")),
+    "train_loss": ("Training loss" + SEEDS, curves("train_loss")),
+    "test_accuracy": ("Test accuracy, every label right" + SEEDS, curves("test_accuracy")),
+    "test_auc": ("Area under the ROC curve" + SEEDS, curves("test_auc")),
+    "time": ("Test accuracy against training time", curves("test_top1", "seconds", "seconds of training")),
+    "rate": ("Learning rate", curves("lr")),
+    "layer_ranks": ("Stable rank" + LAYERS, by_layer("ranks", "stable_rank", "stable rank")),
+    "layer_rates": ("Learning rate" + LAYERS, by_layer("ranks", "rate", "learning rate")),
+    "layer_effective": (
+        "Learning rate on the sphere" + LAYERS,
+        by_layer("spherical", "rate", "learning rate on the sphere"),
+    ),
+    "epoch_time": (
+        "Seconds an epoch, median and range over seeds, on one device",
+        bars("time.epoch_seconds.median", "seconds an epoch", 1.0),
+    ),
+    "memory": ("Peak memory, on one device", bars("memory.peak_bytes", "peak memory (MiB)", MIB)),
+    "state": ("Memory of the optimizer's state", bars("memory.optimizer_bytes", "optimizer state (MiB)", MIB)),
+    "sensitivity": ("Sensitivity to the learning rate, with one standard deviation over seeds", rates),
+    "tuning": ("Expected best of k tuning trials", tuning),
+    "heat": ("Sensitivity to learning rate and weight decay", heat_map),
+    "ranks": ("Mean ranks over tasks", rank_diagram),
+    "profile": ("Performance profile of the time to the target", profile),
 }
 
 
@@ -33,5 +191,5 @@ def draw(result: Result, out: Path) -> list[Path]:
     """Draw every figure that a result can fill to <out>/figures; returns the files."""
     if not any(cell.runs for cell in result.cells):
         return []
-    stem = result.table.name + ("" if result.scale == "paper" else f"@{result.scale}")
-    return [path for name, figure in FIGURES.items() for path in figure(result, out / "figures" / f"{stem}-{name}")]
+    folder = out / "figures"
+    return [path for name, (_, plot) in FIGURES.items() for path in plot(result, folder / f"{result.stem}-{name}")]

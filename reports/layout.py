@@ -1,20 +1,19 @@
-"""A filled table as a grid of texts, before any format: what each cell says, and what is said below the table."""
+"""A filled table as a grid of texts, before any format: the text of each cell, and the remarks below the table."""
 
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 
 from papers.table import METRICS
 from reports.cells import NOT_RUN, Filled, Result, power_note
-from reports.runs import device
+from reports.runs import made_with
 from reports.statistics import ALPHA, half_width
-from reports.tuned import used
+from reports.tuned import Used
 
 DASH = "–"
 SCALES = {
     "cpu": "smaller data and nets than the paper's",
-    "smoke": "two steps on tiny or made-up data; the numbers say nothing of an optimizer",
+    "smoke": "two steps on tiny or synthetic data; the numbers say nothing of an optimizer",
 }
 NOT_COMPARED = "Published numbers are shown beside and not compared: not the same experiment."
 MARKS = {"diverged": "†", "partial": "‡", "unprinted": "°", "worse": "*"}
@@ -22,15 +21,15 @@ MARKS = {"diverged": "†", "partial": "‡", "unprinted": "°", "worse": "*"}
 
 @dataclass(frozen=True)
 class Entry:
-    """What a cell of the grid says. spread: text after the plus-minus sign, empty where there is none."""
+    """The texts of a cell, empty where there is none. spread: what follows the plus-minus sign."""
 
-    mean: str
-    spread: str
-    marks: str
-    paper: str
-    verdict: str
-    highlight: str
-    hover: str
+    mean: str = ""
+    spread: str = ""
+    marks: str = ""
+    paper: str = ""
+    verdict: str = ""
+    highlight: str = ""
+    hover: str = ""
 
     @property
     def main(self) -> str:
@@ -39,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Grid:
-    """Labels and entries in order of layout; a place without a cell has no entry."""
+    """Labels and entries in order of layout."""
 
     name: str
     title: str
@@ -49,18 +48,24 @@ class Grid:
     entries: dict[tuple[str, str], Entry]
     remarks: list[str]
 
+    def line(self, row: str) -> list[Entry]:
+        """Return the entries of a row, an empty one where there is no cell."""
+        return [self.entries.get((row, column), EMPTY) for column in self.columns]
+
+
+EMPTY = Entry()
+
 
 def grid(result: Result) -> Grid:
     """Lay a filled table out."""
     cells = [cell.cell for cell in result.cells]
-    write = _number if result.table.has_runs else _tuned
     return Grid(
         name=result.table.name,
         title=result.table.title,
         corner=METRICS.get(str(result.table.spec["metric"]), {}).get("short", ""),
         rows=list(dict.fromkeys(cell.row_label for cell in cells)),
         columns=list(dict.fromkeys(cell.column_label for cell in cells)),
-        entries={(c.cell.row_label, c.cell.column_label): write(c, result) for c in result.cells},
+        entries={(c.cell.row_label, c.cell.column_label): _entry(c, result) for c in result.cells},
         remarks=remarks(result),
     )
 
@@ -70,7 +75,9 @@ def fixed(number: float, metric: str) -> str:
     return f"{number:z.{METRICS.get(metric, {}).get('digits', 2)}f}" if isfinite(number) else DASH
 
 
-def _number(cell: Filled, result: Result) -> Entry:
+def _entry(cell: Filled, result: Result) -> Entry:
+    if cell.used is not None:
+        return _tuned(cell.used)
     metric = cell.cell.metric
     spread = half_width(cell.summary) if result.table.spec["show"] == "mean_ci" else cell.summary.std
     return Entry(
@@ -78,7 +85,7 @@ def _number(cell: Filled, result: Result) -> Entry:
         spread=fixed(spread, metric) if isfinite(spread) and isfinite(cell.summary.mean) else "",
         marks=_marks(cell),
         paper=_paper(cell),
-        verdict=_verdict(cell),
+        verdict=cell.verdict_text + (f", {cell.against.errors:+z.1f} se" if isfinite(cell.against.errors) else ""),
         highlight=cell.highlight,
         hover=_hover(cell),
     )
@@ -102,11 +109,6 @@ def _paper(cell: Filled) -> str:
     return fixed(number.mean, cell.cell.metric) + std
 
 
-def _verdict(cell: Filled) -> str:
-    errors = f", {cell.against.errors:+z.1f} se" if isfinite(cell.against.errors) else ""
-    return cell.verdict_text + errors
-
-
 def _hover(cell: Filled) -> str:
     seeds = ", ".join(
         f"s{row['seed']} {row['id']} {fixed(value, cell.cell.metric)}"
@@ -118,7 +120,7 @@ def _hover(cell: Filled) -> str:
         f"would have shown {cell.against.detectable():.2f} with 80 % power"
         if isfinite(cell.against.detectable())
         else "",
-        f"commits {', '.join(commits(cell))}" if cell.runs else "",
+        f"commits {', '.join(made_with(cell.runs)['commits'])}" if cell.runs else "",
         *(f"{key}: {note}" for key, note in sorted(cell.notes.items())),
         f"again: {again(cell)}",
         f"paper: {cell.published.setting or 'no setting'}; {cell.published.source}" if cell.published else "",
@@ -132,20 +134,12 @@ def again(cell: Filled) -> str:
     return shlex.join(["python", "train.py", "-m", *cell.cell.overrides, f"seed={seeds}"])
 
 
-def commits(cell: Filled) -> list[str]:
-    """Return the commits that made a cell's runs, shortened."""
-    return sorted({str(commit)[:10] for row in cell.runs for commit in row.get("commits") or []})
-
-
-def _tuned(cell: Filled, result: Result) -> Entry:
-    found = used(result.table, cell.cell)
+def _tuned(found: Used) -> Entry:
     return Entry(
         mean=found.used or DASH,
-        spread="",
         marks=MARKS["unprinted"] if found.note else "",
         paper=found.published,
         verdict=found.verdict,
-        highlight="",
         hover="; ".join(text for text in (found.source, found.note) if text),
     )
 
@@ -157,24 +151,24 @@ def remarks(result: Result) -> list[str]:
         return [text for text in (spec["note"], f"{MARKS['unprinted']} not from the paper") if text]
     missing = result.count()[NOT_RUN]
     highlight = (
-        "Green (bold): the best of its contest; orange (italics): within one standard deviation of it (the best's)."
+        "Green (bold): the best of its group; orange (italics): within one standard deviation of it (the best's)."
     )
     marks = {
         "diverged": "some seeds diverged and count at chance level",
         "partial": "fewer seeds than planned",
         "unprinted": "some hyper-parameters are not from the paper",
-        "worse": "worse than the best of its contest (Welch, Holm, p < 0.05)",
+        "worse": "worse than the best of its group (Welch, Holm, p < 0.05)",
     }
-    seen: Callable[[str], bool] = lambda name: any(MARKS[name] in _marks(cell) for cell in result.cells)  # noqa: E731
+    seen = "".join(map(_marks, result.cells))
     texts = [
         f"Scale {result.scale}: {SCALES[result.scale]}." if result.scale in SCALES else "",
-        "Made-up data: some runs are on stand-ins." if result.made_up else "",
+        "Synthetic data: some runs are on generated stand-ins of the real sets." if result.synthetic else "",
         f"Re-creation: {spec['recreation']}" if spec["recreation"] else "",
         "" if result.comparable or not any(cell.published for cell in result.cells) else NOT_COMPARED,
         f"{missing} of {len(result.cells)} cells not run." if missing else "",
         spec["note"],
         highlight if spec["highlight"] != "none" and any(cell.highlight for cell in result.cells) else "",
-        " ".join(f"{MARKS[name]} {text}." for name, text in marks.items() if seen(name)),
+        " ".join(f"{MARKS[name]} {text}." for name, text in marks.items() if MARKS[name] in seen),
         power_note(result),
         _made_with(result),
     ]
@@ -182,12 +176,9 @@ def remarks(result: Result) -> list[str]:
 
 
 def _made_with(result: Result) -> str:
-    """Say where the runs were made: devices, torch versions and commits; empty where there are no runs."""
-    rows = [row for cell in result.cells for row in cell.runs]
-    if not rows:
+    """Tell what made the runs: devices, torch versions and the number of commits; empty where there are no runs."""
+    if not result.runs:
         return ""
-    made = {str(commit)[:10] for row in rows for commit in row.get("commits") or []}
-    torch = sorted({str(row.get("platform.torch")) for row in rows})
-    word = "commit" if len(made) == 1 else "commits"
-    devices = ", ".join(sorted({device(row) for row in rows}))
-    return f"Runs made on {devices} with torch {', '.join(torch)}, {len(made)} {word}."
+    devices, torch, commits = made_with(result.runs).values()
+    word = "commit" if len(commits) == 1 else "commits"
+    return f"Runs made on {', '.join(devices)} with torch {', '.join(torch)}, {len(commits)} {word}."

@@ -1,29 +1,36 @@
-"""One panel a task: curves over epochs or seconds, and bars. What all figures of a table share."""
+"""One panel a task: what the runs wrote (curves, bars, lines of layers), and what all figures of a table share."""
 
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from papers.table import METRICS
 from record import read_lines
 from reports import style
 from reports.cells import Filled, Result
-from reports.runs import Row, device, diverged
+from reports.runs import Row, device, diverged, grouped
 
-Curve = dict[str, np.ndarray]  # column -> values by epoch
-Draw = Callable[[Any, list[Filled]], bool]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+Curve = dict[str, Array]  # column -> values by epoch
+Draw = Callable[["Axes", list[Filled]], bool]  # draws the cells of a task; False where there is nothing to show
+Plot = Callable[[Result, Path], list[Path]]  # writes a figure to a path without ending; returns the files, or none
 SIDE = 4  # panels side by side
 LINE = 0.15  # inches of a legend's line
 
 
-def label_of(result: Result) -> str:
-    """Return what every figure says about a result that is no rerun of the paper; empty where it is one."""
+def label_of(result: Result, *more: str) -> str:
+    """Return what every figure notes about a result that is no rerun of the paper, and what else is to be noted."""
     scale = "" if result.scale == "paper" else f"scale {result.scale}"
-    kinds = ["made-up data" if result.made_up else "", "re-creation" if result.table.spec["recreation"] else ""]
-    return ", ".join(filter(None, [scale, *kinds]))
+    kinds = ["synthetic data" if result.synthetic else "", "re-creation" if result.table.spec["recreation"] else ""]
+    return ", ".join(filter(None, [scale, *kinds, *more]))
 
 
 def name_of(cell: Filled, *without: str) -> str:
@@ -45,16 +52,14 @@ def has_axis(result: Result, *keys: str) -> bool:
 
 def tasks(result: Result) -> dict[str, list[Filled]]:
     """Group the cells that have runs by data set and net; of several metrics of the same runs the first."""
-    groups: dict[str, list[Filled]] = {}
-    seen: set[Any] = set()
-    for cell in result.cells:
-        if cell.runs and cell.cell.overrides not in seen:
-            seen.add(cell.cell.overrides)
-            place = cell.cell.coordinates
-            apart = [f"{k.split('.')[-1]} {v}" for k, v in place.items() if k.startswith("budget.")]
-            text = " ".join([*(str(place[k]) for k in ("data", "model") if k in place), *apart])
-            groups.setdefault(text or result.table.title, []).append(cell)
-    return groups
+    first = {cell.cell.overrides: cell for cell in reversed(result.cells) if cell.runs}
+    return grouped((_task(cell), cell) for cell in result.cells if cell is first.get(cell.cell.overrides))
+
+
+def _task(cell: Filled) -> str:
+    place = cell.cell.coordinates
+    apart = [f"{k.split('.')[-1]} {v}" for k, v in place.items() if k.startswith("budget.")]
+    return " ".join([*(str(place[k]) for k in ("data", "model") if k in place), *apart])
 
 
 def panels(result: Result, path: Path, groups: dict[str, list[Filled]], draw: Draw, legend: bool = True) -> list[Path]:
@@ -67,7 +72,7 @@ def panels(result: Result, path: Path, groups: dict[str, list[Filled]], draw: Dr
         if not any(shown):
             return []
         for axis, title, drawn in zip(axes.flat, groups, shown, strict=False):
-            axis.set_title(plain(title))
+            axis.set_title(plain(title or result.table.title))
             axis.set_visible(drawn)
         for axis in axes.flat[len(groups) :]:
             axis.set_visible(False)
@@ -81,7 +86,7 @@ def panels(result: Result, path: Path, groups: dict[str, list[Filled]], draw: Dr
         return style.save(made, path)
 
 
-def warn(made: Any, text: str) -> None:
+def warn(made: "Figure", text: str) -> None:
     """Write a label above a figure, in red; nothing for an empty one."""
     if text:
         made.suptitle(text, fontsize=7, color=style.HUES["red"])
@@ -94,32 +99,31 @@ def curve(row: Row) -> Curve:
 
 @lru_cache(maxsize=4096)  # every figure of a table reads the same runs
 def _curve(folder: str, _: str | None) -> Curve:
-    lines, _ = read_lines(Path(folder) / "metrics.jsonl")
+    lines = read_lines(Path(folder) / "metrics.jsonl")[0]
     epochs = {line["epoch"]: line for line in lines if line.get("kind") == "epoch" and "epoch" in line}
     ordered = [epochs[epoch] for epoch in sorted(epochs)]
     names = {name for line in ordered for name, value in line.items() if isinstance(value, int | float)}
     return {name: np.array([_number(line.get(name)) for line in ordered]) for name in names}
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else np.nan
 
 
-def band(found: list[Curve], column: str, against: str = "epoch") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def band(found: list[Curve], column: str, against: str = "epoch") -> tuple[Array, Array, Array]:
     """Return abscissa, mean and standard deviation over seeds of a column, up to the shortest curve."""
     have = [c for c in found if column in c and against in c]
-    if not have:
+    length = min((len(c[column]) for c in have), default=0)
+    if not length:
         return np.empty(0), np.empty(0), np.empty(0)
-    length = min(len(c[column]) for c in have)
-    stacked = np.stack([c[column][:length] for c in have])
-    x = np.stack([c[against][:length] for c in have]).mean(0)
-    return x, stacked.mean(0), stacked.std(0, ddof=1) if len(have) > 1 else np.zeros(length)
+    x, stacked = (np.stack([c[key][:length] for c in have]) for key in (against, column))
+    return x.mean(0), stacked.mean(0), stacked.std(0, ddof=1) if len(have) > 1 else np.zeros(length)
 
 
-def curves(column: str, against: str, xlabel: str) -> Callable[[Result, Path], list[Path]]:
+def curves(column: str, against: str = "epoch", xlabel: str = "epoch") -> Plot:
     """Return a figure of a column of the epochs: mean and one standard deviation over seeds (RMSGD, Figures 7-14)."""
 
-    def draw(axis: Any, cells: list[Filled]) -> bool:
+    def draw(axis: "Axes", cells: list[Filled]) -> bool:
         from matplotlib.ticker import MaxNLocator
 
         drawn = False
@@ -135,32 +139,61 @@ def curves(column: str, against: str, xlabel: str) -> Callable[[Result, Path], l
         axis.set(xlabel=xlabel, ylabel=METRICS.get(column, {}).get("short", column))
         return drawn
 
-    # With a learning rate on every line, the colours of optimizers would all be one; sensitivity.py draws these.
+    # With a learning rate on every line, the colours of optimizers would all be one; figures.rates draws these.
     return lambda result, path: [] if has_axis(result, "optimizer.lr") else panels(result, path, tasks(result), draw)
 
 
-def bars(field: str, label: str, unit: float) -> Callable[[Result, Path], list[Path]]:
+def bars(field: str, label: str, unit: float) -> Plot:
     """Return a figure of bars of a field of the runs: median and range over seeds, on the device with most runs."""
 
-    def draw(axis: Any, cells: list[Filled]) -> bool:
-        machines = [device(row) for cell in cells for row in cell.runs if row.get(field) is not None]
+    def draw(axis: "Axes", cells: list[Filled]) -> bool:
+        rows = [(name_of(cell), row) for cell in cells for row in cell.runs if row.get(field) is not None]
+        machines = [device(row) for _, row in rows]
         if not machines:
             return False
         machine = max(sorted(set(machines)), key=machines.count)
-        values: dict[str, list[float]] = {}
-        for cell in cells:
-            here = [row for row in cell.runs if row.get(field) is not None and device(row) == machine]
-            found = [row[field] / unit for row in here]
-            values |= {name_of(cell): found} if found else {}
-        middles = np.array([np.median(value) for value in values.values()])
-        ends = np.array([[min(value), max(value)] for value in values.values()]).T
-        colours = [style.look(name)["color"] for name in values]
-        axis.bar(range(len(values)), middles, color=colours, yerr=np.abs(ends - middles), error_kw={"linewidth": 0.8})
-        axis.set_xticks(range(len(values)), list(map(plain, values)), rotation=60, ha="right")
+        here = grouped((name, row[field] / unit) for name, row in rows if device(row) == machine)
+        middles = np.array([np.median(values) for values in here.values()])
+        ends = np.array([[min(values), max(values)] for values in here.values()]).T
+        colours = [style.look(name)["color"] for name in here]
+        axis.bar(range(len(here)), middles, color=colours, yerr=np.abs(ends - middles), error_kw={"linewidth": 0.8})
+        axis.set_xticks(range(len(here)), list(map(plain, here)), rotation=60, ha="right")
         axis.set(ylabel=label, xlabel=machine)
         return True
 
     def figure(result: Result, path: Path) -> list[Path]:
         return [] if has_axis(result, "optimizer.lr") else panels(result, path, tasks(result), draw, legend=False)
+
+    return figure
+
+
+def series(row: Row, probe: str, name: str) -> tuple[Array, Array, list[str]]:
+    """Return steps or epochs, values [times, layers] and the layers' names that a run's probe wrote; empty if none."""
+    lines = read_lines(Path(row["folder"]) / "metrics.jsonl")[0]
+    mine = [line for line in lines if line.get("probe") == probe and isinstance(line.get("values", {}).get(name), list)]
+    if not mine:
+        return np.empty(0), np.empty((0, 0)), []
+    last = {line.get("step", line["epoch"]): line for line in mine if line.get("layers") == mine[-1].get("layers")}
+    values = [list(map(_number, line["values"][name])) for line in last.values()]
+    return np.array(list(last), float), np.array(values, float), list(mine[-1].get("layers", []))
+
+
+def by_layer(probe: str, name: str, label: str) -> Plot:
+    """Return a figure of one line a layer, dark to light from the first to the last; the first seed of each cell."""
+
+    def draw(axis: "Axes", cells: list[Filled]) -> bool:
+        from matplotlib import colormaps
+
+        x, values, layers = series(cells[0].runs[0], probe, name)
+        shades = colormaps["cividis"](np.linspace(0, 0.9, max(1, len(layers))))
+        for index, shade in enumerate(shades[: len(layers)]):
+            axis.plot(x, values[:, index], color=shade, linewidth=0.8)
+        axis.set(ylabel=label, xlabel="step" if len(x) and x[-1] > len(x) else "epoch")
+        return bool(layers)
+
+    def figure(result: Result, path: Path) -> list[Path]:
+        groups = {f"{name_of(cell)}, {task}": [cell] for task, cells in tasks(result).items() for cell in cells}
+        seen = {title: cells for title, cells in groups.items() if series(cells[0].runs[0], probe, name)[2]}
+        return panels(result, path, seen, draw, legend=False)
 
     return figure

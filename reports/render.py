@@ -1,4 +1,4 @@
-"""A filled table as CSV (raw and rounded), Markdown, LaTeX, HTML, and the JSON that says where its numbers come from.
+"""A filled table as CSV (raw and rounded), Markdown, LaTeX, HTML, and JSON with the origin of its numbers.
 
 Byte-stable: the same runs give the same bytes. Every name is escaped for the format that it is written into.
 """
@@ -11,16 +11,20 @@ import re
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import lru_cache
 from math import isfinite
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from papers.published import Published
 from reports.cells import Filled, Result
-from reports.layout import DASH, Entry, Grid, commits, grid
-from reports.runs import Row, device
+from reports.layout import DASH, EMPTY, Entry, grid
+from reports.runs import Row, made_with
 from reports.statistics import half_width
-from reports.tuned import used
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 COLOURS = {"best": "A8E6A1", "near": "FFD59E"}  # green and orange, as RMSGD's tables; light enough for black print
 _LATEX = {
@@ -36,14 +40,15 @@ _NUMERAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 def raw_csv(result: Result) -> str:
     """Return one line a cell, numbers unrounded (ten significant digits); blank where there is nothing."""
-    write = _raw_row if result.table.has_runs else _raw_tuned
-    return csv_of([write(cell, result) for cell in result.cells])
+    return csv_of([_raw_row(cell, result.scale) for cell in result.cells])
 
 
-def _raw_row(cell: Filled, result: Result) -> dict[str, Any]:
+def _raw_row(cell: Filled, scale: str) -> dict[str, Any]:
+    if cell.used is not None:
+        return {"row": cell.cell.row_label, "column": cell.cell.column_label} | asdict(cell.used)
     number = cell.published or Published(0, "", "", "", "", "", "", "", None, None, None, "")
     return {
-        "row": cell.cell.row_label, "column": cell.cell.column_label, "metric": cell.cell.metric, "scale": result.scale,
+        "row": cell.cell.row_label, "column": cell.cell.column_label, "metric": cell.cell.metric, "scale": scale,
         "mean": cell.summary.mean, "std": cell.summary.std, "ci95": half_width(cell.summary), "n": len(cell.values),
         "planned": cell.planned, "diverged": cell.diverged, "published_mean": number.mean, "published_std": number.std,
         "published_n": number.n, "difference": cell.against.difference, "standard_error": cell.against.error,
@@ -54,31 +59,14 @@ def _raw_row(cell: Filled, result: Result) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _raw_tuned(cell: Filled, result: Result) -> dict[str, Any]:
-    return {"row": cell.cell.row_label, "column": cell.cell.column_label} | asdict(used(result.table, cell.cell))
-
-
 def rounded_csv(result: Result) -> str:
     """Return the table as it is printed: per row our numbers, then the paper's, then the verdicts."""
     shown = grid(result)
     lines: list[list[Any]] = [["row", "what", *shown.columns]]
     for row in shown.rows:
-        entries = [shown.entries.get((row, column)) for column in shown.columns]
-        for what, text in (("ours", _main), ("paper", _paper), ("verdict", _verdict)):
-            lines.append([row, what, *(text(entry) if entry else "" for entry in entries)])
+        for what, name in (("ours", "main"), ("paper", "paper"), ("verdict", "verdict")):
+            lines.append([row, what, *map(attrgetter(name), shown.line(row))])
     return _csv(lines)
-
-
-def _main(entry: Entry) -> str:
-    return entry.main
-
-
-def _paper(entry: Entry) -> str:
-    return entry.paper
-
-
-def _verdict(entry: Entry) -> str:
-    return entry.verdict
 
 
 def csv_of(lines: list[dict[str, Any]]) -> str:
@@ -103,25 +91,18 @@ def _plain(value: Any) -> str:
 def markdown(result: Result) -> str:
     """Return the table in GitHub's Markdown: ours, then the paper's number and the verdict in each cell."""
     shown = grid(result)
-    lines = [f"### {_markdown(shown.title)}", "", _markdown_row([shown.corner, *shown.columns])]
+    lines = [f"### {_markdown(shown.title)}", "", f"| {' | '.join(map(_markdown, [shown.corner, *shown.columns]))} |"]
     lines.append("|---" * (len(shown.columns) + 1) + "|")
     for row in shown.rows:
-        lines.append(f"| {_markdown(row)} | " + " | ".join(_markdown_cell(shown, row, c) for c in shown.columns) + " |")
+        lines.append(f"| {' | '.join([_markdown(row), *map(_markdown_cell, shown.line(row))])} |")
     return "\n".join([*lines, "", *(f"- {_item(_markdown(text))}" for text in shown.remarks)]) + "\n"
 
 
-def _markdown_cell(shown: Grid, row: str, column: str) -> str:
-    entry = shown.entries.get((row, column))
-    if entry is None:
-        return ""
+def _markdown_cell(entry: Entry) -> str:
     style = {"best": "**", "near": "*"}.get(entry.highlight, "")
     paper = f"paper {entry.paper}" if entry.paper else ""
     texts = [f"{style}{_markdown(entry.main)}{style}", _markdown(paper), _markdown(entry.verdict)]
     return "<br>".join(text for text in texts if text)
-
-
-def _markdown_row(texts: Iterable[str]) -> str:
-    return "| " + " | ".join(map(_markdown, texts)) + " |"
 
 
 def _markdown(text: str) -> str:
@@ -139,10 +120,10 @@ def latex(result: Result) -> str:
     head = " & ".join(map(tex, [shown.corner, *shown.columns]))
     body: list[str] = []
     for row in shown.rows:
-        entries = [shown.entries.get((row, column)) for column in shown.columns]
+        entries = shown.line(row)
         body.append(" & ".join([tex(row), *map(_latex_cell, entries)]) + r" \\")
-        if any(entry and entry.paper for entry in entries):
-            papers = [rf"\textcolor{{gray}}{{{tex(e.paper)}}}" if e and e.paper else "" for e in entries]
+        if any(entry.paper for entry in entries):
+            papers = [rf"\textcolor{{gray}}{{{tex(e.paper)}}}" if e.paper else "" for e in entries]
             body.append(" & ".join([r"\quad\textcolor{gray}{paper}", *papers]) + r" \\")
     label = re.sub("[^a-zA-Z0-9]", "-", shown.name)
     return "\n".join([
@@ -153,9 +134,7 @@ def latex(result: Result) -> str:
     ])  # fmt: skip
 
 
-def _latex_cell(entry: Entry | None) -> str:
-    if entry is None:
-        return ""
+def _latex_cell(entry: Entry) -> str:
     spread = rf"$_{{{entry.spread}}}$" if entry.spread else ""
     colour = rf"\cellcolor[HTML]{{{COLOURS[entry.highlight]}}}" if entry.highlight else ""
     style = {"best": r"\textbf{%s}", "near": r"\textit{%s}"}.get(entry.highlight, "%s")
@@ -168,33 +147,18 @@ def tex(text: str) -> str:
     return re.sub("-(?=-)", "-{}", "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split())))
 
 
+@lru_cache
+def template(name: str) -> "Template":
+    """Return a page of this folder; everything put into it is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(Path(__file__).parent)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True).get_template(name)
+
+
 def html_table(result: Result) -> str:
     """Return the table as an HTML fragment; sortable where the page's script is present."""
-    shown = grid(result)
-    head = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in [shown.corner, *shown.columns])
-    rows = "".join(
-        f'<tr><th scope="row">{html.escape(row)}</th>'
-        + "".join(_html_cell(shown.entries.get((row, column))) for column in shown.columns)
-        + "</tr>\n"
-        for row in shown.rows
-    )
-    remarks = "".join(f"<li>{html.escape(text)}</li>" for text in shown.remarks)
-    table = (
-        f'<div class="wide"><table class="sortable"><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>'
-    )
-    return f'{table}\n<ul class="remarks">{remarks}</ul>'
-
-
-def _html_cell(entry: Entry | None) -> str:
-    if entry is None:
-        return '<td data-value=""></td>'
-    value = "" if entry.mean == DASH else entry.mean
-    spread = f"<small> ± {html.escape(entry.spread)}</small>" if entry.spread else ""
-    paper = f'<div class="paper">paper {html.escape(entry.paper)}</div>' if entry.paper else ""
-    texts = [f'<span class="ours">{html.escape(entry.mean)}</span>', spread, html.escape(entry.marks), paper]
-    texts.append(f'<div class="verdict">{html.escape(entry.verdict)}</div>')
-    about = f'class="{entry.highlight or "plain"}" data-value="{html.escape(value)}" title="{html.escape(entry.hover)}"'
-    return f'<td {about} tabindex="0">{"".join(texts)}</td>'
+    return template("table.html").render(shown=grid(result), dash=DASH, empty=EMPTY)
 
 
 def provenance(result: Result) -> str:
@@ -206,13 +170,16 @@ def provenance(result: Result) -> str:
             "verdict": cell.verdict_text,
             "group_id": cell.runs[0]["group_id"] if cell.runs else None,
             "runs": [_run(row, value) for row, value in zip(cell.runs, cell.values, strict=True)],
-            "commits": commits(cell),
-            "devices": sorted({device(row) for row in cell.runs}),
-            "torch": sorted({str(row.get("platform.torch")) for row in cell.runs}),
+            **made_with(cell.runs),
         }
         for cell in result.cells
     ]
-    head = {"table": result.table.name, "title": result.table.title, "scale": result.scale, "made_up": result.made_up}
+    head = {
+        "table": result.table.name,
+        "title": result.table.title,
+        "scale": result.scale,
+        "synthetic": result.synthetic,
+    }
     return json.dumps(head | {"verdicts": dict(sorted(result.count().items())), "cells": cells}, indent=1) + "\n"
 
 
@@ -230,9 +197,8 @@ def write(result: Result, out: Path) -> list[Path]:
     """Write a table in every format to `<out>/tables/<name>[@scale]<ending>`; returns the files."""
     folder = out / "tables"
     folder.mkdir(parents=True, exist_ok=True)
-    stem = result.table.name + ("" if result.scale == "paper" else f"@{result.scale}")
     paths = []
     for ending, render in FORMATS.items():
-        paths.append(folder / f"{stem}{ending}")
+        paths.append(folder / f"{result.stem}{ending}")
         paths[-1].write_text(render(result), encoding="utf-8", newline="\n")
     return paths

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from conf import groups
 from papers.composed import composed
@@ -13,6 +13,8 @@ from papers.table import METRICS, Cell
 from record import group_id, read_store, semantic
 
 Row = dict[str, Any]
+K = TypeVar("K")
+V = TypeVar("V")
 Words = tuple[str, ...]
 Identify = Callable[[list[Cell]], tuple[dict[Words, str], dict[Words, str]]]
 KINDS = ("data", "model", "optimizer", "labels.scale", "labels.protocol")
@@ -34,9 +36,7 @@ class Runs:
     complaints: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.by_group: dict[str, list[Row]] = {}
-        for row in self.rows:
-            self.by_group.setdefault(row["group_id"], []).append(row)
+        self.by_group = grouped((row["group_id"], row) for row in self.rows)
 
     def of(self, group: str | None, seeds: Iterable[int]) -> list[Row]:
         """Return a group's runs with these seeds, in order of seed, one for each."""
@@ -88,8 +88,16 @@ def _names(cell: Cell) -> Row:
     return names | labels
 
 
+def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """Collect the values of each key, both in order of appearance."""
+    groups: dict[K, list[V]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
+
+
 def diverged(row: Row) -> bool:
-    return row["state"] == "diverged"
+    return str(row["state"]) == "diverged"
 
 
 def value(row: Row, metric: str) -> float:
@@ -111,6 +119,16 @@ def device(row: Row) -> str:
     return str(row.get("machine.gpu") or row.get("machine.cpu") or row.get("platform.device") or "unknown device")
 
 
+def made_with(rows: Iterable[Row]) -> dict[str, list[str]]:
+    """Return the devices, torch versions and (shortened) commits that made these runs, each sorted."""
+    rows = list(rows)
+    return {
+        "devices": sorted({device(row) for row in rows}),
+        "torch": sorted({str(row.get("platform.torch")) for row in rows}),
+        "commits": sorted({str(commit)[:10] for row in rows for commit in row.get("commits") or []}),
+    }
+
+
 def notes(row: Row) -> dict[str, str]:
     """Return the hyper-parameters of a run that no source prints, with the reason for their values."""
     prefix = "labels.notes."
@@ -121,6 +139,6 @@ def scale(row: Row) -> str:
     return str(row.get("labels.scale") or "paper")
 
 
-def made_up(row: Row) -> bool:
+def synthetic(row: Row) -> bool:
     """Tell whether a run was made on synthetic data in a set's real format; results know the key by its first name."""
     return bool(row.get("config.data.stand_in"))

@@ -49,17 +49,25 @@ def one_cell(overrides: tuple[str, ...]) -> Result:
     return replace(result, cells=[replace(found, cell=replace(found.cell, overrides=overrides))])
 
 
-@pytest.mark.parametrize(
-    ("overrides", "shell"), [*((cell, SHELLS[0]) for cell in CELLS), *((CELLS[0], shell) for shell in SHELLS[1:])]
-)
-def test_a_shell_gives_the_command_the_ids_of_the_cell(overrides: tuple[str, ...], shell: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("overrides", CELLS)
+def test_a_shell_gives_the_command_the_ids_of_the_cell(overrides: tuple[str, ...], tmp_path: Path) -> None:
     text = explain.explain(one_cell(overrides), ["digits"])
     (command,) = [line.removeprefix("  again: ") for line in text.splitlines() if line.startswith("  again: ")]
-    program, multirun, *words = pasted(command, shell, tmp_path)
+    program, multirun, *words = pasted(command, SHELLS[0], tmp_path)
     assert (program, multirun) == ("train.py", "-m")
     (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(words), max_batch_size=None)
     expected = [run_id(semantic(compose([*overrides, f"seed={seed}"]))) for seed in (0, 3)]
     assert [run_id(semantic(compose(list(job)))) for job in jobs] == expected
+
+
+@pytest.mark.parametrize("shell", SHELLS[1:])
+def test_every_shell_gives_the_same_words(shell: str, tmp_path: Path) -> None:
+    (cell,) = one_cell(CELLS[0]).cells
+    words = []
+    for one in (SHELLS[0], shell):
+        (tmp_path / one).mkdir()
+        words.append(pasted(layout.again(cell), one, tmp_path / one))
+    assert words[0] == words[1]
 
 
 def test_the_page_and_the_csv_have_the_same_words(tmp_path: Path) -> None:

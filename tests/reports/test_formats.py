@@ -15,7 +15,7 @@ from papers.table import Table
 from reports import figures, page, render
 from reports.cells import Result, fill
 from reports.runs import Runs
-from tests.reports import made_up
+from tests.reports import synthetic
 from tests.reports.test_page import drawn
 
 FORMULAS = ("=1+1", "+1+1", "-2+3+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "＝1+1", "-1 =x", "-1e", "--1")
@@ -24,8 +24,8 @@ NUMBERS = ("-1", "+0.5", "-1e-3", "1e5", "-.5", "0")
 
 def labelled(row: str, column: str = "sgd", **changes: Any) -> Result:
     spec = {"title": "t", "rows": [{"data": "cifar10", "model": "resnet18", "label": row}], "metric": "test_top1"}
-    spec |= {"columns": [{"optimizer": "sgd", "label": column}], "protocol": "made_up", "seeds": [0, 1, 2]} | changes
-    return fill(Table("labelled", tables.DEFAULTS | spec), made_up.runs(), made_up.identify)
+    spec |= {"columns": [{"optimizer": "sgd", "label": column}], "protocol": "synthetic", "seeds": [0, 1, 2]} | changes
+    return fill(Table("labelled", tables.DEFAULTS | spec), synthetic.runs(), synthetic.identify)
 
 
 def rows(text: str) -> list[list[str]]:
@@ -83,7 +83,7 @@ def test_a_column_may_be_called_as_one_of_ours_is() -> None:
 
 
 def test_two_rows_of_one_name_are_refused() -> None:
-    """One would stand in the other's place."""
+    """One would hide the other."""
     names = [{"data": "cifar10", "model": model, "label": "x"} for model in ("resnet18", "resnet34")]
     with pytest.raises(UsageError, match=r"table labelled: 2 cells are called x \| sgd"):
         labelled("x", rows=names)
@@ -95,14 +95,14 @@ def test_no_negative_zero_is_written() -> None:
 
 @pytest.fixture(scope="module")
 def alone() -> Result:
-    """A table of two nets with one optimizer: its contests have one cell each."""
+    """A table of two nets with one optimizer: its groups have one cell each."""
     return drawn({"sgd": 95.0}, seeds=2, rows={"data": "cifar10", "model": ["net0", "net1"]})
 
 
-def test_contests_of_one_cell_have_figures_and_a_page(
+def test_groups_of_one_cell_have_figures_and_a_page(
     alone: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of_contests = ("ranks", "profile", "sensitivity", "tuning", "heat")
-    monkeypatch.setattr(figures, "FIGURES", {key: figures.FIGURES[key] for key in of_contests})
+    of_groups = ("ranks", "profile", "sensitivity", "tuning", "heat")
+    monkeypatch.setattr(figures, "FIGURES", {key: figures.FIGURES[key] for key in of_groups})
     assert figures.draw(alone, tmp_path) == []
     assert page.write([alone], Runs([]), tmp_path / "page").exists()

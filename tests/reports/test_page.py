@@ -1,4 +1,4 @@
-"""Figures, claims and the HTML page, on made-up runs."""
+"""Figures, claims and the HTML page, on synthetic runs."""
 
 import json
 import random
@@ -14,11 +14,11 @@ import pytest
 
 from papers import table as tables
 from papers.table import Table
-from reports import claims, figures, layers, page, panels, render, sensitivity, standings, style
+from reports import claims, figures, page, panels, render, style
 from reports.cells import Result, fill
 from reports.runs import Runs
 from reports.statistics import Comparison
-from tests.reports import made_up
+from tests.reports import synthetic
 
 MODELS = [f"net{i}" for i in range(6)]
 
@@ -33,10 +33,10 @@ def drawn(means: dict[str, float], seeds: int = 5, spread: float = 0.1, **change
     for cell in table.cells():
         for seed in cell.seeds:
             score = draw.gauss(means[str(cell.coordinates["optimizer"])], spread)
-            content = made_up.result(cell.overrides, seed, draw)
+            content = synthetic.result(cell.overrides, seed, draw)
             content["metrics"]["test_top1"] = score
             rows.append(flat(content) | {"seed": seed, "folder": "nowhere"})
-    return fill(table, Runs(rows), made_up.identify)
+    return fill(table, Runs(rows), synthetic.identify)
 
 
 def flat(content: dict[str, Any]) -> dict[str, Any]:
@@ -119,32 +119,32 @@ def _bare(cell: Any) -> Any:
     return Filled(cell, [], [], None, summary([]))
 
 
-def test_standings_leave_incomplete_tasks_out_and_say_so() -> None:
+def test_scores_over_tasks_leave_incomplete_tasks_out_and_say_so() -> None:
     result = drawn({"rmsgd": 95.0, "sgd": 94.0, "adam": 93.0})
     result.cells[0].values.pop()
-    names, scores, left = standings.standings(result, standings.mean_score)
+    names, scores, left = figures.scores_by_task(result, figures.mean_score)
     assert (names, scores.shape, len(left)) == (["rmsgd", "sgd", "adam"], (5, 3), 1)
     assert "net0" in left[0]
 
 
 def test_rank_diagram_and_profile_are_drawn_and_refused_when_tasks_are_few(tmp_path: Path) -> None:
     result = drawn({"rmsgd": 95.0, "sgd": 94.0, "adam": 93.0}, seeds=2)
-    assert [p.suffix for p in standings.rank_diagram(result, tmp_path / "a.b-ranks")] == [".svg", ".png"]
-    assert len(standings.profile(result, tmp_path / "profile")) == 2
+    assert [p.suffix for p in figures.rank_diagram(result, tmp_path / "a.b-ranks")] == [".svg", ".png"]
+    assert len(figures.profile(result, tmp_path / "profile")) == 2
     few = drawn({"rmsgd": 95.0, "sgd": 94.0}, seeds=2)
-    assert standings.rank_diagram(few, tmp_path / "few") == []
+    assert figures.rank_diagram(few, tmp_path / "few") == []
 
 
 def test_sensitivity_figures_need_their_axes(tmp_path: Path) -> None:
     axes = {"optimizer.lr": [0.1, 0.2], "optimizer.weight_decay": [0.0, 0.1]}
     grid = drawn({"sgd": 94.0}, seeds=2, rows={"data": "cifar10", "model": "net"}, columns={"optimizer": "sgd"} | axes)
-    assert len(sensitivity.heat_map(grid, tmp_path / "heat")) == 2
-    assert sensitivity.rates(grid, tmp_path / "rates") == []
+    assert len(figures.heat_map(grid, tmp_path / "heat")) == 2
+    assert figures.rates(grid, tmp_path / "rates") == []
     lines = {"optimizer": ["sgd", "adam"], "optimizer.lr": [0.1, 0.2]}
     line = drawn({"sgd": 94.0, "adam": 93.0}, 2, rows={"data": "cifar10", "model": "net"}, columns=lines)
-    assert len(sensitivity.rates(line, tmp_path / "rates")) == 2
-    assert len(sensitivity.tuning(line, tmp_path / "tuning")) == 2
-    assert sensitivity.heat_map(line, tmp_path / "heat2") == []
+    assert len(figures.rates(line, tmp_path / "rates")) == 2
+    assert len(figures.tuning(line, tmp_path / "tuning")) == 2
+    assert figures.heat_map(line, tmp_path / "heat2") == []
 
 
 def test_curves_are_cut_to_the_shortest_and_the_last_row_of_an_epoch_counts(tmp_path: Path) -> None:
@@ -166,19 +166,19 @@ def test_a_probes_rows_become_one_line_a_layer(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text(
         "".join(json.dumps(row) + "\n" for row in [*rows, {"probe": "x", "epoch": 1}])
     )
-    x, values, names = layers.series({"folder": str(tmp_path)}, "ranks", "stable_rank")
+    x, values, names = panels.series({"folder": str(tmp_path)}, "ranks", "stable_rank")
     assert (x.tolist(), values[:, 0].tolist(), names) == ([1.0, 2.0], [1.0, 2.0], ["a", "b"])
     assert np.isnan(values[:, 1]).all()
     result = drawn({"sgd": 94.0}, seeds=1, rows={"data": "cifar10", "model": "net"})
-    draw = layers.by_layer("ranks", "stable_rank", "stable rank")
+    draw = panels.by_layer("ranks", "stable_rank", "stable rank")
     assert draw(result, tmp_path / "none") == []
     result.cells[0].runs[0]["folder"] = str(tmp_path)
     assert len(draw(result, tmp_path / "ranks")) == 2
 
 
 def test_a_figure_has_the_same_bytes_twice(tmp_path: Path) -> None:
-    result = fill(made_up.table(), made_up.runs(), made_up.identify)
-    draw = figures.FIGURES["epoch_time"]
+    result = fill(synthetic.table(), synthetic.runs(), synthetic.identify)
+    _, draw = figures.FIGURES["epoch_time"]
     one, two = draw(result, tmp_path / "x" / "f"), draw(result, tmp_path / "y" / "f")
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
     assert len(one) == 2
@@ -199,11 +199,11 @@ def test_every_optimizer_of_the_suite_has_its_own_look() -> None:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a page of the made-up store, with hostile names, and with one figure only: all of them take a minute."""
-    runs = made_up.runs()
+    """Write a page of the synthetic store, with hostile names, and with one figure only: all of them take a minute."""
+    runs = synthetic.runs()
     runs.complaints.append("<script>alert(2)</script>")
-    spec = made_up.table().spec | {"title": "<script>alert(1)</script>"}
-    result = fill(Table("made_up", spec), runs, made_up.identify)
+    spec = synthetic.table().spec | {"title": "<script>alert(1)</script>"}
+    result = fill(Table("synthetic", spec), runs, synthetic.identify)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "FIGURES", {"test_top1": figures.FIGURES["test_top1"]})
         return page.write([result], runs, tmp_path_factory.mktemp("page"))
@@ -224,7 +224,7 @@ def test_the_page_shows_tables_claims_and_coverage_and_writes_them_beside_it(wri
     for words in ("7 of 8 cells have runs", 'id="claims"', 'id="coverage"', "not covered: image retrieval", "s0 "):
         assert words in text
     assert (written.parent / "coverage.csv").read_text().count("\n") == 606
-    assert (written.parent / "tables" / "made_up.tex").read_text().startswith("% \\usepackage")
+    assert (written.parent / "tables" / "synthetic.tex").read_text().startswith("% \\usepackage")
     assert render.COLOURS["best"] in text
 
 

@@ -1,4 +1,4 @@
-"""Cells, verdicts and formats, on the made-up store of tests/reports/made_up.py."""
+"""Cells, verdicts and formats, on the synthetic store of tests/reports/synthetic.py."""
 
 import csv
 import io
@@ -18,17 +18,17 @@ from reports import __main__ as cli
 from reports import cells, coverage, explain, render
 from reports.cells import Filled, fill
 from reports.runs import Runs, read
-from tests.reports import made_up
+from tests.reports import synthetic
 
 
 @pytest.fixture(scope="module")
 def runs() -> Runs:
-    return made_up.runs()
+    return synthetic.runs()
 
 
 @pytest.fixture(scope="module")
 def result(runs: Runs) -> cells.Result:
-    return fill(made_up.table(), runs, made_up.identify)
+    return fill(synthetic.table(), runs, synthetic.identify)
 
 
 def cell(result: cells.Result, *words: str) -> Filled:
@@ -37,13 +37,13 @@ def cell(result: cells.Result, *words: str) -> Filled:
 
 @pytest.mark.parametrize("ending", render.FORMATS)
 def test_every_format_is_the_committed_one_byte_for_byte(result: cells.Result, ending: str) -> None:
-    assert render.FORMATS[ending](result) == (made_up.GOLDEN / f"made_up{ending}").read_text()
+    assert render.FORMATS[ending](result) == (synthetic.GOLDEN / f"synthetic{ending}").read_text()
 
 
 def test_the_committed_store_is_what_its_script_makes(tmp_path: Path) -> None:
-    made_up.write_store(tmp_path)
+    synthetic.write_store(tmp_path)
     files = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    assert files == {p.relative_to(made_up.STORE): p.read_bytes() for p in made_up.STORE.rglob("*") if p.is_file()}
+    assert files == {p.relative_to(synthetic.STORE): p.read_bytes() for p in synthetic.STORE.rglob("*") if p.is_file()}
 
 
 def test_each_bad_run_is_one_line_and_the_rest_renders(runs: Runs) -> None:
@@ -54,8 +54,8 @@ def test_each_bad_run_is_one_line_and_the_rest_renders(runs: Runs) -> None:
 
 
 def test_a_copied_run_counts_once_and_is_one_line(tmp_path: Path) -> None:
-    content = made_up.result(("data=cifar10", "model=resnet18", "optimizer=sgd"), 0, random.Random(0))
-    folder = made_up.write_run(tmp_path, content)
+    content = synthetic.result(("data=cifar10", "model=resnet18", "optimizer=sgd"), 0, random.Random(0))
+    folder = synthetic.write_run(tmp_path, content)
     shutil.copytree(folder, tmp_path / "cifar10" / "resnet18" / "sgd (copy)" / folder.name)
     found = read(tmp_path)
     assert len(found.rows) == 1
@@ -91,10 +91,12 @@ def test_another_scale_is_labelled_and_never_compared(runs: Runs) -> None:
 
     def at_scale(cells: list) -> tuple[dict, dict]:
         stripped = {c.overrides: tuple(word for word in c.overrides if word != "scale=smoke") for c in cells}
-        ids = {words: made_up.identify([c])[0][c.overrides] for c, words in zip(cells, stripped.values(), strict=True)}
+        ids = {
+            words: synthetic.identify([c])[0][c.overrides] for c, words in zip(cells, stripped.values(), strict=True)
+        }
         return {c.overrides: ids[stripped[c.overrides]] for c in cells}, {}
 
-    result = fill(made_up.table(), Runs(small), at_scale, "smoke")
+    result = fill(synthetic.table(), Runs(small), at_scale, "smoke")
     assert {c.verdict for c in result.cells} <= {"other scale", "not run", "too few seeds", "diverged"}
     assert all(isnan(c.p) for c in result.cells)
     for ending in (".md", ".tex", ".html"):
@@ -103,26 +105,26 @@ def test_another_scale_is_labelled_and_never_compared(runs: Runs) -> None:
 
 
 def test_runs_without_the_metric_are_not_taken_for_too_few(runs: Runs) -> None:
-    spec = made_up.table().spec | {"metric": "test_auc"}
-    result = fill(tables.Table("x", spec), runs, made_up.identify)
+    spec = synthetic.table().spec | {"metric": "test_auc"}
+    result = fill(tables.Table("x", spec), runs, synthetic.identify)
     assert cell(result, "resnet18", "sgd").verdict == "no such metric"
 
 
-def test_made_up_data_and_recreations_are_not_compared(runs: Runs) -> None:
-    synthetic = Runs([row | {"config.data.stand_in": 64} for row in runs.rows])
-    result = fill(made_up.table(), synthetic, made_up.identify)
+def test_synthetic_data_and_recreations_are_not_compared(runs: Runs) -> None:
+    generated = Runs([row | {"config.data.stand_in": 64} for row in runs.rows])
+    result = fill(synthetic.table(), generated, synthetic.identify)
     assert cell(result, "resnet18", "sgd").verdict == "other scale"
-    assert "Made-up data" in render.markdown(result)
-    spec = made_up.table().spec | {"recreation": "not the original"}
-    assert cell(fill(tables.Table("x", spec), runs, made_up.identify), "resnet18", "sgd").verdict == "re-creation"
+    assert "Synthetic data" in render.markdown(result)
+    spec = synthetic.table().spec | {"recreation": "not the original"}
+    assert cell(fill(tables.Table("x", spec), runs, synthetic.identify), "resnet18", "sgd").verdict == "re-creation"
 
 
 def test_lower_is_better_where_the_metric_says_so(runs: Runs) -> None:
-    spec = made_up.table().spec | {"metric": "test_loss", "published": {}}
-    result = fill(tables.Table("x", spec), runs, made_up.identify)
+    spec = synthetic.table().spec | {"metric": "test_loss", "published": {}}
+    result = fill(tables.Table("x", spec), runs, synthetic.identify)
     best = [c for c in result.cells if c.highlight == "best"]
-    contest = [c.summary.mean for c in result.cells if c.cell.row_label == "cifar10 resnet18"]
-    assert best[0].summary.mean == min(contest)
+    group = [c.summary.mean for c in result.cells if c.cell.row_label == "cifar10 resnet18"]
+    assert best[0].summary.mean == min(group)
     assert isnan(cell(result, "resnet34", "sgd").summary.mean)  # a diverged run has no loss, and no mean without it
 
 
@@ -133,7 +135,7 @@ def test_the_papers_unit_is_ours_times_its_factor(runs: Runs) -> None:
 
 
 def test_names_are_escaped_in_every_format() -> None:
-    spec = made_up.table().spec | {
+    spec = synthetic.table().spec | {
         "rows": {"data": "cifar10", "model": ["<script>alert(1)</script>", r"a_b & \input{x} | `c`"]}
     }
     result = fill(tables.Table("x", spec), Runs([]), lambda cells: ({}, {}))
@@ -160,8 +162,8 @@ def test_every_output_is_the_same_whatever_the_order_of_runs(runs: Runs) -> None
     shuffled = random.Random(1).sample(runs.rows, len(runs.rows))
     for ending, one in render.FORMATS.items():
         assert (
-            one(fill(made_up.table(), Runs(shuffled), made_up.identify))
-            == (made_up.GOLDEN / f"made_up{ending}").read_text()
+            one(fill(synthetic.table(), Runs(shuffled), synthetic.identify))
+            == (synthetic.GOLDEN / f"synthetic{ending}").read_text()
         )
 
 
@@ -174,7 +176,7 @@ def test_sidecar_names_every_run(result: cells.Result, runs: Runs) -> None:
 def test_explain_gives_runs_commits_and_one_command(result: cells.Result) -> None:
     text = explain.explain(result, ["resnet18", "sgd"])
     assert text.count("commit 0123456789") == 3
-    assert "python train.py -m protocol=made_up data=cifar10 model=resnet18 optimizer=sgd seed=0,1,2" in text
+    assert "python train.py -m protocol=synthetic data=cifar10 model=resnet18 optimizer=sgd seed=0,1,2" in text
     assert "standard errors, p 0." in text
     with pytest.raises(UsageError, match=r"unknown 'sgdd'.*nearest: sgd"):
         explain.explain(result, ["resnet18", "sgdd"])
@@ -222,8 +224,8 @@ def test_a_real_configuration_finds_its_run(
 
     config = compose(["data=digits", "optimizer=sgd", "seed=1"])
     kept = semantic(config)
-    content = made_up.result(("data=digits", "model=resnet18", "optimizer=sgd"), 1, random.Random(0))
-    made_up.write_run(tmp_path, content | {"id": run_id(kept), "group_id": group_id(kept), "config": kept})
+    content = synthetic.result(("data=digits", "model=resnet18", "optimizer=sgd"), 1, random.Random(0))
+    synthetic.write_run(tmp_path, content | {"id": run_id(kept), "group_id": group_id(kept), "config": kept})
     table = tmp_path / "small.yaml"
     table.write_text(
         "title: t\nseeds: [1]\nrows: {data: digits}\ncolumns: {optimizer: [sgd, sing]}\nmetric: test_top1\n"
@@ -248,5 +250,5 @@ def test_a_real_configuration_finds_its_run(
 )
 def test_mistakes_are_one_line(words: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        cli.main([*words, *([] if "--store" in words else ["--store", str(made_up.STORE)])])
+        cli.main([*words, *([] if "--store" in words else ["--store", str(synthetic.STORE)])])
     assert "\n" not in str(caught.value)

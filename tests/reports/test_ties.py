@@ -10,11 +10,11 @@ import pytest
 from scipy import stats
 
 from record import exact
-from reports import claims, explain, standings
+from reports import claims, explain, figures
 from reports import statistics as s
 from reports.cells import UNDECIDED, Result, fill
 from reports.runs import Runs
-from tests.reports import made_up
+from tests.reports import synthetic
 from tests.reports.test_page import drawn, judged
 
 IMAGES = {"digits": 360, "mhist": 977, "cifar": 10_000, "imagenet": 50_000, "adp cells": 33 * 1767}
@@ -33,7 +33,7 @@ def scored(scores: dict[str, list[float]], **changes: Any) -> Result:
         for cell in result.cells
         for row in cell.runs
     ]
-    return fill(result.table, Runs(rows), made_up.identify)
+    return fill(result.table, Runs(rows), synthetic.identify)
 
 
 @pytest.mark.parametrize("of", IMAGES.values(), ids=IMAGES)
@@ -152,7 +152,7 @@ def test_without_a_second_seed_or_a_spread_a_verdict_is_that_nothing_can_be_said
     published = {"paper": "rmsgd", "table": "1a"}
     nets = {"rows": {"data": "cifar10", "model": ["resnet18", "resnet34"]}, "published": published}
     for scores, theirs in (([95.0], nan), ([95.0] * 3, 0.0)):
-        result = scored({"sgd": scores}, protocol="made_up", **nets)
+        result = scored({"sgd": scores}, protocol="synthetic", **nets)
         bare = [replace(c, published=replace(c.published, std=theirs, n=1)) for c in result.cells]
         assert {cells_verdict(cell, result) for cell in bare} == {UNDECIDED}
         assert {cell.verdict for cell in result.cells} != {UNDECIDED}  # the source's own deviation is one
@@ -163,8 +163,8 @@ def test_a_difference_below_what_the_source_prints_is_none() -> None:
         "rows": {"data": "cifar10", "model": ["resnet18", "resnet34"]},
         "published": {"paper": "rmsgd", "table": "1a"},
     }
-    printed = scored({"sgd": [95.0] * 3}, protocol="made_up", **nets).cells[0].published.mean
-    close = scored({"sgd": [printed + 0.003, printed + 0.004, printed + 0.003]}, protocol="made_up", **nets)
+    printed = scored({"sgd": [95.0] * 3}, protocol="synthetic", **nets).cells[0].published.mean
+    close = scored({"sgd": [printed + 0.003, printed + 0.004, printed + 0.003]}, protocol="synthetic", **nets)
     assert (close.cells[0].verdict, close.cells[0].against.difference) == ("agrees", 0.0)
 
 
@@ -196,6 +196,6 @@ def test_rates_that_tie_are_all_the_best() -> None:
 
 def test_a_tie_shares_its_rank_in_a_diagram() -> None:
     tie = scored({"rmsgd": top1(352, 344, 338), "sgd": top1(355, 341, 338), "adam": top1(1, 2, 3)})
-    _, scores, _ = standings.standings(tie, standings.mean_score)
+    _, scores, _ = figures.scores_by_task(tie, figures.mean_score)
     assert s.ranks(scores).mean(0).tolist() == [1.5, 1.5, 3.0]
     assert s.friedman(scores)[0] == pytest.approx(12.0)
