@@ -280,6 +280,6 @@ def _merged(parts: Sequence[Hyper]) -> dict[str, Any]:
         if names.count(part.name) > 1:
             raise ValueError(f"two stages are called {part.name!r}: set `name` on one of them")
         for key, value in part.hyper.items():
-            if hyper.setdefault(key, value) != value:
+            if hyper.setdefault(key, value) is not value and hyper[key] != value:  # a nan differs from itself
                 raise ValueError(f"stages disagree on {key}: {hyper[key]!r} and {value!r}")
     return hyper

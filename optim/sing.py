@@ -58,6 +58,7 @@ class SING(Chain):
         check("base", base, tuple(BASES))
         check("betas", betas, BETAS)
         check("eps", eps, "[0, inf)")
+        check("denominator", denominator, ("eps", "softplus"))
         if lookahead is not None:
             check("lookahead", lookahead, "[1, inf) and [0, 1]")
         stages: list[Stage] = [decay_matrices(), centralize(), normalize(eps), BASES[base](betas, eps, denominator)]

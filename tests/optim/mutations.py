@@ -1,8 +1,8 @@
 """Plants bugs in optim/, one at a time, and tells whether the suite catches each: `python -m tests.optim.mutations`.
 
-A mutant (`mutants.yaml`) is a replacement of text in a temporary copy of optim/ and tests/optim/, with the tests that
-ought to fail. Text that does not occur exactly once is an error, so that a mutant cannot outlive the code it was made
-for. Words after the command choose mutants by name.
+A mutant (`mutants.yaml`) is a replacement of text in a temporary copy of optim/, its tests and yamls, with the tests
+that ought to fail. Text that does not occur exactly once is an error, so that a mutant cannot outlive the code it was
+made for. Words after the command choose mutants by name.
 
 Exit code 1 if one survives, 2 if the tests fail without any bug planted. Each mutant runs in a fork of one process
 that has imported torch, so it costs seconds.
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("optim", "tests/optim")
+COPIED = ("optim", "tests/optim", "conf/optimizer")
 
 
 class Mutant(NamedTuple):

@@ -19,46 +19,46 @@ def by_rows(step, w, g, s, t, h):
     return np.stack([step(x[i], gradients[i], states[i], t, h) for i in range(len(x))]).reshape(w.shape)
 
 
-def adam_s(w, g, s, t, h):
+def adams(w, g, s, t, h):
     """Section 4.1; on single entries, Adam."""
     g = l2(w, g, h)
     if rows_of(w, h) is None:
         return adam(w, g, s, t, h | {"wd": 0.0})
-    return by_rows(_adam_s, w, g, s, t, h)
+    return by_rows(_adams, w, g, s, t, h)
 
 
-def _adam_s(x, g, s, t, h):
+def _adams(x, g, s, t, h):
     b1, b2 = h["betas"]
     s["m"] = b1 * s.get("m", 0) + (1 - b1) * g
     s["v"] = b2 * s.get("v", 0) + (1 - b2) * np.dot(g, g) / len(g)
     return x - h["lr"] * (s["m"] / (1 - b1**t)) / (np.sqrt(s["v"] / (1 - b2**t)) + h["eps"])
 
 
-def adam_srt(w, g, s, t, h):
+def adamsrt(w, g, s, t, h):
     """Algorithm 1."""
     g = l2(w, g, h)
     if rows_of(w, h) is None:
         return adam(w, g, s, t, h | {"wd": 0.0})
-    return by_rows(_adam_srt, w, g, s, t, h)
+    return by_rows(_adamsrt, w, g, s, t, h)
 
 
-def _adam_srt(x, g, s, t, h):
-    new = _adam_s(x, g, s, t, h)
+def _adamsrt(x, g, s, t, h):
+    new = _adams(x, g, s, t, h)
     s["m"] = (np.dot(new, x) * s["m"] - np.dot(s["m"], new) * x) / np.dot(new, new)
     s["v"] = np.dot(x, x) / np.dot(new, new) * s["v"]
     return new
 
 
-def sgd_mrt(w, g, s, t, h):
+def sgdmrt(w, g, s, t, h):
     """Appendix E."""
     g = l2(w, g, h)
     if rows_of(w, h) is None:
         s["b"] = h["momentum"] * s.get("b", 0) + (1 - h["dampening"]) * g
         return w - h["lr"] * s["b"]
-    return by_rows(_sgd_mrt, w, g, s, t, h)
+    return by_rows(_sgdmrt, w, g, s, t, h)
 
 
-def _sgd_mrt(x, g, s, t, h):
+def _sgdmrt(x, g, s, t, h):
     s["b"] = h["momentum"] * s.get("b", 0) + (1 - h["dampening"]) * g
     new = x - h["lr"] * s["b"]
     s["b"] = (np.dot(new, x) * s["b"] - np.dot(s["b"], new) * x) / np.dot(new, new)

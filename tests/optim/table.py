@@ -1,23 +1,34 @@
-"""The table of optimizers that the reference and contract tests run over: a new optimizer adds a row here."""
+"""The optimizers that the reference and contract tests run over: each yaml of conf/optimizer whose target is a chain.
 
+A new one needs nothing here: its row has the yaml's keywords, wrong values from the yaml's ranges, and the plain loop
+of its name in `reference.py`. Below are the values that find more than the defaults, and variants.
+"""
+
+import math
+import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-import optim
-from tests.optim import reference
-from tests.optim import reference_sphere as sphere
+import yaml
+
+from optim import Chain
+from optim.build import LABELS
+from tests.optim import reference, reference_sphere
+
+OPTIONS = Path(__file__).resolve().parents[2] / "conf" / "optimizer"
 
 
 @dataclass(frozen=True)
 class Row:
     """An optimizer, keywords to build it with, its plain loop (None where it has a test of its own)."""
 
-    make: Callable[..., Any]
+    make: type[Chain]
     keywords: Mapping[str, Any]
     loop: Callable[..., Any] | None = None
     group: Mapping[str, Any] = field(default_factory=dict)  # what every param group says, such as invariance
-    errors: Mapping[str, Any] = field(default_factory=dict)  # a wrong value for each hyper-parameter
+    errors: Mapping[str, list[Any]] = field(default_factory=dict)  # wrong values for each hyper-parameter
     skips: Mapping[str, str] = field(default_factory=dict)  # contract property that does not apply: why
 
     def build(self, params: Any, **more: Any) -> Any:
@@ -25,117 +36,109 @@ class Row:
         return self.make([{"params": list(params), **self.group}], **{**self.keywords, **more})
 
 
-RATES = {"lr": -1.0, "weight_decay": float("nan"), "decay": "decoupld"}
-ADAM = {**RATES, "betas": (1.0, 0.999), "eps": -1e-8}
-PROJECTION = {"delta": -0.1, "wd_ratio": 1.5}
 BETAS = {"betas": (0.8, 0.95)}
-SING = {"lr": 0.05, "base": "adam", "denominator": "softplus", "lookahead": None, "eps": 1e-8, **BETAS}
-SING_ERRORS = {**ADAM, "base": "sdg", "denominator": "softpluss"}
-ADAMP = {"lr": 0.02, "eps": 1e-8, "delta": 0.1, "wd_ratio": 0.1, "nesterov": False, **BETAS}
-SGDP = {"lr": 0.05, "momentum": 0.9, "dampening": 0.2, "nesterov": False, "eps": 1e-8, "delta": 0.1, "wd_ratio": 0.3}
-BELIEF = {"lr": 0.02, "eps": 1e-10, "rectify": False, **BETAS}
-BOUND = {"lr": 0.01, "final_lr": 0.1, "gamma": 1e-2, "eps": 1e-8, **BETAS}
-FACTOR = {"lr": 0.02, "beta2_decay": -0.7, "eps1": 1e-7, "d": 1.5}
-AHEAD = {"lr": 0.02, "base": "sgd", "k": 3, "alpha": 0.7, **BETAS}
-LAMB = {"lr": 0.02, "eps": 1e-6, "max_norm": 2.0, "debias": True, **BETAS}
-GC_SGD = {"lr": 0.05, "momentum": 0.9, "dampening": 0.1, "nesterov": True}
-PROJECTED = {**ADAM, **PROJECTION, "eps": 0.0}
-SGDP_ERRORS = {**RATES, **PROJECTION, "momentum": 1.0, "dampening": 1.5}
-
-ROWS: dict[str, Row] = {
-    "sing": Row(optim.SING, SING, reference.sing, errors=SING_ERRORS),
-    "sing eps": Row(optim.SING, SING | {"denominator": "eps"}, reference.sing),
-    "sing coupled": Row(optim.SING, SING | {"decay": "coupled"}, reference.sing),
-    "sing_lookahead": Row(optim.SING, SING | {"lookahead": (3, 0.5)}, reference.sing),
-    "sing_sgd": Row(optim.SING, SING | {"base": "sgd"}, reference.sing),
-    "sing_adabelief": Row(optim.SING, SING | {"base": "adabelief"}, reference.sing),
-    "sing_adabelief eps": Row(optim.SING, SING | {"base": "adabelief", "denominator": "eps"}, reference.sing),
-    "sing_adafactor": Row(optim.SING, SING | {"base": "adafactor"}, reference.sing),
-    "sing_adafactor eps": Row(optim.SING, SING | {"base": "adafactor", "denominator": "eps"}, reference.sing),
-    "gc_sgd": Row(optim.GC_SGD, GC_SGD, reference.gc_sgd, errors={**RATES, "momentum": 1.0, "dampening": -1.0}),
-    "gc_adamw": Row(optim.GC_AdamW, {"lr": 0.02, "eps": 1e-8, **BETAS}, reference.gc_adamw, errors=ADAM),
-    "adamp": Row(optim.AdamP, ADAMP, reference.adamp, errors=PROJECTED),
-    "adamp nesterov": Row(optim.AdamP, ADAMP | {"nesterov": True}, reference.adamp),
-    "adamp absolute": Row(optim.AdamP, ADAMP | {"decay": "absolute"}, reference.adamp),
-    "sgdp": Row(optim.SGDP, SGDP, reference.sgdp, errors=SGDP_ERRORS),
-    "sgdp nesterov": Row(optim.SGDP, SGDP | {"nesterov": True}, reference.sgdp),
-    "adabelief": Row(optim.AdaBelief, BELIEF, reference.adabelief, errors=ADAM),
-    "adabelief rectify": Row(optim.AdaBelief, BELIEF | {"rectify": True}, reference.adabelief),
-    "adabelief coupled": Row(optim.AdaBelief, BELIEF | {"decay": "coupled"}, reference.adabelief),
-    "adabound": Row(
-        optim.AdaBound, BOUND, reference.adabound, errors={**ADAM, "lr": 0.0, "final_lr": 0.0, "gamma": 0.0}
-    ),
-    "adafactor": Row(
-        optim.Adafactor,
-        FACTOR,
-        reference.adafactor,
-        errors={**RATES, "beta2_decay": 0.1, "eps1": 0.0, "d": 0.5},
-    ),
-    "yogi": Row(
-        optim.Yogi,
-        {"lr": 0.02, "eps": 1e-3, "initial_accumulator": 1e-6, **BETAS},
-        reference.yogi,
-        errors={**ADAM, "initial_accumulator": -1.0},
-    ),
-    "lamb": Row(optim.LAMB, LAMB, reference.lamb, errors={**ADAM, "max_norm": 0.0}),
-    "lamb biased": Row(optim.LAMB, LAMB | {"debias": False, "decay": "absolute"}, reference.lamb),
-    "lookahead": Row(
-        optim.LookAhead, AHEAD, reference.lookahead, errors={**RATES, "base": "sdg", "k": 0, "alpha": 1.5}
-    ),
-    "lookahead adam": Row(optim.LookAhead, AHEAD | {"base": "adam"}, reference.lookahead),
-}
-
-MOVES = {"no_rate_no_move": "the weights are put on the sphere at every step"}
-CHANNEL, LAYER = {"invariance": "channel"}, {"invariance": "layer"}
-ADAM_S = {"lr": 0.02, "eps": 1e-8, **BETAS}
-MRT = {"lr": 0.02, "momentum": 0.9, "dampening": 0.1}
 GRASSMANN = {"lr": 0.02, "omega": 0.1, "grad_clip": 0.5, "lr_ratio": 3.0}
-SGDG, ADAMG = GRASSMANN | {"momentum": 0.9}, GRASSMANN | {"eps": 1e-8, "rest": "sgd", **BETAS}
-GRASSMANN_ERRORS = {**RATES, "omega": -1.0, "grad_clip": -0.1, "lr_ratio": -1.0}
-RANK = {"lr": 0.03, "momentum": 0.9}
-SEARCH_ERRORS = {"c": 1.0, "beta_b": 1.0, "gamma": 0.5, "n_batches_per_epoch": 0, "reset": "never", "rule": "wolfe"}
+MOVES = {"no_rate_no_move": "the weights are put on the sphere at every step"}
+CHANNEL, LAYER, NONE = ({"invariance": kind} for kind in ("channel", "layer", "none"))
 
-ROWS |= {
-    "adams": Row(optim.AdamS, ADAM_S, sphere.adam_s, CHANNEL, errors=ADAM),
-    "adams layer": Row(optim.AdamS, ADAM_S, sphere.adam_s, LAYER),
-    "adams none": Row(optim.AdamS, ADAM_S, sphere.adam_s, {"invariance": "none"}),
-    "adamsrt": Row(optim.AdamSRT, ADAM_S, sphere.adam_srt, CHANNEL, errors=ADAM),
-    "adamsrt layer": Row(optim.AdamSRT, ADAM_S, sphere.adam_srt, LAYER),
-    "adamsrt none": Row(optim.AdamSRT, ADAM_S, sphere.adam_srt, {"invariance": "none"}),
-    "sgdmrt": Row(optim.SGDMRT, MRT, sphere.sgd_mrt, CHANNEL, {**RATES, "momentum": 1.0, "dampening": -1.0}),
-    "sgdmrt layer": Row(optim.SGDMRT, MRT, sphere.sgd_mrt, LAYER),
-    "sgdmrt none": Row(optim.SGDMRT, MRT, sphere.sgd_mrt, {"invariance": "none"}),
-    "sgdg": Row(optim.SGDG, SGDG, sphere.sgdg, CHANNEL, {**GRASSMANN_ERRORS, "momentum": 1.0}, MOVES),
-    "sgdg layer": Row(optim.SGDG, SGDG | {"grad_clip": 0.0, "lr": 0.005}, sphere.sgdg, LAYER),
-    "adamg": Row(optim.AdamG, ADAMG, sphere.adamg, CHANNEL, {**ADAM, **GRASSMANN_ERRORS, "rest": "sdg"}, MOVES),
-    "adamg layer": Row(optim.AdamG, ADAMG | {"rest": "adam"}, sphere.adamg, LAYER),
-    "adamg_repo": Row(optim.AdamGRepo, ADAM_S, sphere.adamg_repo, CHANNEL, ADAM, MOVES),
-    "adamg_repo layer": Row(optim.AdamGRepo, ADAM_S, sphere.adamg_repo, LAYER),
-    "adamg_star": Row(optim.AdamGStar, {"lr": 0.02}, sphere.adamg_star, CHANNEL, RATES, MOVES),
-    "adamg_star layer": Row(optim.AdamGStar, {"lr": 0.02}, sphere.adamg_star, LAYER),
-    "rmsgd": Row(
-        optim.RMSGD,
-        RANK,
-        errors={
-            **RATES,
-            "lr": 0.0,
-            "momentum": 1.0,
-            "beta": 1.5,
-            "zeta": -1.0,
-            "gamma": 0.0,
-            "step_size": -1,
-            "variant": "pakage",
-            "evbmf_scale": "none",
-            "p": 3,
-        },
-    ),
-    "sam": Row(
-        optim.SAM,
-        {"lr": 0.05},
-        errors={**RATES, "momentum": 1.0, "rho": -1.0, "ascent": "lokal", "batch_norm_statistics": "none"},
-    ),
-    "asam": Row(optim.SAM, {"lr": 0.05, "adaptive": True, "rho": 2.0}),
-    "sls": Row(optim.SLS, {"lr": 0.5}, errors={**RATES, **SEARCH_ERRORS, "lr": 0.0, "beta_f": 1.0, "eta_max": 0.0}),
+# Values at which more can go wrong than at the defaults.
+VALUES: dict[str, Mapping[str, Any]] = {
+    **{name: {"lr": 0.05, **BETAS} for name in ("sing", "sing_sgd", "sing_adabelief", "sing_adafactor")},
+    "sing_lookahead": {"lr": 0.05, "lookahead": (3, 0.5), **BETAS},
+    "gc_sgd": {"lr": 0.05, "momentum": 0.9, "dampening": 0.1, "nesterov": True},
+    "gc_adamw": {"lr": 0.02, **BETAS},
+    "adamp": {"lr": 0.02, **BETAS},
+    "sgdp": {"lr": 0.05, "momentum": 0.9, "dampening": 0.2, "wd_ratio": 0.3},
+    "adabelief": {"lr": 0.02, "eps": 1e-10, **BETAS},
+    "adabound": {"lr": 0.01, "gamma": 1e-2, **BETAS},
+    "adafactor": {"lr": 0.02, "beta2_decay": -0.7, "eps1": 1e-7, "d": 1.5},
+    "yogi": {"lr": 0.02, **BETAS},
+    "lamb": {"lr": 0.02, "max_norm": 2.0, **BETAS},
+    "lookahead": {"lr": 0.02, "k": 3, "alpha": 0.7, **BETAS},
+    **{name: {"lr": 0.02, **BETAS} for name in ("adams", "adamsrt", "adamg_repo")},
+    "sgdmrt": {"lr": 0.02, "momentum": 0.9, "dampening": 0.1},
+    "sgdg": GRASSMANN,
+    "adamg": GRASSMANN | BETAS,
+    "adamg_star": {"lr": 0.02},
+    "sam": {"lr": 0.05},
+    "asam": {"lr": 0.05},
+    "sls": {"lr": 0.5},
+}
+SKIPS = dict.fromkeys(("sgdg", "adamg", "adamg_repo", "adamg_star"), MOVES)
+TESTED_ELSEWHERE = {"rmsgd": "test_rmsgd.py", **dict.fromkeys(("sam", "asam", "sls"), "test_evaluations.py")}
+
+# "<row> <what>": keywords over those of the row, and what the group says.
+VARIANTS: dict[str, tuple[Mapping[str, Any], Mapping[str, str]]] = {
+    "sing eps": ({"denominator": "eps"}, {}),
+    "sing coupled": ({"decay": "coupled"}, {}),
+    "sing_adabelief eps": ({"denominator": "eps"}, {}),
+    "sing_adafactor eps": ({"denominator": "eps"}, {}),
+    "adamp nesterov": ({"nesterov": True}, {}),
+    "adamp absolute": ({"decay": "absolute"}, {}),
+    "sgdp nesterov": ({"nesterov": True}, {}),
+    "adabelief rectify": ({"rectify": True}, {}),
+    "adabelief coupled": ({"decay": "coupled"}, {}),
+    "lamb biased": ({"debias": False, "decay": "absolute"}, {}),
+    "lookahead adam": ({"base": "adam"}, {}),
+    **{f"{name} layer": ({}, LAYER) for name in ("adams", "adamsrt", "sgdmrt", "adamg_repo", "adamg_star")},
+    **{f"{name} none": ({}, NONE) for name in ("adams", "adamsrt", "sgdmrt")},
+    "sgdg layer": ({"grad_clip": 0.0, "lr": 0.005}, LAYER),
+    "adamg layer": ({"rest": "adam"}, LAYER),
 }
 
+
+def row_of(option: Mapping[str, Any], make: type[Chain]) -> Row:
+    name = option["name"]
+    keywords = {key: tuple(v) if isinstance(v, list) else v for key, v in option.items() if key not in LABELS}
+    errors = {key: wrong_values(allowed, keywords.get(key)) for key, allowed in option["ranges"].items()}
+    group = CHANNEL if option["groups"]["invariance"] == "auto" else {}
+    keywords = keywords | VALUES.get(name, {}) | {"decay": option["decay"]}
+    del keywords["weight_decay"]  # the tests give it
+    return Row(make, keywords, loop_of(name), group, errors, SKIPS.get(name, {}))
+
+
+def loop_of(name: str) -> Callable[..., Any] | None:
+    """The loop of this name, or, for an option like sing_sgd, of the method that it is an option of."""
+    for module in (reference, reference_sphere):
+        if loop := getattr(module, name, None) or getattr(module, name.partition("_")[0], None):
+            return loop
+    return None
+
+
+def wrong_values(allowed: str | list[Any], default: Any) -> list[Any]:
+    """Values outside an interval (of each entry of a pair) or a list of choices, as a yaml's `ranges` say them."""
+    if isinstance(allowed, list):
+        return ["no such word" if isinstance(allowed[0], str) else max(allowed) + 1]
+    ends = [outside(interval) for interval in allowed.removeprefix("whole ").split(" and ")]
+    if not isinstance(default, tuple) and len(ends) == 1:
+        return ends[0]
+    pair = default or (5, 0.5)
+    return [
+        tuple(value if i == j else other for j, other in enumerate(pair))
+        for i in (0, 1)
+        for value in ends[i % len(ends)]
+    ]
+
+
+def outside(interval: str) -> list[float]:
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    below = [low if interval[0] == "(" else low - 1] if math.isfinite(low) else []
+    above = [high if interval[-1] == ")" else high + 1] if math.isfinite(high) else []
+    return [*below, *above, math.nan]
+
+
+def rows() -> dict[str, Row]:
+    found = {}
+    for path in sorted(OPTIONS.glob("*.yaml")):
+        option = yaml.safe_load(path.read_text())
+        make = pkgutil.resolve_name(option["target"]) if option["target"] else None
+        if isinstance(make, type) and issubclass(make, Chain):
+            found[option["name"]] = row_of(option, make)
+    for name, (keywords, group) in VARIANTS.items():
+        row = found[name.split()[0]]
+        found[name] = replace(row, keywords={**row.keywords, **keywords}, group={**row.group, **group})
+    return found
+
+
+ROWS = rows()
 NAMES = [name for name in ROWS if " " not in name]  # one row an optimizer, for the properties that all variants share

@@ -309,10 +309,12 @@ def test_half_precision_keeps_state_in_float32_past_step_300(row):
     assert all(p.dtype == torch.bfloat16 and p.isfinite().all() for p in copies)
 
 
-@pytest.mark.parametrize(("name", "key"), [(name, key) for name in NAMES for key in ROWS[name].errors])
-def test_a_wrong_value_is_named_in_one_line(name, key):
+WRONG = [(name, key, value) for name in NAMES for key, values in ROWS[name].errors.items() for value in values]
+
+
+@pytest.mark.parametrize(("name", "key", "value"), WRONG)
+def test_a_wrong_value_is_named_in_one_line(name, key, value):
     row = ROWS[name]
-    value = row.errors[key]
     with pytest.raises(ValueError, match=rf"^{key}={re.escape(repr(value))} is not allowed: [^\n]+$"):
         row.build(parameters(), **{key: value})
     if key in row.build(parameters()).param_groups[0]:

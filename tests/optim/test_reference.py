@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.optim.table import ROWS
+from tests.optim.table import ROWS, TESTED_ELSEWHERE
 
 # name: shape, and what its gradient is like: along the weight, free of it by row, or free of it as a whole.
 TENSORS = {
@@ -110,6 +110,11 @@ def closure_of(params, full, step):
         return loss.detach()
 
     return closure
+
+
+def test_every_optimizer_has_a_loop():
+    without = {name for name, row in ROWS.items() if row.loop is None}
+    assert without == TESTED_ELSEWHERE.keys(), "write the plain loop in tests/optim/reference.py"
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["plain", "full"])
