@@ -15,7 +15,7 @@ from reports.__main__ import main as report
 from sweep import runner
 from sweep.__main__ import main
 from sweep.backend import Job, Local
-from tests.reports import made_up
+from tests.reports import synthetic
 from tests.sweep.test_run import ROOT, executions, workers
 
 THREE = "grid: [{optimizer: [sgd, adamw, adam]}]"
@@ -84,8 +84,10 @@ def test_a_run_that_failed_by_the_disk_did_not_fail(tmp_path, three, monkeypatch
 
 
 WRITERS = {
-    "merge": lambda place: main(["merge", str(made_up.STORE), str(place / "merged")]),
-    "tables": lambda place: report(["tables", "digits_demo", "--store", str(made_up.STORE), "--out", str(place / "x")]),
+    "merge": lambda place: main(["merge", str(synthetic.STORE), str(place / "merged")]),
+    "tables": lambda place: report(
+        ["tables", "digits_demo", "--store", str(synthetic.STORE), "--out", str(place / "x")]
+    ),
 }
 
 

@@ -17,7 +17,7 @@ from record import group_id, run_folder, run_id, semantic
 from sweep import rerun
 from sweep.__main__ import main
 from sweep.backend import command
-from tests.reports import made_up
+from tests.reports import synthetic
 
 MADE = ("optimizer=sgd", "model=resnet20", "seed=3")
 CUSTOM = ("optimizer=custom", "model=resnet20", "optimizer.args={lr: 0.1, s: [1e-3, 'a b']}")
@@ -36,7 +36,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def forged(store: Path, words: tuple[str, ...], **more: object) -> Path:
     """Write a run that nobody made, of any class."""
     kept = semantic(compose(list(words))) | more
-    content = made_up.result(("data=digits", "model=resnet20", "optimizer=sgd"), 0, random.Random(0))
+    content = synthetic.result(("data=digits", "model=resnet20", "optimizer=sgd"), 0, random.Random(0))
     folder = run_folder(store, kept)
     folder.mkdir(parents=True)
     whole = content | {"id": run_id(kept), "group_id": group_id(kept), "config": kept}
