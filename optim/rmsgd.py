@@ -43,6 +43,7 @@ class RMSGD(Chain, decay="coupled"):
         gamma: that factor, in (0, 1].
 
     References: Hosseini, Tuli, Plataniotis: Exploiting Explainable Metrics for Augmented SGD, CVPR 2022, Algorithm 1.
+    Raises ValueError for a value out of range.
 
         >>> optimizer = RMSGD(model.parameters(), lr=0.03, weight_decay=5e-4)
         >>> optimizer.epoch_end()  # after the steps of each epoch
