@@ -90,11 +90,6 @@ def is_whole(path: Path) -> bool:
     return digest(path)[:16] == path.stem.split("-")[2]
 
 
-def save_weights(folder: Path, weights: Mapping[str, Any], guard: Callable[[], None] = lambda: None) -> None:
-    """Write the final weights as `weights.pt`, atomically. guard: as for `write_atomic`."""
-    write_atomic(folder / "weights.pt", packed(weights), guard)
-
-
 def load_plain(file: IO[bytes]) -> Any:
     """Read what torch.save wrote onto the CPU, and execute nothing of it. Raises whatever unpickling raises."""
     import torch

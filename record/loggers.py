@@ -4,78 +4,61 @@ A mirror that fails is dropped with one line: it never fails a run.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from record.files import Row
 from record.follower import Follower
 from record.identity import group_id
 from record.run import Run
 
-
-class Mirror(Protocol):
-    """What a service needs to follow a run."""
-
-    def log(self, row: Row) -> None:
-        """Take one row of metrics.jsonl, which has a `step`."""
-
-    def close(self) -> None:
-        """Take no more."""
+Mode = Literal["online", "offline", "disabled", "shared"]
 
 
-class TensorBoard:
-    """Event files in `<run folder>/tensorboard`."""
+@dataclass(frozen=True)
+class Mirror:
+    """What follows a run. log: takes a row of metrics.jsonl, which has a `step`; close: is called once, at the end."""
 
-    def __init__(self, run: Run, flush_seconds: int = 30) -> None:
-        """Open the files. flush_seconds: between two writes to the disk."""
-        writer: Any = import_module("torch.utils.tensorboard").SummaryWriter
-        self._writer = writer(str(run.folder / "tensorboard"), flush_secs=flush_seconds)
+    log: Callable[[Row], None]
+    close: Callable[[], None]
 
-    def log(self, row: Row) -> None:
-        """Write a row's numbers."""
+
+def tensorboard(run: Run, flush_seconds: int = 30) -> Mirror:
+    """Write event files into `<run folder>/tensorboard`. flush_seconds: between two writes to the disk."""
+    writer: Any = import_module("torch.utils.tensorboard").SummaryWriter
+    events = writer(str(run.folder / "tensorboard"), flush_secs=flush_seconds)
+
+    def log(row: Row) -> None:
         for name, value in _numbers(row).items():
-            self._writer.add_scalar(name, value, row["step"])
+            events.add_scalar(name, value, row["step"])
 
-    def close(self) -> None:
-        """Write what is left."""
-        self._writer.close()
+    return Mirror(log, events.close)
 
 
-class Wandb:
-    """One run of wandb for each run, offline by default; seeds of one configuration share a group."""
+def wandb(run: Run, project: str = "stepbench", mode: Mode = "offline") -> Mirror:
+    """Make one run of wandb for each run, or go on with it; seeds of one configuration share a group.
 
-    def __init__(
-        self,
-        run: Run,
-        project: str = "stepbench",
-        mode: Literal["online", "offline", "disabled", "shared"] = "offline",
-    ) -> None:
-        """Start it, or go on with the one of an earlier attempt. project, mode: as for wandb.init."""
-        import wandb
+    project, mode: as for wandb.init.
+    """
+    import wandb
 
-        self._run = wandb.init(
-            project=project,
-            mode=mode,
-            dir=str(run.folder),
-            id=run.id,
-            group=group_id(run.semantic),
-            config=run.semantic,
-            resume="allow",
-            settings=wandb.Settings(silent=True),
-        )
-
-    def log(self, row: Row) -> None:
-        """Send a row's numbers."""
-        self._run.log(_numbers(row), step=row["step"])
-
-    def close(self) -> None:
-        """Send what is left."""
-        self._run.finish()
+    service = wandb.init(
+        project=project,
+        mode=mode,
+        dir=str(run.folder),
+        id=run.id,
+        group=group_id(run.semantic),
+        config=run.semantic,
+        resume="allow",
+        settings=wandb.Settings(silent=True),
+    )
+    return Mirror(lambda row: service.log(_numbers(row), step=row["step"]), service.finish)
 
 
-MIRRORS: dict[str, Callable[..., Mirror]] = {"tensorboard": TensorBoard, "wandb": Wandb}
+MIRRORS: dict[str, Callable[..., Mirror]] = {"tensorboard": tensorboard, "wandb": wandb}
 
 
 class Log:

@@ -130,7 +130,7 @@ class Run:
         if weights is not None:
             result = {**result, "weights_sha256": checkpoint.weights_hash(weights)}
             if keep != "none":
-                checkpoint.save_weights(self.folder, weights, self._claim.check)
+                write_atomic(self.folder / "weights.pt", checkpoint.packed(weights), self._claim.check)
         self.metrics.sync()
         added = self._result()
         clash = sorted(added.keys() & result.keys())

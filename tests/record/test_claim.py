@@ -122,8 +122,8 @@ def test_a_released_claim_can_be_taken_and_a_held_one_cannot(tmp_path):
 def test_a_reused_pid_is_not_taken_for_the_holder(tmp_path):
     claim = Claim(tmp_path)
     claim.release()
-    portrait = json.loads(claim.path.read_text()) | {"released": False, "started": "1"}
-    claim.path.write_text(json.dumps(portrait))
+    owner = json.loads(claim.path.read_text()) | {"released": False, "started": "1"}
+    claim.path.write_text(json.dumps(owner))
     Claim(tmp_path).release()
 
 
@@ -154,8 +154,8 @@ def test_alien_claims_are_not_waited_for(tmp_path, monkeypatch):
 def test_a_process_that_never_was_holds_nothing(tmp_path):
     claim = Claim(tmp_path)
     claim.release()
-    portrait = json.loads(claim.path.read_text()) | {"released": False, "started": None, "pid": 2**30}
-    claim.path.write_text(json.dumps(portrait))
+    owner = json.loads(claim.path.read_text()) | {"released": False, "started": None, "pid": 2**30}
+    claim.path.write_text(json.dumps(owner))
     assert not is_live(tmp_path)
 
 

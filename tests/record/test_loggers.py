@@ -101,7 +101,7 @@ def test_wandb_gets_the_numbers_of_a_row_under_its_step_and_the_runs_identity(tm
 
     monkeypatch.setattr(wandb, "init", lambda **keywords: calls.append(keywords) or Service())
     with Run(tmp_path, config) as run:
-        mirror = loggers.Wandb(run, project="mine")
+        mirror = loggers.wandb(run, project="mine")
         for row in ROWS:
             mirror.log(row)
         mirror.close()
@@ -127,7 +127,7 @@ def test_tensorboard_gets_the_numbers_of_a_row_under_its_step(tmp_path, config, 
 
     monkeypatch.setattr(loggers, "import_module", lambda name: type("Module", (), {"SummaryWriter": Writer}))
     with Run(tmp_path, config) as run:
-        mirror = loggers.TensorBoard(run, flush_seconds=7)
+        mirror = loggers.tensorboard(run, flush_seconds=7)
         for row in ROWS:
             mirror.log(row)
         mirror.close()

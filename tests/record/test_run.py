@@ -203,7 +203,7 @@ def logged(store, config):
 
 
 def test_a_link_in_a_run_folder_leads_nowhere(tmp_path, config):
-    """A stranger's unfinished run may not have the next attempt cut, or append to, a file of its user's."""
+    """An unfinished run from elsewhere cannot make the next attempt cut, or append to, a file of its user."""
     victim = tmp_path / "victim"
     for name in ("metrics.jsonl", "log.txt"):
         victim.write_text("mine\n")

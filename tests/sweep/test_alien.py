@@ -1,4 +1,4 @@
-"""One alien file in a store: every reader and every command names it in one line and goes on with the other runs."""
+"""One malformed file in a store: every reader and command names it in one line, and goes on with the other runs."""
 
 import json
 import os
@@ -147,32 +147,32 @@ def damaged(request, tmp_path_factory):
 
 
 def every_reader(store: Path, sweep_file: Path, capsys) -> list[str]:
-    """Run everything that reads a store; what one raises ends the test. Returns what they said."""
-    rows, said = read_store(store)
+    """Run everything that reads a store; what one raises fails the test. Returns their lines."""
+    rows, lines = read_store(store)
     for row in runs.read(store).rows:
         panels.curve(row)
         layers.series(row, "norms", "a")
     for words in (["plan", sweep_file], ["status", sweep_file], ["verify"]):
         assert main([*map(str, words), *(["--store"] if len(words) > 1 else []), str(store)]) in (0, 3, 4)
-    said += merge([store], store.parent / "merged")[1]
+    lines += merge([store], store.parent / "merged")[1]
     assert len(read_store(store.parent / "merged")[0]) == len(rows)
     assert {row["seed"] for row in rows} >= {1000, 1001}
-    return [*said, *capsys.readouterr().out.splitlines()]
+    return [*lines, *capsys.readouterr().out.splitlines()]
 
 
 def test_one_alien_file_stops_nobody(damaged, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
     store, sweep_file = next(iter(damaged)).parents[3], tmp_path / "one.yaml"
     sweep_file.write_text(f"seeds: {list(range(40))}\ngrid: [{{optimizer: sgd}}]")
-    said = every_reader(store, sweep_file, capsys)
+    lines = every_reader(store, sweep_file, capsys)
     silent = [
         (name, kind, folder)
         for folder, (name, kind) in damaged.items()
         if name in NAMED and int(folder.name[1:].partition("-")[0]) < 500
-        if not any(str(folder) in line and name in line for line in said)
+        if not any(str(folder) in line and name in line for line in lines)
     ]
     assert not silent
-    print(f"{len(damaged)} damaged runs, {len(said)} lines")
+    print(f"{len(damaged)} damaged runs, {len(lines)} lines")
 
 
 def test_one_alien_file_is_refused_by_writers_in_one_line_or_replaced(damaged, monkeypatch):
