@@ -28,11 +28,8 @@ class Norms(Probe):
         # The chord of two unit vectors from lengths alone: |u' - u|^2 = (|w' - w|^2 - (|w'| - |w|)^2) / (|w'| |w|).
         chord = ((moved**2 - (norm - old) ** 2).clamp_min(0) / (norm * old)).sqrt()
         per_layer = {"norm": norm, "growth": norm**2 - old**2, "step_length": moved, "effective_step": chord}
-        return per_layer | {
-            "total_norm": norm.norm(),
-            "mean_norm": norm.mean(),
-            "mean_effective_step": torch.nanmean(chord),
-        }
+        means = {"mean_norm": norm.mean(), "mean_effective_step": torch.nanmean(chord)}
+        return per_layer | means | {"total_norm": norm.norm()}
 
 
 class Gradient(Probe):

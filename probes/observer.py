@@ -41,16 +41,15 @@ class Observer:
         """Freeze the weights that the probes which are due at `step` need."""
         due = [name for name, probe in self._probes.items() if probe.due(step)]
         self._steps = {name: Step(step, epoch, self._watched[name], self._key) for name in due}
-        weights = self._copies("before", torch.clone)
-        for name, frozen in self._steps.items():
-            frozen.before = weights[name]
+        for name, weights in self._copies("before", torch.clone).items():
+            self._steps[name].before = weights
 
     @torch.no_grad()
     def gradients(self) -> None:
         """Freeze the gradients that the probes which are due need; a tensor without one has a gradient of zero."""
-        gradients = self._copies("gradients", lambda p: torch.zeros_like(p) if p.grad is None else p.grad.clone())
-        for name, frozen in self._steps.items():
-            frozen.gradients = gradients[name]
+        copies = self._copies("gradients", lambda p: torch.zeros_like(p) if p.grad is None else p.grad.clone())
+        for name, gradients in copies.items():
+            self._steps[name].gradients = gradients
 
     def _copies(self, what: str, copy: Callable[[Tensor], Tensor]) -> dict[str, list[Tensor]]:
         """Return copies of the tensors of each probe that is due, each tensor once; of a probe without need none."""

@@ -17,12 +17,10 @@ from reports.analyses.training import fit, load, long, network, train
 NETS = {"cpu": "resnet20", "paper": "resnet18_imagenet"}
 SGD, ADAM = ["optimizer.lr=0.1", "optimizer.momentum=0.9"], ["optimizer.lr=1e-3"]
 
-# detection
 SETS = {"cpu": "fashion_mnist", "paper": "imagenet"}
 STEPS = {"cpu": 60, "paper": 2000, "smoke": 2}
 DELTAS = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0)
-# Of Table B.1's accuracies; trained as those of Table 1.
-TRAINED_DELTAS = {"paper": (0.01, 0.05, 0.1, 0.2, 1.0), "smoke": (0.1,)}
+TRAINED_DELTAS = {"paper": (0.01, 0.05, 0.1, 0.2, 1.0), "smoke": (0.1,)}  # Table B.1; trained as Table 1
 SEEDS = {"cpu": (0, 1), "paper": (0, 1, 2), "smoke": (0,)}
 NOTE = (
     "{net} on {data}, {steps} steps of SGD with momentum. Others: the classifier, and scales and shifts of norms, "
@@ -87,7 +85,7 @@ def cosines(scale: Scale) -> pd.DataFrame:
     model = network(scale.of(NETS), images)
     invariant = optim.invariance.scale_invariant(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    table = long(fit(model, optimizer, images, scale.of(STEPS), {"cosine": {"every": 1}}))
+    table = long(fit(model, optimizer, images, scale.of(STEPS), {"cosine": {"every": 1}}), "cosine")
     matrices = [name for name, p in model.named_parameters() if p.ndim > 1]
     return table.assign(invariant=table.layer.isin(invariant), matrix=table.layer.isin(matrices))
 
@@ -152,7 +150,7 @@ def one(words: list[str], name: str, decay: float) -> pd.DataFrame:
     options, factor = PAIRS[name]
     chosen = ["probe=norms,spherical", f"optimizer={name}", *options, f"optimizer.weight_decay={decay * factor:g}"]
     result = train([*words, *chosen])
-    spherical, layers = long(result.probes["spherical"]), long(result.probes["norms"])
+    spherical, layers = long(result.rows, "spherical"), long(result.rows, "norms")
     kept = layers[layers.layer.isin(spherical.dropna(subset="radius").layer)]
     means = kept.groupby(["step", "epoch"])[["norm", "effective_step"]].mean().reset_index()
     return means.assign(optimizer=name, decay=decay, top1=result.metrics["test_top1"])
@@ -181,7 +179,8 @@ def measured(images: Dataset, beta: float, steps: int) -> pd.DataFrame:
     """Return growth and ratio of the two invariant weights, one row each."""
     model = float64_net(images.in_channels * images.image_size**2, images.num_classes)
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=beta)
-    table = long(fit(model, optimizer, images, steps, {"norms": {"every": 1, "layers": ["1.weight", "4.weight"]}}))
+    options = {"norms": {"every": 1, "layers": ["1.weight", "4.weight"]}}
+    table = long(fit(model, optimizer, images, steps, options), "norms")
     table["squares"] = table.step_length**2
     sums = table.groupby("layer")[["growth", "squares"]].sum().reset_index()
     return sums.assign(beta=beta, theory=1 + 2 * beta / (1 - beta), ratio=sums.growth / sums.squares)

@@ -39,8 +39,7 @@ def tracking(out: Path, scale: Scale) -> list[Check]:
     """Draw tracking.png, .pdf, .csv; the checks are the orders of magnitude that the paper states."""
     images, steps = load(scale.dataset(SETS)), scale.of(STEPS)
     first = network("resnet20", images)
-    vanilla = torch.optim.SGD(first.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    fit(first, vanilla, images, steps, {})
+    fit(first, torch.optim.SGD(first.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4), images, steps, {})
     table = pd.concat([tracked(first, method, images, steps).assign(method=method.label) for method in METHODS])
     draw(out, table, NOTE.format(where=scale.dataset(SETS)["name"], steps=steps))
     radial = table[table.method.isin(["SGD-M", "Adam"])].max_radial.max()
@@ -51,10 +50,9 @@ def draw(out: Path, table: pd.DataFrame, note: str) -> None:
     """Draw tracking.*: a panel a figure of the paper, the last with all methods."""
     with style.figure(len(PANELS), 1, 3, 2.8) as (made, axes):
         for axis, (column, title, shown) in zip(axes[0], PANELS, strict=True):
-            for method in METHODS:
+            for method in (method for method in METHODS if method.label in shown):
                 rows = table[table.method == method.label]
-                if method.label in shown:
-                    axis.plot(rows.step, rows[column], label=method.label, **method.look(len(rows)))
+                axis.plot(rows.step, rows[column], label=method.label, **method.look(len(rows)))
             axis.set(yscale="log", xlabel="step", title=title)
         made.legend(*axes[0, -1].get_legend_handles_labels(), loc="outside right center")
         style.save(made, out / "tracking", ".pdf", table, note)
@@ -69,6 +67,5 @@ def tracked(first: torch.nn.Module, method: Method, images: Dataset, steps: int)
         if name in invariant:
             p.data.copy_(fresh[name].data)
     groups = optim.invariance.param_groups(model, invariance={"channel": list(invariant)})
-    options = {"spherical": {"every": 1, "per_layer": False}}
-    rows = fit(model, optim.build(method.target, groups, **method.options), images, steps, options)
-    return scalars(rows)
+    optimizer = optim.build(method.target, groups, **method.options)
+    return scalars(fit(model, optimizer, images, steps, {"spherical": {"every": 1, "per_layer": False}}), "spherical")

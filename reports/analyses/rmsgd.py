@@ -1,4 +1,4 @@
-"""RMSGD, Figures 1b, 3, 5, 6 and 2a: structure of the layers over training, and what Q says of generalisation."""
+"""RMSGD, Figures 1b, 3, 5, 6 and 2a: structure of the layers over training, and how Q goes with generalisation."""
 
 from pathlib import Path
 
@@ -28,7 +28,6 @@ DRAWN = ("sgd", "adam", "rmsgd")
 BETAS, SEEDS = {"paper": (0.8, 0.9, 0.98), "smoke": (0.98,)}, {"paper": (0, 1, 2), "smoke": (0,)}
 VALUES = {"stable_rank": "stable rank s (Eq. 2)", "condition": "condition (Eq. 3)", "quality": "quality q (Eq. 4)"}
 NOTE = "{words}. Paper: ResNets on CIFAR, hundreds of epochs."
-NOTE_BETA = " Its values of beta are in a figure only, these are ours."
 
 
 def quality(out: Path, scale: Scale) -> list[Check]:
@@ -36,9 +35,10 @@ def quality(out: Path, scale: Scale) -> list[Check]:
     nets, words = scale.of(NETS), [*scale.words(SETS, LONG), f"model={scale.of(NETS)[0]}"]
     runs = {name: one(words, name) for name in DRAWN}
     betas = {beta: one(words, "rmsgd", f"optimizer.beta={beta}") for beta in scale.of(BETAS)}
-    tables = {name: long(run.probes["ranks"]) for name, run in runs.items()}
-    layers(out, tables, NOTE.format(words=" ".join(words)))
-    rates(out, tables, betas, (NOTE + NOTE_BETA).format(words=" ".join(words)))
+    tables = {name: long(run.rows, "ranks") for name, run in runs.items()}
+    note = NOTE.format(words=" ".join(words))
+    layers(out, tables, note)
+    rates(out, tables, betas, f"{note} Its values of beta are in a figure only, these are ours.")
     words = scale.words(SETS, SHORT)
     keys = [(net, name, seed) for net in nets for name in OPTIMIZERS for seed in scale.of(SEEDS)]
     points = [summary(*key, one([*words, f"model={key[0]}"], key[1], f"seed={key[2]}")) for key in keys]
@@ -82,15 +82,16 @@ def rates(out: Path, tables: dict[str, pd.DataFrame], betas: dict[float, Run], n
     """Draw RMSGD's rates by layer (darker: deeper, Figure 5), the optimizers' (3), and what beta does (3, 6)."""
     lines = tables["rmsgd"].pivot(index="epoch", columns="layer", values="rate")
     order = list(dict.fromkeys(tables["rmsgd"].layer))
-    errors = {beta: 100 - run.epochs.test_top1.to_numpy() for beta, run in betas.items()}
-    ablation = [scalars(r.probes["ranks"]).assign(beta=beta, test_error=errors[beta]) for beta, r in betas.items()]
+    ablation = []
     with style.figure(4, 1, 3, 2.8) as (made, ((by_layer, mean, rank, error),)):
         for depth, layer in enumerate(order):
             by_layer.plot(lines[layer], color=colormaps["Blues"](0.25 + 0.75 * depth / len(order)), linestyle="-")
         for name, table in tables.items():
             rate = table.groupby("epoch").rate.mean()
             mean.plot(rate, label=name, **style.look(name, len(rate)))
-        for beta, rows in zip(betas, ablation, strict=True):
+        for beta, run in betas.items():
+            rows = scalars(run.rows, "ranks").assign(beta=beta, test_error=100 - run.epochs.test_top1.to_numpy())
+            ablation.append(rows)
             rank.plot(rows.epoch, rows.mean_stable_rank)
             error.plot(rows.epoch, rows.test_error, label=f"beta {beta}")
         by_layer.set(title="RMSGD's rates by layer (darker: deeper)", xlabel="epoch")
@@ -122,7 +123,7 @@ def generalisation(out: Path, table: pd.DataFrame, note: str) -> None:
 
 def summary(net: str, name: str, seed: int, run: Run) -> dict[str, object]:
     last = run.epochs.iloc[-1]
-    found = {"Q": scalars(run.probes["ranks"]).Q.iloc[-1], "test_accuracy": last.test_top1}
+    found = {"Q": scalars(run.rows, "ranks").Q.iloc[-1], "test_accuracy": last.test_top1}
     return {"net": net, "optimizer": name, "seed": seed, **found, "gap": last.train_top1 - last.test_top1}
 
 
@@ -139,5 +140,5 @@ def correlations(x: pd.Series, y: pd.Series, draws: int = 2000) -> str:
     ranks = [x.iloc[pick].rank().corr(y.iloc[pick].rank()) for pick in picks if x.iloc[pick].nunique() > 1]
     below, above = np.nanquantile(ranks, [0.025, 0.975])
     rho = stats.spearmanr(x, y).statistic
-    intervals = f"[{low:.2f}, {high:.2f}]", f"[{below:.2f}, {above:.2f}]"
-    return f"Pearson {pearson.statistic:.2f} {intervals[0]}\nrank {rho:.2f} {intervals[1]}, n {len(x)}"
+    first = f"Pearson {pearson.statistic:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{first}\nrank {rho:.2f} [{below:.2f}, {above:.2f}], n {len(x)}"

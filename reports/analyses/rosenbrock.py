@@ -18,9 +18,8 @@ from reports.analyses.command import Check, Scale
 from reports.analyses.toys import ADAM, ADAMW, SGD, Method, descend, table, trace
 
 ANGLE_SCALE = 1.5  # AdamP, Appendix B
-STEPS, SCALE = 300, 1000.0
+STEPS, SCALE, DECAY = 300, 1000.0, 0.175
 SEARCHED = [10 ** (-3 + k / 4) for k in range(9)]  # the paper's range, 0.001 to 0.1
-DECAY = 0.175
 NOTE = (
     f"Calibrated, not in the paper: the loss is divided by {SCALE:.0f} (undivided it explodes at every rate of the "
     f"paper's range), {STEPS} steps, the rates of the first three panels and the decay {DECAY}, from the radii "
@@ -59,10 +58,10 @@ def rosenbrock3d(out: Path, scale: Scale) -> list[Check]:
     """Draw rosenbrock3d.png, .pdf, .csv; the checks are the three radii of Section 3.2."""
     found = FIXED | {method.label: best(method) for method in SEARCH}
     paths = {name: path_of(method) for name, method in found.items()}
-    columns = (len(paths) + 1) // 2
-    with style.figure(columns, 4, 2.0, 1.7) as (made, axes):
+    across = (len(paths) + 1) // 2
+    with style.figure(across, 4, 2.0, 1.7) as (made, axes):
         for place, (name, path) in enumerate(paths.items()):
-            row, column = 2 * (place // columns), place % columns
+            row, column = 2 * (place // across), place % across
             surface(axes[row, column], path, found[name])
             axes[row + 1, 0].set_ylabel("radius")
             axes[row, column].set_title(f"{name}\nrate {found[name].options['lr']:.3g}, loss {height(path[-1]):.2g}")
@@ -73,7 +72,9 @@ def rosenbrock3d(out: Path, scale: Scale) -> list[Check]:
             below.set(ylim=(0, max(4.2, norm.max().item() * 1.3)), xlabel="step")
         for axis in axes.flat:
             axis.set_visible(axis.has_data())
-        style.save(made, out / "rosenbrock3d", ".pdf", table({n: measured(path) for n, path in paths.items()}), NOTE)
+        columns = {name: (*angles(path), path.norm(dim=1), height(path)) for name, path in paths.items()}
+        data = table(("psi", "phi", "radius", "loss"), columns)
+        style.save(made, out / "rosenbrock3d", ".pdf", data, NOTE)
     peaks = {name: paths[name].norm(dim=1).max().item() for name in CHECKS}
     return [Check(f"largest radius, {n} (AdamP, Section 3.2)", wanted, peaks[n]) for n, wanted in CHECKS.items()]
 
@@ -118,18 +119,11 @@ def surface(axis: Axes, path: Tensor, method: Method) -> None:
     """Draw a path over the scaled angles on the loss."""
     line = torch.linspace(-2.4, 2.4, 160, dtype=torch.double)
     heights = torch.log10(rosenbrock(line, line[:, None]) + 1e-9)
-    levels = np.linspace(-1, 4, 16)
-    axis.contourf(line, line, heights, levels=levels, cmap="cividis", extend="both", alpha=0.6)
+    axis.contourf(line, line, heights, levels=np.linspace(-1, 4, 16), cmap="cividis", extend="both", alpha=0.6)
     points = torch.stack(angles(path), dim=1).numpy()
     trace(axis, points, points[::10], method)
     axis.plot(1, 1, "*", color="white", markeredgecolor="black", markersize=9)
     axis.set(xlim=(-2.4, 2.4), ylim=(-2.4, 2.4), xticks=[], yticks=[])
-
-
-def measured(path: Tensor) -> dict[str, Tensor]:
-    """Return the columns of the table: scaled angles, radius, loss."""
-    psi, phi = angles(path)
-    return {"psi": psi, "phi": phi, "radius": path.norm(dim=1), "loss": height(path)}
 
 
 def theorem4(out: Path, scale: Scale) -> list[Check]:

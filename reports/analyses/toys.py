@@ -1,6 +1,6 @@
 """Optimizers on a loss of one small tensor; AdamP, Figure 1: momentum lets the norm of an invariant weight grow."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,10 +71,9 @@ def toy2d(out: Path, scale: Scale) -> list[Check]:
             plane(axis, path, method)
             final = -cosine_loss(path[-1]).item()
             axis.set_title(f"{method.label}\nnorm up to {path.norm(dim=1).max():.2f}, cosine {final:.3f}")
-        values = ("w1", "w2", "norm", "cosine")
-        columns = {n: (*p.T, p.norm(dim=1), -cosine_loss(p)) for n, p in paths.items()}
-        data = table({name: dict(zip(values, found, strict=True)) for name, found in columns.items()})
-        for axis, value, title in zip(axes[3, 2:], values[2:], ("norm", "cosine to w*"), strict=True):
+        columns = {name: (*path.T, path.norm(dim=1), -cosine_loss(path)) for name, path in paths.items()}
+        data = table(("w1", "w2", "norm", "cosine"), columns)
+        for axis, value, title in zip(axes[3, 2:], ("norm", "cosine"), ("norm", "cosine to w*"), strict=True):
             for method in MOVED:
                 rows = data[data.method == method.label]
                 axis.plot(rows.step, rows[value], label=method.label, **method.look(STEPS))
@@ -83,11 +82,9 @@ def toy2d(out: Path, scale: Scale) -> list[Check]:
         axes[3, 2].legend(fontsize=6)
         style.save(made, out / "toy2d", ".pdf", data, NOTE)
     animate(paths, out / "toy2d.gif")
-    largest = {name: path.norm(dim=1).max().item() for name, path in paths.items()}
-    return [
-        Check("largest norm, momentum 0.9 (AdamP, Appendix B)", 2.93, largest["GD, momentum 0.9"]),
-        Check("largest norm, momentum 0.99 (AdamP, Appendix B)", 27.87, largest["GD, momentum 0.99"]),
-    ]
+    printed = {0.9: 2.93, 0.99: 27.87}
+    largest = {beta: paths[f"GD, momentum {beta}"].norm(dim=1).max().item() for beta in printed}
+    return [Check(f"largest norm, momentum {b} (AdamP, Appendix B)", printed[b], largest[b]) for b in printed]
 
 
 def descend(
@@ -116,9 +113,9 @@ def descend(
     return torch.stack(path)
 
 
-def table(paths: Mapping[str, Mapping[str, Tensor]]) -> pd.DataFrame:
-    """Return the columns of each method's path as one table, a row a step."""
-    frames = {name: pd.DataFrame(columns) for name, columns in paths.items()}
+def table(names: Sequence[str], paths: Mapping[str, Sequence[Tensor]]) -> pd.DataFrame:
+    """Return the columns, called `names`, of each method's path as one table, a row a step."""
+    frames = {method: pd.DataFrame(dict(zip(names, columns, strict=True))) for method, columns in paths.items()}
     return pd.concat(frames, names=["method", "step"]).reset_index()
 
 

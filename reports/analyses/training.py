@@ -73,16 +73,18 @@ def _forever(images: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
         yield from images.train.batches(torch.split(order, BATCH)[: max(size // BATCH, 1)], epoch)
 
 
-def scalars(rows: list[Row]) -> pd.DataFrame:
-    """Return the scalars of rows as a table: step, epoch, and one column a value."""
-    kept = [{"step": row.get("step"), "epoch": row["epoch"]} | row["values"] for row in rows]
+def scalars(rows: list[Row], probe: str) -> pd.DataFrame:
+    """Return the scalars of a probe's rows as a table: step, epoch, and one column a value."""
+    kept = [
+        {"step": row.get("step"), "epoch": row["epoch"]} | row["values"] for row in rows if row.get("probe") == probe
+    ]
     return pd.DataFrame([{k: v for k, v in row.items() if not isinstance(v, list)} for row in kept]).astype(float)
 
 
-def long(rows: list[Row]) -> pd.DataFrame:
-    """Return the per-layer values of rows as a table: step, epoch, layer, and one column a value."""
+def long(rows: list[Row], probe: str) -> pd.DataFrame:
+    """Return the per-layer values of a probe's rows as a table: step, epoch, layer, and one column a value."""
     frames = []
-    for row in rows:
+    for row in (row for row in rows if row.get("probe") == probe):
         lists = {key: value for key, value in row["values"].items() if isinstance(value, list)}
         frames.append(pd.DataFrame({"step": row.get("step"), "epoch": row["epoch"], "layer": row["layers"], **lists}))
     return pd.concat(frames, ignore_index=True).astype(dict.fromkeys(lists, float))
@@ -90,11 +92,11 @@ def long(rows: list[Row]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its result's metrics, its epochs, and its probes' rows by probe."""
+    """A finished run: its result's metrics, its epochs, and all rows of its metrics.jsonl."""
 
     metrics: dict[str, Any]
     epochs: pd.DataFrame
-    probes: dict[str, list[dict[str, Any]]]
+    rows: list[Row]
 
 
 def train(words: Sequence[str]) -> Run:
@@ -107,9 +109,4 @@ def train(words: Sequence[str]) -> Run:
     result, (rows, _) = read_result(folder), read_lines(folder / "metrics.jsonl")
     if result is None:
         raise UsageError(f"{folder}: no finished run")
-    kinds = {row["probe"] for row in rows if "probe" in row}
-    return Run(
-        result["metrics"],
-        pd.DataFrame([row for row in rows if row.get("kind") == "epoch"]),
-        {kind: [row for row in rows if row.get("probe") == kind] for kind in kinds},
-    )
+    return Run(result["metrics"], pd.DataFrame([row for row in rows if row.get("kind") == "epoch"]), rows)

@@ -122,8 +122,8 @@ def test_loop_is_repeatable_and_leaves_the_global_stream_alone():
 
 
 def test_long_has_a_row_per_layer_and_null_as_nan():
-    rows = [{"epoch": 1, "layers": ["a", "b"], "values": {"q": [0.5, None], "Q": 1.0}}]
-    table = long(rows)
+    rows = [{"probe": "ranks", "epoch": 1, "layers": ["a", "b"], "values": {"q": [0.5, None], "Q": 1.0}}]
+    table = long([*rows, {"kind": "epoch"}], "ranks")
     assert table.layer.tolist() == ["a", "b"]
     assert np.isnan(table.q[1])
     assert "Q" not in table

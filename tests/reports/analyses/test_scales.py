@@ -48,7 +48,7 @@ def test_loops_train_on_the_papers_data(paper, name, data, tmp_path, monkeypatch
 @pytest.mark.parametrize(("paper", "name", "data", "epochs"), RUNS, ids=[name for _, name, *_ in RUNS])
 def test_runs_are_the_papers(paper, name, data, epochs, tmp_path, monkeypatch):
     """All command lines compose, at the papers' length without scale=smoke; the first with probes is run, for all."""
-    made = [training.Run({"test_top1": 1.0}, pd.DataFrame(), {})] if name == "detection" else []
+    made = [training.Run({"test_top1": 1.0}, pd.DataFrame(), [])] if name == "detection" else []
 
     def once(words):
         paper = compose([word for word in words if word not in ("scale=smoke", "paths.store=build/smoke")])
