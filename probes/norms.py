@@ -91,7 +91,7 @@ class Gradient(Probe):
 class Blocks(Probe):
     """What SING normalises: the norm of each tensor's centralised gradient (SING, Appendix A, phi and Gamma).
 
-    phi takes the mean of each slice of dim 0 off (tensors of 2 and more dimensions). `norm` is ||phi(g)||, which SING
+    phi takes the mean of each slice of dim 0 off (of slices of 2 and more entries). `norm` is ||phi(g)||, which SING
     makes 1; `removed` is the share of ||g||^2 that phi takes off. `spread` is the largest norm over the smallest:
     the imbalance between blocks that the normalisation removes.
     """
@@ -100,8 +100,8 @@ class Blocks(Probe):
     matrices_only: ClassVar = False
 
     def observe(self, step: Step) -> Values:
-        means = [g.mean(dim=tuple(range(1, g.ndim)), keepdim=True) if g.ndim > 1 else 0 for g in step.gradients]
-        centralised = [g - mean for g, mean in zip(step.gradients, means, strict=True)]
+        rows = [g.flatten(1) if g.shape[1:].numel() > 1 else g.flatten() for g in step.gradients]
+        centralised = [row - row.mean(1, keepdim=True) if row.ndim > 1 else row for row in rows]
         centred = torch.stack(torch._foreach_norm(centralised))
         whole = torch.stack(torch._foreach_norm(step.gradients))
         return {"norm": centred, "removed": 1 - (centred / whole) ** 2, "spread": centred.amax() / centred.amin()}

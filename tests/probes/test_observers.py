@@ -112,6 +112,19 @@ def test_blocks():
     assert row["values"]["spread"] == pytest.approx(max(row["values"]["norm"]) / min(row["values"]["norm"]))
 
 
+def test_blocks_leave_slices_of_one_entry_as_sing_does():
+    """A 1x1 depthwise kernel: centralised, its gradient would be zero."""
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 1, groups=1, bias=False), torch.nn.Flatten())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    observer = probes.build({"blocks": {}}, model, optimizer, 0)
+    observer.begin(0, 0)
+    model(torch.ones(1, 1, 2, 2)).sum().backward()
+    observer.gradients()
+    (row,) = observer.end(0.1)
+    assert row["values"]["removed"] == [0.0]
+    assert row["values"]["norm"] == [pytest.approx(8.0)]
+
+
 def test_ranks_of_a_planted_structure():
     model = torch.nn.Sequential(torch.nn.Conv2d(32, 32, 3), torch.nn.Conv2d(32, 32, 3), torch.nn.Linear(4, 4))
     generator = torch.Generator().manual_seed(0)
