@@ -137,7 +137,7 @@ def rde_sheet(out: Path, scale: Scale) -> list[Check]:
     images, targets = (tensor.cpu() for tensor in next(samples.test.batches([torch.arange(COLUMNS)])))
     rows: dict[str, Tensor] = {"image": images.permute(0, 2, 3, 1), "target": targets[:, 1]}
     with one_line(unless=False):
-        rows |= {f"{folder.parent.name} {folder.name[:7]}": predicted(folder, images) for folder in scale.runs}
+        rows |= {f"{folder.parent.name} {folder.name[:7]}": predicted(folder, samples, images) for folder in scale.runs}
     scores = []
     with style.figure(COLUMNS, len(rows), 1.1, 1.25) as (made, axes):
         for line, (name, pictures) in zip(axes, rows.items(), strict=True):
@@ -155,14 +155,13 @@ def rde_sheet(out: Path, scale: Scale) -> list[Check]:
     return []
 
 
-def predicted(folder: Path, images: Tensor) -> Tensor:
-    """Return what the net of a finished run makes of images [n, c, h, w]: depths [n, h, w]."""
+def predicted(folder: Path, samples: Dataset, images: Tensor) -> Tensor:
+    """Return what the net of a finished run makes of images [n, c, h, w] of a data set: depths [n, h, w]."""
     result = read_result(folder)
     if result is None or not (folder / "weights.pt").exists():
         raise UsageError(f"{folder}: no finished run with its weights")
-    config = result["config"]
-    facts = {key: config["data"][key] for key in ("num_classes", "in_channels", "image_size")}
-    net = models.build(config["model"], **facts).eval()
+    facts = {key: getattr(samples, key) for key in ("num_classes", "in_channels", "image_size")}
+    net = models.build(result["config"]["model"], **facts).eval()
     net.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
     with torch.no_grad():
         depths: Tensor = net(images)[:, 0]
