@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from conf.arguments import number, whole
-from conf.cli import Parser, guarded
+from conf.cli import Parser, guarded, number, whole
 from data.augment import Augment, Transform
 from data.dataset import Place
 from data.memory import MemorySplit

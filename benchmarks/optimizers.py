@@ -27,8 +27,7 @@ from torch.optim import Optimizer
 
 import optim
 from benchmarks.probe import compare_probe
-from conf.arguments import file, whole
-from conf.cli import Parser, guarded
+from conf.cli import Parser, file, guarded, whole
 
 NETS = {
     "resnet50": ("torchvision.models", "resnet50", {}),

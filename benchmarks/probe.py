@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import probes
-from conf.arguments import whole
-from conf.cli import Parser, guarded
+from conf.cli import Parser, guarded, whole
 from models.resnet import resnet18, resnet20, resnet50
 from optim import evbmf
 from training.precision import pick_device

@@ -19,10 +19,9 @@ import torch
 from torch.nn import functional
 
 import train
-from conf.arguments import whole
-from conf.cli import Parser, guarded
+from conf.cli import Parser, guarded, whole
 from conf.compose import compose
-from conf.schema import Checkpoint
+from conf.groups import root
 from record import Run
 from record.follower import Follower
 from training.distribution import World
@@ -73,7 +72,7 @@ def checkpoint_share(run: train.Trainer, store: str, times: int = 5) -> float:
         run.save()
         found = [seconds(train.Trainer.save, run) for _ in range(times)]
         run.run.stop()
-    return statistics.median(found) / (60 * Checkpoint().every_minutes)
+    return statistics.median(found) / (60 * root()["checkpoint"]["every_minutes"])
 
 
 def measure(rounds: int, steps: int) -> dict[str, Any]:
@@ -107,9 +106,8 @@ def main() -> None:
     found = measure(arguments.rounds, arguments.steps)
     for name, rate in found["images_per_second"].items():
         print(f"{name:20} {rate:8.0f} images/s   train.py is {found['train.py against'][name]:.2f} of it")
-    print(
-        f"a checkpoint every {Checkpoint().every_minutes:g} minutes takes {found['checkpoint_share']:.3%} of the time"
-    )
+    share, minutes = found["checkpoint_share"], root()["checkpoint"]["every_minutes"]
+    print(f"a checkpoint every {minutes:g} minutes takes {share:.3%} of the time")
     out = Path("build/benchmarks/train.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(found, indent=1))

@@ -23,12 +23,12 @@ NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 
 
 def check_tree(prefix: str, values: dict[str, Any], defaults: dict[str, Any], ranges: dict[str, Any]) -> None:
-    """Check every value below `prefix` against the yaml it came from; an empty mapping in the yaml is open.
+    """Check every value below `prefix` ("": the root) against its yaml; an empty mapping in the yaml is open.
 
     Raises UsageError at the first key that does not exist, value of a wrong type, or value out of range.
     """
     for key, value in values.items():
-        name = f"{prefix}.{key}"
+        name = f"{prefix}.{key}" if prefix else key
         if key not in defaults:
             raise unknown(prefix, key, defaults)
         default = defaults[key]
@@ -46,8 +46,8 @@ def check_value(key: str, value: Any, default: Any, allowed: Any = None) -> None
         return
     if value is None and default is None:
         return
-    if default is not None:
-        _check_type(key, value, default)
+    if default is not None or allowed is None:  # no default and no range: a word
+        _check_type(key, value, "" if default is None else default)
     if isinstance(value, list) or (isinstance(allowed, str) and (_ANY in allowed or " and " in allowed)):
         _check_list(key, value, default, allowed)
     elif isinstance(allowed, list):

@@ -1,4 +1,4 @@
-"""What all commands have in common: a mistake is one line and exit code 1."""
+"""What all commands have in common: the types of their arguments, and a mistake that is one line and exit code 1."""
 
 import argparse
 import os
@@ -6,11 +6,15 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from pathlib import Path
+from typing import NoReturn, TypeVar
 
+from conf.check import check_folder, check_number
 from conf.errors import UsageError, of_the_system
+from conf.grammar import place
 
 FAILED = 70  # an exit code: no mistake of the user's
+Value = TypeVar("Value")
 
 
 def refuse(error: Exception, show: bool = False) -> NoReturn:
@@ -46,13 +50,6 @@ def one_line(*, unless: bool, key: str = "", but: type[Exception] = UsageError) 
         raise UsageError(": ".join([*first, str(error)])) from error
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are UsageErrors: one line, exit code 1. Its subparsers are of its kind."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}")
-
-
 def guarded(call: Callable[[], int | None]) -> int | None:
     """Run a command's main function; a UsageError becomes one line and exit code 1. A reader may leave (`| head`)."""
     try:
@@ -78,3 +75,83 @@ def attempt(call: Callable[[], int]) -> int:
     except Exception:
         traceback.print_exc()
         return FAILED
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are UsageErrors: one line, exit code 1. Its subparsers are of its kind."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message}")
+
+
+def number(allowed: str) -> Callable[[str], float]:
+    """Return the type of a number that lies in an interval, e.g. `number("(0, 1)")`."""
+    return _argument(lambda text: _number(text, float, allowed))
+
+
+def whole(allowed: str) -> Callable[[str], int]:
+    """Return the type of a whole number that lies in an interval."""
+    return _argument(lambda text: _number(text, int, allowed))
+
+
+def file(*endings: str) -> Callable[[str], Path]:
+    """Return the type of a file that can be written and whose name has one of these endings."""
+
+    def read(text: str) -> Path:
+        path = Path(text)
+        check_folder("", str(path.parent))
+        if path.suffix not in endings or path.is_dir():
+            raise UsageError(f"{text!r} is not a file to write; allowed: a name that ends in {', '.join(endings)}")
+        return path
+
+    return _argument(read)
+
+
+def _argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
+    """Hand the words of a UsageError to argparse, which has only `invalid value` for any other error."""
+
+    def reading(text: str) -> Value:
+        try:
+            return read(text)
+        except UsageError as error:
+            raise argparse.ArgumentTypeError(str(error).removeprefix(": ")) from error
+
+    return reading
+
+
+@_argument
+def folder(text: str) -> Path:
+    """Read a folder that is there or can be made."""
+    path = str(place(text))
+    check_folder("", path)
+    return Path(path)
+
+
+@_argument
+def word(text: str) -> str:
+    """Read a name, or a path that a disk can have."""
+    try:
+        Path(text).exists()
+    except OSError as error:
+        raise UsageError(f"{text[:100]!r}: {error.strerror}") from error
+    return text
+
+
+@_argument
+def listed(text: str) -> list[str]:
+    """Read `a,b,c`."""
+    words = text.split(",")
+    if not all(word.strip() for word in words):
+        raise UsageError(f"{text!r} is not a list; allowed: names with commas between them")
+    return words
+
+
+def _number(text: str, kind: Callable[[str], Value], allowed: str) -> Value:
+    try:
+        value = kind(text if text.isascii() and "_" not in text else "")
+    except ValueError as error:
+        raise UsageError(
+            f"{text[:100]!r} is not {'a whole number' if kind is int else 'a number'}; allowed: {allowed}"
+        ) from error
+    check_number("", value, allowed)
+    return value

@@ -2,21 +2,20 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from conf import grammar, groups, multirun
+from conf import grammar, groups, multirun, validate, yamls
 from conf.cli import Parser, guarded, refuse
 from conf.compose import compose
 from conf.errors import UsageError, unknown
 from conf.multirun import Job
-from conf.validate import HIDDEN, root_defaults
 
 FLAGS = (
     *("--help", "--cfg", "--package", "--resolve", "--multirun", "--run"),
@@ -50,7 +49,7 @@ def begin(finished: Callable[[dict[str, Any]], bool], look: Callable[[dict[str, 
         flags, words = _read(sys.argv[1:])
         for name, answer in ANSWERS.items():
             if getattr(flags, name):
-                _leave(partial(answer, flags, words))
+                raise SystemExit(guarded(partial(answer, flags, words)) or 0)
         if flags.multirun:
             jobs, launcher = multirun.split(words)
             return Asked(jobs, True, launcher)
@@ -112,37 +111,77 @@ def _composed(flags: argparse.Namespace, words: list[str]) -> None:
     print(OmegaConf.to_yaml(config) if isinstance(config, dict | list) else config)
 
 
-def _complete(words: list[str]) -> None:
+def _complete(flags: argparse.Namespace, words: list[str]) -> None:
     try:
-        multirun.load().shell_completion("train", words)
+        multirun.private().hydra.shell_completion("train", words)
     except (KeyError, ValueError) as error:
         raise UsageError(
             "--shell-completion: allowed: install=SHELL, uninstall=SHELL; a shell asks query=SHELL"
         ) from error
 
 
+def _hydra_help(flags: argparse.Namespace, words: list[str]) -> None:
+    hydra, _, parser = multirun.private()
+    hydra.hydra_help(None, parser, argparse.Namespace(overrides=[]))
+
+
+def _info(flags: argparse.Namespace, words: list[str]) -> None:
+    multirun.private().hydra.show_info(flags.info, "train", words)
+
+
+def _help(flags: argparse.Namespace, words: list[str]) -> None:
+    print(help_text(words))
+
+
 ANSWERS: dict[str, Callable[[argparse.Namespace, list[str]], None]] = {
-    "help": lambda flags, words: print(help_text()),
+    "help": _help,
     "cfg": _composed,
-    "hydra_help": lambda flags, words: multirun.load().hydra_help(
-        None, get_args_parser(), argparse.Namespace(overrides=[])
-    ),
-    "info": lambda flags, words: multirun.load().show_info(flags.info, "train", words),
-    "shell_completion": lambda flags, words: _complete(words),
+    "hydra_help": _hydra_help,
+    "info": _info,
+    "shell_completion": _complete,
 }
 
 
-def help_text() -> str:
-    """Describe the command line: the groups with their options, then the root keys with their defaults."""
+def help_text(words: Sequence[str] = ()) -> str:
+    """Describe the options that `words` choose (`optimizer=sing`); without any, the groups and the root's keys."""
+    options = [(override.key_or_group, override.value()) for override in _checked(words)]
+    chosen = [(group, option) for group, value in options for option in (value if isinstance(value, list) else [value])]
+    if chosen:
+        return "\n\n".join(_option_help(group, str(option)) for group, option in chosen)
     lines = ["python train.py [group=option ...] [key=value ...]", "", "Groups (see conf/<group>/<option>.yaml):"]
     lines += [f"  {group:10} {', '.join(groups.options(group))}" for group in groups.GROUPS]
-    lines += ["", "Keys and defaults (groups have keys of their own, e.g. optimizer.lr=0.1):"]
-    for key, default in root_defaults().items():
-        if key not in (*groups.CHECKED, *HIDDEN):
-            lines.append(f"  {key} = {default}")
-    lines += ["", "--cfg job prints the composed configuration; -m optimizer=sgd,adamw seed=0,1 makes several runs."]
+    lines += ["", "Keys, defaults, what is allowed and what they mean:", *_key_lines(groups.root_rows()), ""]
+    lines += ["An option's own keys: python train.py optimizer=sing --help"]
+    lines += ["--cfg job prints the composed configuration; -m optimizer=sgd,adamw seed=0,1 makes several runs."]
     return "\n".join(lines)
 
 
-def _leave(answer: Callable[[], None]) -> NoReturn:
-    raise SystemExit(guarded(lambda: answer() or 0))
+def _checked(words: Sequence[str]) -> list[Override]:
+    given = [override for override in grammar.parse(list(words)) if not override.is_sweep_override()]
+    validate.command_line(given)
+    return [override for override in given if override.key_or_group in groups.GROUPS]
+
+
+def _option_help(group: str, option: str) -> str:
+    if option not in groups.files(group):
+        return f"{group}={option}\n  {groups.plugins()[option]}: its keywords are {group}.<keyword>=value"
+    lines = [f"{group}={option}", *(f"  {line}" for line in groups.summary(group, option).splitlines())]
+    if group in groups.CHECKED:
+        return "\n".join([*lines, "", *_key_lines(groups.option_rows(group, option))])
+    said = {key: value for key, value in groups.raw(group, option).items() if key != "defaults"}
+    sets = [f"  {key} = {_shown(value)}" for key, value in yamls.leaves(said)]
+    return "\n".join([*lines, "", *sets])
+
+
+def _key_lines(rows: Sequence[groups.Row]) -> list[str]:
+    """Write a line a key, its default and what is allowed, and its meaning below it."""
+    lines = []
+    for key, default, allowed, meaning in rows:
+        ranged = ", ".join(map(str, allowed)) if isinstance(allowed, list) else allowed
+        lines.append(f"  {key} = {_shown(default)}" + (f"  ({ranged})" if ranged else ""))
+        lines.append(f"      {meaning}")
+    return lines
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else grammar.text(value)

@@ -9,7 +9,6 @@ from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -18,12 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from conf import grammar, groups, validate, yamls
-from conf.errors import UsageError, nearest
-from conf.fill import fill, replaced_groups, tuned
-from conf.schema import Schema
-from conf.warnings import config_warnings
-
-ConfigStore.instance().store(name="schema", node=Schema)
+from conf.errors import UsageError
+from conf.fill import config_warnings, fill, replaced_groups, tuned
 
 
 def compose(overrides: list[str]) -> dict[str, Any]:
@@ -139,28 +134,19 @@ def _composed(words: list[str]) -> tuple[DictConfig, dict[str, Any]]:
     # Hydra does not say which options of a list were chosen; each writes a key of its own name.
     choices |= {group: [key for key in config[group] if key in groups.options(group)] for group in groups.LISTS}
     with open_dict(config):
-        del config["hydra"]
+        del config["hydra"], config["ranges"]
     return config, choices
 
 
 def _worded(error: BaseException) -> UsageError:
-    """Word one of Hydra's own errors; the commonest is a misspelt key in a yaml file."""
+    """Word one of Hydra's own errors."""
     text = str(error)
-    stray = re.search(r"Key '(\w+)' (?:is )?not in '\w+'", text)
-    if stray:
-        where = [path for path in _overlays() if re.search(rf"(?m)^{stray[1]}\s*:", path.read_text(errors="replace"))]
-        place = f" in {where[0].parent.name}/{where[0].name}" if where else ""
-        return UsageError(f"{stray[1]}: unknown key{place}{nearest(stray[1], Schema.__dataclass_fields__)}")
     key = re.search(r"full_key: (\S+)", text)
     if not key:  # perhaps of a file as a whole, which Hydra does not always name
         for path in sorted(groups.ROOT.rglob("*.yaml")):
             yamls.mapping(str(path), yamls.load(path) or {})
     lines = [line.strip() for line in text.splitlines() if line.strip() and "raised while composing" not in line]
     return UsageError(f"{key[1] if key else 'configuration'}: {lines[0] if lines else type(error).__name__}")
-
-
-def _overlays() -> list[Any]:
-    return [path for group in ("protocol", "scale") for path in sorted((groups.ROOT / group).glob("*.yaml"))]
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
@@ -171,10 +157,11 @@ def _plain(config: DictConfig) -> dict[str, Any]:
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise _worded(error) from error
-    return json.loads(json.dumps(plain))  # plain scalars only, or an error here rather than in the run's record
+    # Plain scalars only, or an error here rather than in the run's record.
+    return yamls.mapping("configuration", json.loads(json.dumps(plain)))
 
 
 def _stripped(plain: dict[str, Any]) -> dict[str, Any]:
     for group in groups.CHECKED:
         plain[group] = {k: v for k, v in plain[group].items() if k not in groups.RESERVED}
-    return {key: value for key, value in plain.items() if key not in validate.CONSUMED}
+    return {key: value for key, value in plain.items() if key not in groups.CONSUMED}

@@ -15,10 +15,11 @@ def nearest(word: object, options: Iterable[str]) -> str:
     return f"; nearest: {close[0]}" if close else ""
 
 
-def unknown(key: str, word: object, options: Iterable[str]) -> UsageError:
-    """Word the commonest mistake: a name that is not among those that exist."""
+def unknown(key: str, word: object, options: Iterable[str], meant: str | None = None) -> UsageError:
+    """Word the commonest mistake: a name that is not among those that exist. meant: the name, where it is known."""
     names = sorted(str(option) for option in options)
-    return UsageError(f"{key}: unknown {word!r}; allowed: {', '.join(names) or 'nothing'}{nearest(word, names)}")
+    hint = f"; nearest: {meant}" if meant else nearest(word, names)
+    return UsageError(f"{key}: unknown {word!r}; allowed: {', '.join(names) or 'nothing'}{hint}")
 
 
 @contextmanager

@@ -1,13 +1,14 @@
-"""What a composed configuration still lacks: a scale's smaller choices, `source`, `tuned`, consistency."""
+"""What a composed configuration still lacks: a scale's smaller choices, `source`, `tuned`, consistency, warnings."""
 
 from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from conf import groups
+from conf import groups, yamls
+from conf.check import check_value
 from conf.errors import UsageError
-from conf.schema import WARNINGS
+from conf.tuned import Tuned, lookup
 
 Choices = dict[str, Any]
 COUNT_EPOCHS = (
@@ -21,11 +22,13 @@ def tuned(config: DictConfig, choices: Choices) -> tuple[dict[str, Any], dict[st
     """Look up what `tuned` says of the chosen data set, net and optimizer: values, and notes on some of them."""
     if config.tuned is None:
         return {}, {}
-    from conf.tuned import lookup
-
-    names = (choices["data"], choices["model"], choices["optimizer"])
-    found = lookup(config.tuned, *names, config.source, given=partial(OmegaConf.select, config))
+    found = _lookup(config.tuned, config, choices)
     return found.values, {key: note for key, note in found.notes.items() if note}
+
+
+def _lookup(paper: str, config: DictConfig, choices: Choices) -> Tuned:
+    names = (choices["data"], choices["model"], choices["optimizer"])
+    return lookup(paper, *names, config.source, given=partial(OmegaConf.select, config))
 
 
 def replaced_groups(config: DictConfig, choices: Choices, values: dict[str, Any], explicit: set[str]) -> Choices:
@@ -51,8 +54,9 @@ def fill(config: DictConfig, choices: Choices, values: dict[str, Any], explicit:
         if name in groups.raw(group, str(choices[group])):
             _set(config, key, value, explicit)
     _shrink(config)
-    if isinstance(config.warnings, bool):  # one word for all
-        config.warnings = dict.fromkeys(WARNINGS, config.warnings)
+    if not OmegaConf.is_dict(config.warnings):  # one word for all
+        check_value("warnings", config.warnings, True)
+        config.warnings = dict.fromkeys(groups.root()["warnings"], config.warnings)
     if config.mode == "reference":
         for key, off in ACCELERATORS.items():
             if key in explicit and config[key] != off:
@@ -87,16 +91,10 @@ def _holding(block: DictConfig | None, choices: Choices) -> dict[str, Any]:
     for key, entry in (block or {}).items():
         group, conditional, option = str(key).partition("=")
         if not conditional:
-            values |= _flat(entry, str(key))
+            values |= yamls.leaves({str(key): entry})
         elif choices[group] == option:
-            values |= _flat(entry)
+            values |= yamls.leaves(entry)
     return values
-
-
-def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    if not OmegaConf.is_dict(node):
-        return {prefix: node}
-    return {k: v for key in node for k, v in _flat(node[key], f"{prefix}.{key}" if prefix else str(key)).items()}
 
 
 def _drop_leftovers(config: DictConfig, choices: Choices, explicit: set[str]) -> None:
@@ -127,3 +125,37 @@ def _times(value: Any, ratio: float) -> Any:
     if OmegaConf.is_list(value):
         return [_times(entry, ratio) for entry in value]
     return max(1, round(value * ratio)) if isinstance(value, int) else value * ratio
+
+
+def config_warnings(config: DictConfig, choices: Choices, tuned: dict[str, Any]) -> dict[str, str]:
+    """Return the warnings that a configuration gives without torch: name -> line.
+
+    tuned: the values that `tuned` gave; without it the protocol's paper is asked.
+    """
+    protocol, paper = choices["protocol"], config.tuned or choices["protocol"].partition("_")[0]
+    smoothing, own = _said(protocol, "label_smoothing"), config.optimizer
+    printed = tuned if config.tuned else _printed(paper, config, choices)
+    amount, kind = printed.get("optimizer.weight_decay", 0.0), printed.get("optimizer.decay")
+    kind = kind or groups.raw("optimizer", choices["optimizer"]).get("decay")
+    found = {}
+    if smoothing and not config.label_smoothing:
+        found["label_smoothing"] = f"label_smoothing: 0, where protocol={protocol} has {smoothing}"
+    if amount and own.get("weight_decay") == 0:
+        found["weight_decay"] = f"optimizer.weight_decay: 0, where {paper} has {amount} for {own.name}"
+    if amount and own.get("weight_decay") == amount and own.decay != kind:
+        found["decay"] = f"optimizer.decay: {own.decay}, where {paper}'s weight_decay of {amount} is {kind}"
+    return found
+
+
+def _said(protocol: str, key: str) -> Any:
+    """Return what a protocol, or else one that it builds on, sets a root key to."""
+    overlay = groups.raw("protocol", protocol)
+    bases = [base for base in overlay.get("defaults", []) if isinstance(base, str) and base != "_self_"]
+    return overlay[key] if key in overlay else next(filter(None, (_said(base, key) for base in bases)), None)
+
+
+def _printed(paper: str, config: DictConfig, choices: Choices) -> dict[str, Any]:
+    try:
+        return _lookup(paper, config, choices).values
+    except UsageError:  # a protocol of no paper, or an optimizer that the paper does not have
+        return {}

@@ -60,8 +60,9 @@ def literal(value: Any) -> Any:
 def path(word: str) -> str:
     """Quote the path of `paths.store=...`: it is taken as it is, whatever it holds. In quotes Hydra reads it."""
     found = _PLACE.fullmatch(word)
-    quoted = found is None or found[2][:1] in ("'", '"') or found[2].lower() in ("", "null")
-    return word if quoted else f"{found[1]}={verbatim(found[2])}"
+    if found is None or found[2][:1] in ("'", '"') or found[2].lower() in ("", "null"):
+        return word
+    return f"{found[1]}={verbatim(found[2])}"
 
 
 def tuned(word: str) -> str:

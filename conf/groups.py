@@ -1,5 +1,6 @@
-"""The group folders as data: which options exist and what each yaml says. Torch-free."""
+"""What can be configured, read from the yamls of conf/: groups, options, keys, ranges and meanings. Torch-free."""
 
+import re
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -17,6 +18,8 @@ GROUPS = (
 CHECKED = GROUPS[:8]
 LISTS = ("probe", "logger")  # several options at once: probe=norms,spherical
 RESERVED = ("ranges", "sources")  # read by conf, gone from the composed configuration
+CONSUMED = ("sources", "replace", "set_if_present", "shrink")  # what an overlay tells composition
+HIDDEN = (*CONSUMED, "notes", "config_warnings", "protocol_name", "scale_name")  # not for the command line
 COUNT = "whole [1, inf)"
 DECAY = ["decoupled", "coupled", "absolute"]
 # What each yaml of a group has to say, and the range that holds where the yaml gives none of its own.
@@ -31,14 +34,19 @@ FACTS: dict[str, dict[str, Any]] = {
     "budget": {},
     "paths": dict.fromkeys(("data", "store", "cache")),
 }
-TARGETED = ("data", "model", "optimizer", "schedule", "budget")  # these also name a class or function, and a version
+NAMING = ("name", "target", "version")
+TARGETED = ("data", "model", "optimizer", "schedule", "budget")  # groups whose options name a class or function
 
 
 @lru_cache
 def options(group: str) -> tuple[str, ...]:
     """Return the names of a group's options: its yaml files and, for optimizers, installed plug-ins."""
-    files = {path.stem for path in (ROOT / group).glob("*.yaml")}
-    return tuple(sorted(files | set(plugins() if group == "optimizer" else ())))
+    return tuple(sorted({*files(group), *(plugins() if group == "optimizer" else ())}))
+
+
+def files(group: str) -> list[str]:
+    """Return the names of a group's yaml files."""
+    return sorted(path.stem for path in (ROOT / group).glob("*.yaml"))
 
 
 @lru_cache
@@ -61,9 +69,60 @@ def raw(group: str, option: str) -> dict[str, Any]:
         raise UsageError(f"{path}: {error}") from error
 
 
+@lru_cache
+def root() -> dict[str, Any]:
+    """Return the keys of the root with their defaults, groups left out. Do not change it: it is cached."""
+    content = yamls.load(ROOT / "train.yaml")
+    return {key: value for key, value in content.items() if key not in (*GROUPS, "defaults", "ranges")}
+
+
+@lru_cache
+def root_ranges() -> dict[str, Any]:
+    """Return the ranges of the root's keys."""
+    return dict(yamls.load(ROOT / "train.yaml")["ranges"])
+
+
 def is_open(content: dict[str, Any]) -> bool:
     """Tell whether a yaml stands for anything of its kind, by whatever name (custom, timm)."""
     return "args" in content
+
+
+Row = tuple[str, Any, Any, str]  # a key as on the command line, its default, what is allowed, its meaning
+
+
+def root_rows() -> list[Row]:
+    """Describe the root's keys."""
+    known, meanings = {key: value for key, value in root().items() if key not in HIDDEN}, _meanings()["root"]
+    return [(key, value, root_ranges().get(key), meanings.get(key, "")) for key, value in yamls.leaves(known)]
+
+
+def option_rows(group: str, option: str) -> list[Row]:
+    """Describe an option's keys, but for those that only name it."""
+    content, meanings = raw(group, option), _meanings()[group]
+    remarks = dict(re.findall(r"(?m)^ *(\w+):.*?\s# (.+)$", text(group, option)))
+    rows = []
+    for key, value in yamls.leaves({k: v for k, v in content.items() if k not in (*NAMING, *RESERVED)}):
+        last = key.rpartition(".")[2]
+        said = next((meanings[name] for name in (f"{option}.{key}", key, last) if name in meanings), "")
+        meaning = "; ".join(filter(None, (said, remarks.get(last))))
+        rows.append((f"{group}.{key}", value, content.get("ranges", {}).get(key), meaning))
+    return rows
+
+
+def text(group: str, option: str) -> str:
+    """Return an option's yaml as it is written."""
+    return (ROOT / group / f"{option}.yaml").read_text(encoding="utf-8")
+
+
+def summary(group: str, option: str) -> str:
+    """Return the comment at the top of an option's yaml."""
+    found = re.match(r"(?:# @package .*\n)?((?:#.*\n)*)", text(group, option))
+    return "\n".join(line.lstrip("# ") for line in found[1].splitlines()) if found else ""
+
+
+@lru_cache
+def _meanings() -> dict[str, dict[str, str]]:
+    return dict(yamls.load(ROOT / "meanings.yaml"))
 
 
 def _complete(group: str, option: str, content: Any) -> dict[str, Any]:
@@ -72,7 +131,7 @@ def _complete(group: str, option: str, content: Any) -> dict[str, Any]:
     if group not in CHECKED:
         return content
     facts = FACTS.get(group, {})
-    for key in (*(("name", "target", "version") if group in TARGETED else ()), *facts):
+    for key in (*(NAMING if group in TARGETED else ()), *facts):
         if not _has(content, key):
             raise UsageError(f"lacks {key!r}")
     if group in TARGETED and content["name"] != option and not is_open(content):

@@ -7,16 +7,13 @@ all users, and forgets the jobs' exit codes: only its grammar and its launchers 
 import json
 import os
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hydra._internal.callbacks import Callbacks
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
@@ -28,6 +25,10 @@ from conf import grammar, groups
 from conf.cli import FAILED
 from conf.compose import compose
 from conf.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from hydra._internal.callbacks import Callbacks
+    from hydra._internal.hydra import Hydra
 
 Job = tuple[dict[str, Any], list[str]]  # a run's configuration, and the command line that it was composed from
 Make = Callable[[dict[str, Any], list[str]], int]
@@ -42,7 +43,7 @@ def split(words: list[str]) -> tuple[list[Job], list[str]]:
 
     Returns beside them what is said of the launcher. Raises UsageError for what is no job, and no launcher.
     """
-    hydra = load()
+    hydra = private().hydra
     given = grammar.parse([grammar.path(word) for word in words], hydra.config_loader)
     about = [override for override in given if is_hydras(override)]
     for override in about:
@@ -72,32 +73,52 @@ def launch(jobs: Sequence[Job], launcher: list[str], make: Make, stop: object, f
     return AGAIN if stop else max(codes, key=BY_SEVERITY.index)
 
 
-def load() -> Hydra:
-    """Return Hydra, with the groups of conf/ to look things up in."""
-    return Hydra("stepbench", ConfigLoaderImpl(create_config_search_path(str(groups.ROOT))))
+class Private(NamedTuple):
+    """What Hydra keeps to itself. hydra: with the groups of conf/ to look things up in."""
+
+    hydra: "Hydra"
+    callbacks: "Callbacks"
+    parser: ArgumentParser
+
+
+def private() -> Private:
+    """Return the parts of Hydra that only its private modules have; the one place that imports from them."""
+    from hydra._internal.callbacks import Callbacks
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import create_config_search_path, get_args_parser
+
+    loader = ConfigLoaderImpl(create_config_search_path(str(groups.ROOT)))
+    return Private(Hydra("stepbench", loader), Callbacks(), get_args_parser())
 
 
 def _lines(given: list[Override]) -> list[list[str]]:
-    try:
-        return BasicSweeper.split_arguments(given, max_batch_size=None)[0]
-    except HydraException as error:
-        stray = next(o for o in given if o.is_sweep_override() and not o.is_discrete_sweep())
-        raise UsageError(f"{stray.input_line}: no list of values; allowed: a,b,c, range(...), glob(...)") from error
+    words: dict[str, list[str]] = {}  # a key that is given twice counts once, as it was given last
+    for override in given:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            words[key] = [f"{key}={override.get_value_element_as_str()}"]
+        elif override.is_discrete_sweep():
+            words[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            raise UsageError(f"{override.input_line}: no list of values; allowed: a,b,c, range(...), glob(...)")
+    return [list(line) for line in product(*words.values())]
 
 
-def _check(hydra: Hydra, override: Override) -> None:
+def _check(hydra: "Hydra", override: Override) -> None:
     key, value = override.key_or_group, override.value()
     if key == LAUNCHER:
         options = hydra.config_loader.get_group_options(LAUNCHER)
-        if value in PACKAGES and value not in options:
-            raise UsageError(f"{LAUNCHER}: {value} is not installed; pip install hydra-{PACKAGES[value]}-launcher")
+        if str(value) in PACKAGES and value not in options:
+            package = f"hydra-{PACKAGES[str(value)]}-launcher"
+            raise UsageError(f"{LAUNCHER}: {value} is not installed; pip install {package}")
         if value not in options:
             raise unknown(LAUNCHER, value, options)
     elif key != FOLDER and not key.startswith("hydra.launcher."):
         raise UsageError(f"{key}: not of use here; allowed with -m: {LAUNCHER}, hydra.launcher.<its keys>, {FOLDER}")
 
 
-def _settings(hydra: Hydra, folder: Path, launcher: list[str]) -> DictConfig:
+def _settings(hydra: "Hydra", folder: Path, launcher: list[str]) -> DictConfig:
     words = [f"{FOLDER}={grammar.verbatim(str(folder))}", *launcher]
     try:
         return hydra.compose_config("launch", words, RunMode.MULTIRUN)
@@ -106,20 +127,20 @@ def _settings(hydra: Hydra, folder: Path, launcher: list[str]) -> DictConfig:
 
 
 def _launched(jobs: Sequence[Job], launcher: list[str], make: Make, folder: Path) -> list[int]:
-    hydra = load()
+    hydra, callbacks, _ = private()
     search = os.environ.get("PYTHONPATH")  # of the processes that a launcher starts
     os.environ["PYTHONPATH"] = os.pathsep.join([str(groups.ROOT.parent), *([search] if search else [])])
     try:
         by = Plugins.instance().instantiate_launcher(
-            hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks()),
+            hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
             task_function=partial(_job, make),
             config=_settings(hydra, folder, launcher),
         )
         lines = [[f"job={grammar.verbatim(json.dumps(words))}"] for _, words in jobs]
         return [ended.return_value for ended in by.launch(lines, initial_job_idx=0)]
     except Exception as error:  # whatever a launcher raises: a queue that is not there, a worker that died
-        lines = str(error).strip().splitlines() or [""]
-        print(f"failed: {' '.join(launcher)}: {type(error).__name__}: {lines[0]}", file=sys.stderr)
+        said = str(error).strip().partition("\n")[0]
+        print(f"failed: {' '.join(launcher)}: {type(error).__name__}: {said}", file=sys.stderr)
         return [FAILED]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from conf import groups
-from conf.validate import root_defaults
+from conf.groups import root
 
 EPOCHS = 4  # the first warms up and is not counted
 OWN = ("optimizer", "schedule", "budget", "seed", "target", "probe", "logger", "selection", "evaluate", "keep")
@@ -24,7 +24,7 @@ def words(rival: Sequence[str], optimizer: str) -> list[str]:
 
 def yardstick(composed: dict[str, Any], rival: dict[str, Any], store: Path | str = "") -> dict[str, Any]:
     """Return the reference's configuration, `composed` of its words: equal for all rivals but for how they are run."""
-    plain = root_defaults()
+    plain = root()
     options = {group: groups.raw(group, name) for group, name in (("schedule", "constant"), ("budget", "epochs"))}
     chosen = {group: {k: v for k, v in raw.items() if k not in groups.RESERVED} for group, raw in options.items()}
     chosen["budget"]["epochs"] = EPOCHS

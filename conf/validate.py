@@ -1,35 +1,22 @@
 """Is this a run that can be made? Everything that can be told without torch. Raises UsageError, one line."""
 
 import re
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import MISSING
 
-from conf import groups, rules
+from conf import groups, metrics, yamls
 from conf.check import check_folder, check_name, check_tree, check_value
-from conf.errors import UsageError, unknown
-from conf.schema import RANGES, Schema
+from conf.errors import UsageError, nearest, unknown
 
-
-def root_defaults() -> dict[str, Any]:
-    """Return the root's keys and defaults, nested as in the schema."""
-    return _defaults(Schema())
-
-
-def _defaults(node: Any) -> dict[str, Any]:
-    values = {field.name: getattr(node, field.name) for field in fields(node)}
-    return {key: _defaults(value) if is_dataclass(value) else value for key, value in values.items()}
-
-
-CONSUMED = ("sources", "replace", "set_if_present", "shrink")  # an overlay's word to compose
+Config = dict[str, Any]
 EXAMPLES = {"optimizer": "torch.optim.RMSprop", "model": "models.imagenet.timm"}
-HIDDEN = (*CONSUMED, "notes", "config_warnings", "protocol_name", "scale_name")  # not for the command line
 
 
 def command_line(overrides: list[Override]) -> None:
     """Check that every override names a group with that option, or a key that can exist."""
+    chosen = {override.key_or_group: override.value() for override in overrides}
     for override in overrides:
         key = override.key_or_group
         if key.startswith("hydra"):
@@ -39,7 +26,7 @@ def command_line(overrides: list[Override]) -> None:
         if key in groups.GROUPS:
             _choice(key, override.value())
         else:
-            _root_key(key, override)
+            _root_key(key, override, chosen)
 
 
 def _choice(group: str, value: Any) -> None:
@@ -49,48 +36,61 @@ def _choice(group: str, value: Any) -> None:
         check_name(group, str(option))
 
 
-def _root_key(key: str, override: Override) -> None:
-    node, path = root_defaults(), key.split(".")
-    if path[0] not in node or path[0] in HIDDEN:
-        names = [name for name in node if name not in HIDDEN]
-        raise unknown("command line", path[0], [*names, "protocol", "scale"])
-    if path[0] in groups.CHECKED:
+def _root_key(key: str, override: Override, chosen: Config) -> None:
+    node: Any = groups.root()
+    first, *rest = key.split(".")
+    if first in groups.CHECKED:
         return  # checked against the option's yaml, once it is known which
-    for depth, part in enumerate(path):
+    if first not in node or first in groups.HIDDEN:
+        names = [*groups.CHECKED, *(name for name in node if name not in groups.HIDDEN), "protocol", "scale"]
+        raise unknown("command line", first, names, _meant(first, chosen))
+    node = node[first]
+    for depth, part in enumerate(rest, start=1):
         if not isinstance(node, dict) or part not in node:
-            raise unknown(".".join(path[:depth]), part, node if isinstance(node, dict) else [])
+            raise unknown(".".join([first, *rest][:depth]), part, node if isinstance(node, dict) else [])
         node = node[part]
-    if not override.is_sweep_override() and not isinstance(node, dict):
-        _root_value(key, override.value(), node)
+    if key != "freeze" and not override.is_sweep_override() and not isinstance(node, dict):
+        check_value(key, override.value(), node, groups.root_ranges().get(key))
 
 
-def _root_value(key: str, value: Any, default: Any) -> None:
-    if key == "freeze" or (value is None and key in ("tuned", "target.metric")):
-        return
-    check_value(key, value, "" if default is None or default == MISSING else default, RANGES.get(key))
+def _meant(word: str, chosen: Config) -> str | None:
+    """Return the key that `word` is probably meant to be; the last part is enough (`lr`: `optimizer.lr`).
+
+    Of equal last parts that of a chosen option goes first.
+    """
+    names = [*groups.CHECKED, "protocol", "scale", *groups.root()]
+    keys = [key for key, _ in yamls.leaves(groups.root()) if not key.startswith("warnings.")]  # named after other keys
+    for picked in (chosen, {group: groups.files(group) for group in groups.CHECKED}):
+        for group in groups.CHECKED:
+            wanted = picked.get(group)
+            for option in set(groups.files(group)) & set(wanted if isinstance(wanted, list) else [wanted]):
+                keys += [f"{group}.{key}" for key, _ in yamls.leaves(groups.raw(group, option))]
+    full = {key.rpartition(".")[2]: key for key in reversed(keys)} | {name: name for name in names}
+    found = nearest(word, full.keys() - {*groups.HIDDEN})
+    return full[found.removeprefix("; nearest: ")] if found else None
 
 
-def composed(config: dict[str, Any], choices: dict[str, Any]) -> None:
+def composed(config: Config, choices: Config) -> None:
     """Check every value of a composed configuration, whatever file or override it came from."""
-    for key, default in root_defaults().items():
-        if key in groups.CHECKED or key in HIDDEN:
-            continue
-        for name, value, standard in _leaves(key, config[key], default):
-            _root_value(name, value, standard)
+    known = {key: default for key, default in groups.root().items() if key not in groups.HIDDEN}
+    for key in config.keys() - {*groups.root(), *groups.CHECKED, "ranges"}:
+        raise _stray(key)
+    values = {key: config[key] for key in known if key != "freeze"}  # words or patterns: _training
+    check_tree("", values, known, groups.root_ranges())
     for group in groups.CHECKED:
         _group(group, config[group], choices[group])
-    rules.check(config)
+    combination(config)
 
 
-def _leaves(key: str, value: Any, default: Any) -> list[tuple[str, Any, Any]]:
-    if not isinstance(default, dict):
-        return [(key, value, default)]
-    if not isinstance(value, dict):
-        raise UsageError(f"{key}: {value!r} is not true or false, nor a mapping of {', '.join(default)}")
-    return [leaf for k, d in default.items() for leaf in _leaves(f"{key}.{k}", value[k], d)]
+def _stray(key: str) -> UsageError:
+    """Word a key of a protocol or a scale that the root does not have."""
+    paths = [path for group in groups.GROUPS[8:] for path in sorted((groups.ROOT / group).glob("*.yaml"))]
+    where = [path for path in paths if re.search(rf"(?m)^{re.escape(key)}\s*:", path.read_text(errors="replace"))]
+    place = f" in {where[0].parent.name}/{where[0].name}" if where else ""
+    return UsageError(f"{key}: unknown key{place}{nearest(key, [*groups.CHECKED, *groups.root()])}")
 
 
-def chosen(choices: dict[str, Any]) -> None:
+def chosen(choices: Config) -> None:
     """Check the yaml files that were chosen."""
     for group in groups.CHECKED:
         for option in _options(choices[group]):
@@ -101,9 +101,9 @@ def _options(choice: Any) -> list[str]:
     return [str(option) for option in (choice if isinstance(choice, list) else [choice])]
 
 
-def _group(group: str, values: dict[str, Any], choice: Any) -> None:
-    known: dict[str, Any] = {}
-    ranges: dict[str, Any] = {}
+def _group(group: str, values: Config, choice: Any) -> None:
+    known: Config = {}
+    ranges: Config = {}
     for content in (groups.raw(group, option) for option in _options(choice)):
         known |= {key: default for key, default in content.items() if key not in groups.RESERVED}
         ranges |= content.get("ranges", {})
@@ -111,19 +111,94 @@ def _group(group: str, values: dict[str, Any], choice: Any) -> None:
     if group in groups.TARGETED:
         _names(group, choice, named, known)
     if group == "optimizer" and isinstance(named["groups"], dict) and named["groups"].keys() == known["groups"].keys():
-        del named["groups"]  # words or patterns: rules.py
+        del named["groups"]  # words or patterns: _optimizer
     check_tree(group, named, known, ranges)
     if group == "paths":
         for key, folder in named.items():
             check_folder(f"paths.{key}", folder)
 
 
-def _names(group: str, choice: str, values: dict[str, Any], known: dict[str, Any]) -> None:
+def _names(group: str, choice: str, values: Config, known: Config) -> None:
     """Check what names an option: fixed by its yaml, or, where the yaml is open, a name and a class."""
-    for key in ("name", "target", "version"):
+    for key in groups.NAMING:
         if not groups.is_open(known) and values[key] != known[key]:
             raise UsageError(f"{group}.{key}: fixed by {group}={choice} to {known[key]!r}")
     check_name(f"{group}.name", values["name"])
     target = values["target"]
     if target is not None and not (isinstance(target, str) and re.fullmatch(r"\w+(\.\w+)+", target)):
         raise UsageError(f"{group}.target: {target!r} is not the dotted name of a class, e.g. {EXAMPLES[group]}")
+
+
+def combination(config: Config) -> None:
+    """Raise UsageError for values that are allowed one by one and cannot work together."""
+    for rules in (_task, _training, _schedule, _model, _optimizer):
+        for broken in rules(config):
+            raise UsageError(broken)
+
+
+def _task(config: Config) -> Iterator[str]:
+    data, model = config["data"], config["model"]
+    has, wanted = data.get("task"), model.get("task")
+    if wanted != has and (wanted is not None or has == "depth"):
+        made = f"made for {wanted} data" if wanted else "has one output per class"
+        yield f"model={model['name']}: {made}; data={data['name']} is {has}"
+    if config["selection"] == "best_validation" and not data.get("validation", 0):
+        yield "selection=best_validation: no validation split; set data.validation, e.g. data.validation=0.1"
+    if config["batch_size"] % config["accumulation"]:
+        yield f"accumulation: {config['accumulation']} does not divide batch_size={config['batch_size']}"
+    for key, off in (("label_smoothing", 0.0), ("mix", "none")):
+        if config[key] != off and has != "multiclass":
+            yield f"{key}: {config[key]!r} needs a multiclass data set; {data['name']} is {has}"
+    if config["class_weights"] and has != "multilabel":
+        yield f"class_weights: true needs a multilabel data set; {data['name']} is {has}"
+
+
+def _model(config: Config) -> Iterator[str]:
+    model, size = config["model"], config["data"].get("image_size", 0)
+    if model.get("input") == "imagenet" and size <= 32 and not model.get("force", False):
+        yield (
+            f"model={model['name']}: its 7x7 stem is made for ImageNet, not for {size}-pixel images; "
+            "take the CIFAR form, or set model.force=true"
+        )
+    stated = {"num_classes", "in_chans"} & set(model.get("args") or {})
+    if stated:
+        yield f"model.args: {', '.join(sorted(stated))} comes from the data set"
+
+
+def _schedule(config: Config) -> Iterator[str]:
+    schedule, budget = config["schedule"], config["budget"]
+    if schedule.get("warmup_epochs") and schedule.get("warmup_fraction"):
+        yield "schedule: warmup_epochs and warmup_fraction are both set; choose one"
+    if schedule.get("warmup_fraction") and budget["name"] == "seconds":
+        yield "schedule.warmup_fraction: budget=seconds has no length in steps to start with; set warmup_epochs"
+    known = [name for name in groups.options("optimizer") if name not in groups.plugins() and name != "custom"]
+    if budget.get("reference", "sgd") not in known:
+        yield str(unknown("budget.reference", budget["reference"], known))
+
+
+def _training(config: Config) -> Iterator[str]:
+    freeze, target, data = config["freeze"], config["target"]["metric"], config["data"]
+    if freeze not in ("none", "norm_affine") and not _patterns(freeze):
+        yield f"freeze: {freeze!r} is not one of none, norm_affine, or a list of parameter-name patterns"
+    if target is not None:
+        metrics.target(target, data["task"], data["num_classes"], bool(data.get("validation")))
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", config["device"]):
+        yield f"device: {config['device']!r} is not one of auto, cpu, cuda, cuda:N"
+
+
+def _optimizer(config: Config) -> Iterator[str]:
+    options = config["optimizer"]
+    if options.get("target") in (None, ""):
+        yield "optimizer.target: name a class, e.g. optimizer.target=torch.optim.RMSprop"
+    no_decay, invariance = options["groups"]["no_decay"], options["groups"]["invariance"]
+    if no_decay not in ("none", "bias_and_norm") and not _patterns(no_decay):
+        yield f"optimizer.groups.no_decay: {no_decay!r} is not one of none, bias_and_norm, or a list of patterns"
+    kinds = invariance if isinstance(invariance, dict) else {"": invariance}
+    known = kinds.keys() <= {"channel", "layer", ""} and bool(kinds)
+    if invariance not in ("none", "auto") and not (known and all(map(_patterns, kinds.values()))):
+        form = "patterns {channel: [...], layer: [...]}"
+        yield f"optimizer.groups.invariance: {invariance!r} is not one of none, auto, or {form}"
+
+
+def _patterns(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(word, str) and word for word in value)

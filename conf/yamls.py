@@ -5,6 +5,7 @@ text, and so is a number that the command line refuses (`007`, `0x1F`, `1:30`). 
 """
 
 import re
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -51,13 +52,13 @@ class _Loader(yaml.SafeLoader):
         except ValueError as error:  # a number of more digits than Python reads
             raise ConstructorError(None, None, str(error), node.start_mark) from error
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key for key, _ in node.value if key.tag != f"{_TAG}merge"]
         for number, key in enumerate(keys):
             if key.tag != f"{_TAG}str":
                 raise ConstructorError(None, None, f"the key {key.value!r} is not a word", key.start_mark)
             if key.value in {other.value for other in keys[:number]}:
-                raise ConstructorError(None, None, f"the key {key.value!r} stands there twice", key.start_mark)
+                raise ConstructorError(None, None, f"the key {key.value!r} is there twice", key.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -92,7 +93,7 @@ def load(path: Path) -> Any:
 
 def dump(content: Any) -> str:
     """Write plain data so that `load` reads the same."""
-    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    return str(yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True))
 
 
 def _line(error: yaml.YAMLError, raw: bytes) -> int:
@@ -121,3 +122,12 @@ def values(key: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise UsageError(f"{key}: {value!r} is not a list of values")
     return value
+
+
+def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted keys and values of nested mappings; an empty mapping is a value."""
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -5,14 +5,11 @@ checks the command line, the classes from their source text. mkdocs is imported 
 can make the pages without it.
 """
 
-import inspect
 import json
-import re
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from conf import groups, schema
-from conf.validate import HIDDEN, root_defaults
+from conf import groups
+from conf.groups import Row
 
 if TYPE_CHECKING:
     from markdown import Markdown
@@ -20,7 +17,6 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
 
 OVERLAYS = tuple(group for group in groups.GROUPS if group not in groups.CHECKED)
-HEADING = ("name", "target", "version")  # what an option is, and no key that can be set
 SENTENCES = {
     "data": "Which data set is trained on, and how its images are augmented.",
     "model": "Which network is trained.",
@@ -33,7 +29,6 @@ SENTENCES = {
     "protocol": "What a paper fixes for an experiment. It writes to the root. More in [Protocols](../../protocols.md).",
     "scale": "How large a table's runs are. It writes to the root. More in [Sweeps](../../sweeps.md).",
 }
-Row = tuple[str, Any, Any, str]  # key, default, what is allowed, meaning
 
 
 def on_config(config: "MkDocsConfig") -> "MkDocsConfig":
@@ -64,46 +59,41 @@ def pages() -> dict[str, str]:
 
 
 def root_page() -> str:
-    known = {key: value for key, value in root_defaults().items() if key not in (*groups.GROUPS, *HIDDEN)}
-    meanings = _remarks(inspect.getsource(schema))
-    rows = [(key, value, schema.RANGES.get(key), meanings.get(key, "")) for key, value in leaves(known)]
     chosen = [
         f"- [`{group}`]({group}.md): {', '.join(f'`{o}`' for o in groups.options(group))}" for group in groups.GROUPS
     ]
     return "\n".join([
         "# Root keys\n\n`key=value` on the command line of `train.py`; a group is chosen by `group=option`, and its",
         "keys are set by `group.key=value`. `python train.py ... --cfg job` prints the whole configuration of a run.\n",
-        table(rows), "\n## Groups\n", *chosen, "",
+        table(groups.root_rows()), "\n## Groups\n", *chosen, "",
     ])  # fmt: skip
 
 
 def group_page(group: str) -> str:
     section = overlay_section if group in OVERLAYS else option_section
-    return "\n".join([f"# {group}\n\n{SENTENCES[group]}\n", *(section(group, option) for option in _files(group))])
+    return "\n".join(
+        [f"# {group}\n\n{SENTENCES[group]}\n", *(section(group, option) for option in groups.files(group))]
+    )
 
 
 def option_section(group: str, option: str) -> str:
     """Describe one option of a group: its first comment, its target, its keys."""
-    content, text = groups.raw(group, option), _text(group, option)
-    meanings, ranges = _remarks(text), content.get("ranges", {})
-    known = {key: value for key, value in content.items() if key not in (*HEADING, *groups.RESERVED)}
-    rows = [(f"{group}.{key}", value, ranges.get(key), meanings.get(key, "")) for key, value in leaves(known)]
+    content, rows = groups.raw(group, option), groups.option_rows(group, option)
     facts = [f"`{content['target']}`, version {content['version']}\n"] if "version" in content else []
     facts += [f"`source={name}` sets `{json.dumps(values)}`\n" for name, values in content.get("sources", {}).items()]
-    return "\n".join([f"## {option}\n", _comment(text), *facts, table(rows) if rows else ""])
+    return "\n".join([f"## {option}\n", groups.summary(group, option) + "\n", *facts, table(rows) if rows else ""])
 
 
 def overlay_section(group: str, option: str) -> str:
     """Describe a protocol or a scale: its first comment, and what it sets."""
-    text = _text(group, option)
-    body = [line for line in text.splitlines() if not line.startswith("#")]
-    return "\n".join([f"## {option}\n", _comment(text), "```yaml", *(body or ["{}"]), "```\n"])
+    body = [line for line in groups.text(group, option).splitlines() if not line.startswith("#")]
+    return "\n".join([f"## {option}\n", groups.summary(group, option) + "\n", "```yaml", *(body or ["{}"]), "```\n"])
 
 
 def classes_page() -> str:
     """List every class of optim that a yaml names, with the options that choose it."""
     targets: dict[str, list[str]] = {}
-    for option in _files("optimizer"):
+    for option in groups.files("optimizer"):
         targets.setdefault(str(groups.raw("optimizer", option)["target"]), []).append(option)
     own = {target: options for target, options in sorted(targets.items()) if target.startswith("optim.")}
     lines = [
@@ -117,15 +107,6 @@ def classes_page() -> str:
     return "\n".join([*lines, "## What they share\n", *(f"::: {name}\n" for name in shared)])
 
 
-def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted keys and values of nested mappings; an empty mapping is a value."""
-    for key, value in node.items():
-        if isinstance(value, Mapping) and value:
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def table(rows: list[Row]) -> str:
     lines = ["| key | default | allowed | meaning |", "|---|---|---|---|"]
     for key, default, allowed, meaning in rows:
@@ -137,30 +118,3 @@ def table(rows: list[Row]) -> str:
 
 def _word(default: Any) -> str:
     return default if isinstance(default, str) else json.dumps(default)
-
-
-def _files(group: str) -> list[str]:
-    return sorted(path.stem for path in (groups.ROOT / group).glob("*.yaml"))
-
-
-def _text(group: str, option: str) -> str:
-    return (groups.ROOT / group / f"{option}.yaml").read_text()
-
-
-def _comment(text: str) -> str:
-    """Return the comment at the top of a yaml as a paragraph."""
-    lines = text.removeprefix("# @package _global_\n").splitlines()
-    count = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    return "\n".join(line.lstrip("# ") for line in lines[:count]) + "\n"
-
-
-def _remarks(text: str) -> dict[str, str]:
-    """Return key -> the comment on its line, of a yaml or of conf/schema.py (its class `Evaluate` is `evaluate.`)."""
-    found, prefix = {}, ""
-    for line in text.splitlines():
-        if line.startswith("class "):
-            name = line.removeprefix("class ").rstrip(":").lower()
-            prefix = "" if name == "schema" else f"{name}."
-        elif match := re.match(r"\s*(\w+):.*?\s# (.+)$", line):
-            found[prefix + match[1]] = match[2]
-    return found

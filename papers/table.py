@@ -95,7 +95,7 @@ class Table:
 
     @property
     def has_runs(self) -> bool:
-        return self.spec["show"] != "tuned"
+        return bool(self.spec["show"] != "tuned")
 
     def cells(self, scale: str = "paper") -> list[Cell]:
         """Expand rows x columns, in order of layout.

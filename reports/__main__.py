@@ -16,8 +16,7 @@ import os
 import sys
 from pathlib import Path
 
-from conf.arguments import folder, word
-from conf.cli import Parser, guarded
+from conf.cli import Parser, folder, guarded, word
 from conf.errors import UsageError, of_the_system, unknown
 from papers import table as tables
 from reports import runs as store

@@ -15,8 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from conf.arguments import file, folder, listed, number, whole, word
-from conf.cli import Parser, guarded
+from conf.cli import Parser, file, folder, guarded, listed, number, whole, word
 from conf.errors import UsageError, of_the_system
 from record import Status, merge, read_store, status
 from record.merge import AS_IT_IS, PUBLIC

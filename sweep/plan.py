@@ -9,11 +9,11 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from conf import grammar, groups, reference, rules
+from conf import grammar, groups, reference, validate
 from conf.check import check_tree
+from conf.composed import composed
 from conf.errors import UsageError
 from conf.tuned import read
-from papers.composed import composed
 from record import group_id, run_folder, run_id, semantic
 from sweep.wanted import Wanted, Words
 
@@ -147,7 +147,7 @@ def _with_numbers(config: Config, numbers: dict[str, float | int]) -> Config:
         known = {key: value for key, value in raw.items() if key not in groups.RESERVED}
         check_tree("optimizer", values, known, raw.get("ranges", {}))
     config = config | {"optimizer": optimizer | values, "seed": numbers.get("seed", config["seed"])}
-    rules.check(config)
+    validate.combination(config)
     return config
 
 

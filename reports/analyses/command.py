@@ -13,8 +13,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 
-from conf.arguments import folder
-from conf.cli import Parser
+from conf.cli import Parser, folder
 from conf.errors import UsageError, unknown
 from conf.groups import options, raw
 

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 
 import data
 from conf import cli, command_line, groups
-from conf.schema import RANGES
-from conf.validate import HIDDEN, root_defaults
 from sweep.__main__ import main as sweep
 
 NO_NUMBER = ("nan", "-inf", "1e400", "''", "abc", "[]", "{a: 1}", "[1,2,3,4,5]", "true", "9" * 400, "'1'")
@@ -35,9 +33,9 @@ def leaves(node, prefix=""):
 
 def keys():
     """Every key of the root and of every yaml: the words that choose the yaml, the key, its default and its range."""
-    for key, default in leaves(root_defaults()):
-        if key.split(".")[0] not in (*groups.CHECKED, *HIDDEN) and key not in FREE:
-            yield [], key, default, RANGES.get(key)
+    for key, default in leaves(groups.root()):
+        if key.split(".")[0] not in (*groups.CHECKED, *groups.HIDDEN) and key not in FREE:
+            yield [], key, default, groups.root_ranges().get(key)
     for group in groups.CHECKED:
         for option in groups.options(group):
             content = groups.raw(group, option)

@@ -5,9 +5,9 @@ from collections import Counter
 import pytest
 
 from conf import groups
+from conf.composed import composed
 from conf.tuned import lookup
 from papers import table as tables
-from papers.composed import composed
 from papers.published import numbers
 from reports.coverage import UNEXPLAINED, reason, shown
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from conf import groups
-from conf.cli import check_sweep
 from conf.compose import compose
+from conf.multirun import split
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -66,6 +66,6 @@ def commands() -> list[Any]:
 def test_a_command_line_in_the_docs_can_be_run(words: list[str]) -> None:
     overrides = [word for word in words if word not in ("-m", "--cfg", "job")]
     if "-m" in words:
-        check_sweep(overrides)
+        split(overrides)
     else:
         compose(overrides)

@@ -3,10 +3,10 @@ import shutil
 
 import pytest
 
+from conf import composed as composing
 from conf.compose import compose
 from conf.errors import UsageError
 from conf.grammar import word
-from papers import composed as composing
 from record import run_id, semantic
 from sweep import show
 from sweep.plan import plan, unlike

@@ -8,7 +8,7 @@ import pytest
 import train
 from conf.compose import compose
 from conf.errors import UsageError
-from conf.schema import WARNINGS
+from conf.groups import root
 from record.follower import Follower
 from training import canaries
 from training.distribution import World
@@ -78,7 +78,7 @@ def test_an_image_in_train_and_test_is_told(settings, capsys) -> None:
     assert "data: 1 of 360 test samples are in the train split" in line
 
 
-@pytest.mark.parametrize("name", WARNINGS)
+@pytest.mark.parametrize("name", root()["warnings"])
 def test_a_canary_says_one_line_and_can_be_turned_off(settings, capsys, name: str) -> None:
     words = (*SHORT, *LINES[name])
     plant = PLANT.get(name, lambda trainer: None)
@@ -94,7 +94,7 @@ def test_a_sound_run_is_silent(settings, capsys) -> None:
 
 
 def test_every_switch_has_a_canary() -> None:
-    assert {*canaries.AT_START, *canaries.AFTER_A_STEP} == set(WARNINGS)
+    assert {*canaries.AT_START, *canaries.AFTER_A_STEP} == set(root()["warnings"])
 
 
 @pytest.mark.parametrize(
