@@ -6,10 +6,12 @@ from record.identity import group_id, run_folder, run_id, semantic, todays
 from record.merge import Conflict, merge
 from record.read import Status, exact, read_result, read_store, status
 from record.run import Run, mark_failed
+from record.schema import Result
 
 __all__ = [
     "Claimed",
     "Conflict",
+    "Result",
     "Run",
     "Status",
     "exact",

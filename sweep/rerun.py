@@ -15,7 +15,7 @@ from conf import groups
 from conf.compose import compose
 from conf.errors import UsageError
 from conf.grammar import literal, word
-from record import read_result, run_folder, run_id, semantic, todays
+from record import Result, read_result, run_folder, run_id, semantic, todays
 from record.files import one_line
 from record.read import run_folders
 from sweep.backend import Child, Job, command
@@ -77,7 +77,7 @@ def rerun(folder: Path, trust: bool = False) -> Verdict:
     return Verdict(folder, "failed", said) if fresh is None else _compare(folder, stored, fresh)
 
 
-def _stored(folder: Path) -> Config:
+def _stored(folder: Path) -> Result:
     for path in (folder, *folder.parents[:3]):
         if path.is_symlink():
             raise UsageError(f"{path}: a symbolic link; a run is a folder")
@@ -103,7 +103,7 @@ def _require_trust(folder: Path, config: Config, trust: bool) -> None:
         )
 
 
-def _made(words: Words, config: Config, threads: str) -> tuple[Config | None, str]:
+def _made(words: Words, config: Config, threads: str) -> tuple[Result | None, str]:
     """Make a run in a store that is gone afterwards; returns its result, None without one, and its last line.
 
     Its output goes to a file: processes that it leaves behind would keep a pipe open for ever. They are killed.
@@ -119,7 +119,7 @@ def _made(words: Words, config: Config, threads: str) -> tuple[Config | None, st
         return read_result(run_folder(store, config)), one_line(lines[-1]) if lines else f"exit code {code}"
 
 
-def _compare(folder: Path, stored: Config, fresh: Config) -> Verdict:
+def _compare(folder: Path, stored: Result, fresh: Result) -> Verdict:
     hashes = [str(result.get("weights_sha256"))[:12] for result in (stored, fresh)]
     if hashes[0] == hashes[1]:
         return Verdict(folder, "equal", f"weights {hashes[0]}")

@@ -23,7 +23,7 @@ from conf.check import check_seeds
 from conf.errors import UsageError, unknown
 from conf.grammar import parse, word
 from conf.tuned import ROOT
-from record import exact, read_result
+from record import Result, exact, read_result
 from sweep.plan import Planned, option
 from sweep.wanted import Wanted, Words, draws
 
@@ -80,7 +80,7 @@ def write(path: Path, runs: Iterable[Planned], settings: dict[Words, Settings], 
             key = " ".join(word(name, value) for name, value in settings[run.words].items())
             points[key] = settings[run.words]
             scores[*run.names, *_fixed(run.words, settings[run.words])][key].append(
-                _score(read_result(store / run.folder) or {}, metric)
+                _score(read_result(store / run.folder), metric)
             )
     entries = [_entry(names, tried, points, metric) for names, tried in scores.items()]
     number = {names[2]: len(tried) for names, tried in scores.items()}
@@ -113,10 +113,10 @@ def _mean(scores: Sequence[float]) -> Fraction | float:
     return sum(map(exact, scores)) / len(scores) if all(map(math.isfinite, scores)) else -math.inf
 
 
-def _score(result: dict[str, Any], metric: str) -> float:
+def _score(result: Result | None, metric: str) -> float:
     """Return a number of which more is better; a trial that diverged, or has no number, is worse than any other."""
-    score = result.get("metrics", {}).get(metric)
-    if result.get("state") == "diverged" or score is None or not math.isfinite(score):
+    score = result["metrics"].get(metric) if result else None
+    if result is None or result.get("state") == "diverged" or score is None or not math.isfinite(score):
         return -math.inf
     return float(metrics.metric(metric).sign * score)
 
