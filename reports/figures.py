@@ -120,9 +120,11 @@ def rank_diagram(result: Result, path: Path) -> list[Path]:
             DataFrame(pairs, labels, labels),
             ax=axes[0, 0],
             color_palette={label: style.look(name)["color"] for label, name in zip(labels, names, strict=True)},
-            label_fmt_left="{label}  {rank:.2f}",
-            label_fmt_right="{rank:.2f}  {label}",
+            label_fmt_left="{label}  {rank:.2f} ",
+            label_fmt_right=" {rank:.2f}  {label}",
+            text_h_margin=0.02 * len(names),
         )
+        axes[0, 0].spines["top"].set_visible(True)
         text = f"mean rank over {len(table)} tasks (1 is best; Friedman p {p:.2g}); bars: no difference found"
         axes[0, 0].set_xlabel(text + _too_few(len(table), len(names)))
         axes[0, 0].grid(visible=False)
