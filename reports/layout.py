@@ -162,7 +162,7 @@ def remarks(result: Result) -> list[str]:
     seen = "".join(map(_marks, result.cells))
     texts = [
         f"Scale {result.scale}: {SCALES[result.scale]}." if result.scale in SCALES else "",
-        "Synthetic data: some runs are on generated stand-ins of the real sets." if result.synthetic else "",
+        "Synthetic data: some runs are on generated data in the format of a real set." if result.synthetic else "",
         f"Re-creation: {spec['recreation']}" if spec["recreation"] else "",
         "" if result.comparable or not any(cell.published for cell in result.cells) else NOT_COMPARED,
         f"{missing} of {len(result.cells)} cells not run." if missing else "",
