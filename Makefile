@@ -42,7 +42,7 @@ soak: setup ## hours: every optimizer resumed everywhere, a hundred kills
 mutants: setup ## plant bugs in optim/ and see that the suite catches each
 	@$(PY) -m tests.optim.mutations
 
-smoke: setup ## run a few tables on made-up data in the real formats
+smoke: setup ## run a few tables on synthetic data in the real formats
 	@for table in rmsgd_1a adamsrt_2; do $(PY) -m sweep run $$table --scale smoke --jobs 2 || exit $$?; done
 
 tables: setup ## every table that the store can fill: CSV, Markdown, LaTeX, HTML

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,16 +111,11 @@ class _PerImage(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         return self.transform(Image.fromarray(self.images[index])), self.targets[index]
 
 
-def _cutout(image: Tensor) -> Tensor:
-    y, x = np.random.randint(32), np.random.randint(32)
-    image[:, max(y - 8, 0) : y + 8, max(x - 8, 0) : x + 8] = 0
-    return image
-
-
 def _torchvision(images: NDArray[np.uint8], targets: Tensor) -> Pipeline:
     from torchvision import transforms as v1
 
-    steps = [v1.RandomCrop(32, padding=4), v1.RandomHorizontalFlip(), v1.ToTensor(), v1.Normalize(MEAN, STD), _cutout]
+    cutout = v1.RandomErasing(p=1.0, scale=(0.25, 0.25), ratio=(1.0, 1.0))  # 16 x 16
+    steps = [v1.RandomCrop(32, padding=4), v1.RandomHorizontalFlip(), v1.ToTensor(), v1.Normalize(MEAN, STD), cutout]
     dataset = _PerImage(images, targets, v1.Compose(steps))
     loader = DataLoader(dataset, BATCH, shuffle=True, num_workers=WORKERS)
     return lambda: (len(batch) for batch, _ in loader)
@@ -154,8 +150,10 @@ def _imagenet(folder: Path, size: int = 8192) -> dict[str, Pipeline]:
 
 
 def _timm(folder: Path, use_prefetcher: bool) -> Pipeline:
-    from timm.data import create_dataset, create_loader
+    from timm.data.dataset_factory import create_dataset
+    from timm.data.loader import create_loader
 
+    unused: Any = None  # which the annotation forgets; 0 costs time
     loader = create_loader(
         create_dataset("", str(folder)),
         (3, 224, 224),
@@ -163,7 +161,7 @@ def _timm(folder: Path, use_prefetcher: bool) -> Pipeline:
         is_training=True,
         use_prefetcher=use_prefetcher,
         no_aug=False,
-        color_jitter=None,
+        color_jitter=unused,
         interpolation="bilinear",
         num_workers=WORKERS,
         persistent_workers=False,

@@ -1,24 +1,24 @@
 """Time of one optimizer step, side by side with peers: `python -m benchmarks.optimizers`.
 
-Each method has its contenders: ours eager and compiled, the peers that are installed (extra `bench`), torch's fused
-AdamW. They step in turn over tensors of one net's shapes, so that a slow moment of the machine hits all; medians.
-Prints tables and writes build/benchmarks/optimizers.json.
+A method is any option of conf/optimizer whose class is in optim/. Its sides: ours eager and compiled, the peers that
+are installed (extra `bench`), torch's fused AdamW. They step in turn over tensors of one net's shapes, so that a slow
+moment of the machine hits all; medians. Prints tables and writes build/benchmarks/optimizers.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
+import itertools
 import os
+import pkgutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,38 +26,53 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 import optim
+from benchmarks import in_turns, seconds, write
 from benchmarks.probe import compare_probe
+from conf import groups
 from conf.cli import Parser, file, guarded, whole
 
-NETS = {
-    "resnet50": ("torchvision.models", "resnet50", {}),
-    "vit_s": ("timm", "create_model", {"model_name": "vit_small_patch16_224"}),
+Options = Mapping[str, object]
+NETS: dict[str, tuple[str, Options]] = {
+    "resnet50": ("torchvision.models.resnet50", {}),
+    "vit_s": ("timm.create_model", {"model_name": "vit_small_patch16_224"}),
 }
-DECAY = {"weight_decay": 1e-2}
-SGD = {"lr": 1e-2, "momentum": 0.9, "nesterov": True, **DECAY}
-METHODS: dict[str, tuple[str, Mapping[str, Any], list[tuple[str, str, Mapping[str, Any]]]]] = {
-    "adamp": ("AdamP", DECAY, [("adamp", "AdamP", DECAY), ("pytorch_optimizer", "AdamP", DECAY)]),
-    "sgdp": ("SGDP", SGD, [("adamp", "SGDP", SGD), ("pytorch_optimizer", "SGDP", SGD)]),
-    "sing": ("SING", DECAY, []),
-    "sing_lookahead": ("SING", {"lookahead": (5, 0.5), **DECAY}, []),
-    "adamsrt": ("AdamSRT", DECAY, []),
-    "adabelief": ("AdaBelief", DECAY, [("pytorch_optimizer", "AdaBelief", DECAY)]),
-    "adabound": ("AdaBound", DECAY, [("pytorch_optimizer", "AdaBound", {**DECAY, "weight_decouple": False})]),
-    "yogi": ("Yogi", DECAY, [("pytorch_optimizer", "Yogi", {**DECAY, "weight_decouple": False})]),
-    "lamb": ("LAMB", DECAY, [("pytorch_optimizer", "Lamb", {**DECAY, "r": 0.0})]),
+METHODS = [name for name in groups.options("optimizer") if str(groups.raw("optimizer", name)["target"])[:6] == "optim."]
+LABELS = ("name", "target", "version", "decay", "groups", *groups.RESERVED)  # of a yaml; its other keys are keywords
+DECAY: Options = {"weight_decay": 1e-2}
+SGD: Options = {"lr": 1e-2, "momentum": 0.9, "nesterov": True, **DECAY}
+# The keywords at which ours and the peers do the same, where these are not the yaml's, and the peers with theirs.
+SETTINGS = dict.fromkeys(("adamp", "sing", "sing_lookahead", "adamsrt", "adabelief", "adabound", "yogi", "lamb"), DECAY)
+SETTINGS["sgdp"] = SGD
+COUPLED = {**DECAY, "weight_decouple": False}
+PEERS: dict[str, list[tuple[str, Options]]] = {
+    "adamp": [("adamp.AdamP", DECAY), ("pytorch_optimizer.AdamP", DECAY)],
+    "sgdp": [("adamp.SGDP", SGD), ("pytorch_optimizer.SGDP", SGD)],
+    "adabelief": [("pytorch_optimizer.AdaBelief", DECAY)],
+    "adabound": [("pytorch_optimizer.AdaBound", COUPLED)],
+    "yogi": [("pytorch_optimizer.Yogi", COUPLED)],
+    "lamb": [("pytorch_optimizer.Lamb", {**DECAY, "r": 0.0})],
 }
+
+
+@dataclass(frozen=True)
+class Side:
+    """ms: median of a step. of_adamw: in steps of torch's fused AdamW. state: bytes for each byte of the weights."""
+
+    side: str
+    ms: float
+    of_adamw: float
+    state: float
 
 
 def shapes_of(net: str) -> list[torch.Size]:
-    """Shapes of a net's parameters; its weights are never made."""
-    module, name, keywords = NETS[net]
+    """Return the shapes of a net's parameters; its weights are never made."""
+    target, keywords = NETS[net]
     with torch.device("meta"):
-        model = getattr(importlib.import_module(module), name)(**keywords)
-    return [p.shape for p in model.parameters()]
+        return [p.shape for p in pkgutil.resolve_name(target)(**keywords).parameters()]
 
 
-def tensors(shapes: list[torch.Size], device: str) -> list[Parameter]:
-    """Parameters with fixed random values and gradients."""
+def tensors(shapes: Sequence[torch.Size], device: str) -> list[Parameter]:
+    """Make parameters with fixed random values and gradients."""
     generator = torch.Generator().manual_seed(0)
     params = [Parameter((torch.randn(shape, generator=generator) * 0.1).to(device)) for shape in shapes]
     for p in params:
@@ -65,55 +80,50 @@ def tensors(shapes: list[torch.Size], device: str) -> list[Parameter]:
     return params
 
 
-def contenders(method: str) -> dict[str, Callable[[list[Parameter]], Optimizer]]:
-    """Name and maker of each side: ours, compiled ours, installed peers, fused AdamW."""
-    name, keywords, peers = METHODS[method]
-    ours = getattr(optim, name)
-    groups = {"invariance": "channel"} if method == "adamsrt" else {}
-    made: dict[str, Callable[[list[Parameter]], Optimizer]] = {
-        "ours": lambda ps: ours([{"params": ps, **groups}], **keywords),
-        "ours compiled": lambda ps: ours([{"params": ps, **groups}], compile=True, **keywords),
-    }
-    for module, cls, options in peers:
+def sides(method: str, params: Callable[[], list[Parameter]]) -> dict[str, Optimizer]:
+    """Build a method's sides, each over parameters of its own."""
+    options = groups.raw("optimizer", method)
+    keywords = {key: value for key, value in options.items() if key not in LABELS} | dict(SETTINGS.get(method, {}))
+    invariance = "channel" if options["groups"]["invariance"] == "auto" else "none"
+
+    def ours(**more: bool) -> Optimizer:
+        group = {"params": params(), "invariance": invariance}
+        return optim.build(options["target"], [group], **keywords, **more)
+
+    made = {"ours": ours(), "ours compiled": ours(compile=True)}
+    for target, theirs in PEERS.get(method, ()):
         try:
-            peer = getattr(importlib.import_module(module), cls)
+            made[target.split(".")[0]] = pkgutil.resolve_name(target)(params(), **theirs)
         except ImportError:
             continue
-        made[module] = lambda ps, peer=peer, options=options: peer(ps, **options)
-    made["torch AdamW fused"] = lambda ps: torch.optim.AdamW(ps, fused=True, **DECAY)
-    return made
+    return made | {"torch AdamW fused": torch.optim.AdamW(params(), fused=True, weight_decay=1e-2)}
 
 
-def seconds(step: Callable[[], Any], device: str) -> float:
-    start = time.perf_counter()
-    step()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def stepper(optimizer: Optimizer) -> Callable[[], object]:
+    """Return a step at fixed gradients, for any optimizer: its closure's loss falls with every call."""
+    losses = itertools.count(0.0, -1.0)
+    return partial(optimizer.step, lambda: torch.tensor(next(losses)))
 
 
-def compare(method: str, shapes: list[torch.Size], rounds: int, device: str) -> list[dict[str, Any]]:
-    """Median milliseconds a step and state bytes a parameter byte of each contender, stepped in turn."""
-    sides = {name: make(tensors(shapes, device)) for name, make in contenders(method).items()}
-    for _ in range(3):
-        for optimizer in sides.values():
-            optimizer.step()
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, optimizer in sides.items():
-            times[name].append(seconds(optimizer.step, device))
-    base = statistics.median(times["torch AdamW fused"])
-    rows = []
-    for name, optimizer in sides.items():
-        median = statistics.median(times[name])
-        state = sum(v.nbytes for s in optimizer.state.values() for v in s.values() if isinstance(v, Tensor))
-        weights = sum(shape.numel() * 4 for shape in shapes)
-        rows.append({"side": name, "ms": 1e3 * median, "of_adamw": median / base, "state": state / weights})
-    return rows
+def compare(method: str, shapes: Sequence[torch.Size], rounds: int, device: str) -> list[Side]:
+    """Step the sides of a method in turn, after three steps that are not timed."""
+    made = sides(method, lambda: tensors(shapes, device))
+    calls = {name: stepper(optimizer) for name, optimizer in made.items()}
+    in_turns(calls, 3)
+    medians = {name: statistics.median(times) for name, times in in_turns(calls, rounds).items()}
+    weights = 4 * sum(shape.numel() for shape in shapes)
+    base = medians["torch AdamW fused"]
+    return [
+        Side(name, 1e3 * median, median / base, _state_bytes(made[name]) / weights) for name, median in medians.items()
+    ]
+
+
+def _state_bytes(optimizer: Optimizer) -> int:
+    return sum(v.nbytes for state in optimizer.state.values() for v in state.values() if isinstance(v, Tensor))
 
 
 def compile_seconds(method: str, net: str, threads: int) -> dict[str, float]:
-    """Seconds of the first step in a new process: with an empty cache of compiled code, and with a full one."""
+    """Time the first step in a new process: with an empty cache of compiled code, and with a full one."""
     with tempfile.TemporaryDirectory() as cache:
         command = [sys.executable, "-m", "benchmarks.optimizers", "--first-step", method, "--nets", net]
         environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": cache, "OMP_NUM_THREADS": str(threads)}
@@ -122,16 +132,18 @@ def compile_seconds(method: str, net: str, threads: int) -> dict[str, float]:
     return {"first_compile_s": cold, "from_cache_s": warm}
 
 
-def show(title: str, rows: list[dict[str, Any]]) -> None:
+def show(title: str, rows: Sequence[Side]) -> None:
+    """Print a table."""
     print(f"\n{title}\n  {'side':<22}{'ms/step':>10}{'x fused AdamW':>16}{'state/weights':>16}")
     for row in rows:
-        print(f"  {row['side']:<22}{row['ms']:>10.1f}{row['of_adamw']:>16.2f}{row['state']:>16.2f}", flush=True)
+        print(f"  {row.side:<22}{row.ms:>10.1f}{row.of_adamw:>16.2f}{row.state:>16.2f}", flush=True)
 
 
 def arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--rounds", type=whole("[1, inf)"), default=9)
     parser.add_argument("--threads", type=whole("[1, 1024]"), default=2)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -143,17 +155,19 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Run the command line."""
     options = arguments()
     torch.set_num_threads(options.threads)
     if options.first_step:
-        optimizer = contenders(options.first_step)["ours compiled"](tensors(shapes_of(options.nets[0]), options.device))
-        print(seconds(optimizer.step, options.device))
+        shapes = shapes_of(options.nets[0])
+        print(seconds(stepper(sides(options.first_step, lambda: tensors(shapes, options.device))["ours compiled"])))
         return
-    report: dict[str, Any] = {"torch": torch.__version__, "threads": options.threads, "device": options.device}
+    report: dict[str, object] = {"torch": torch.__version__, "threads": options.threads, "device": options.device}
     for net in options.nets:
         shapes = shapes_of(net)
         for method in options.methods:
-            report[f"{net}/{method}"] = rows = compare(method, shapes, options.rounds, options.device)
+            rows = compare(method, shapes, options.rounds, options.device)
+            report[f"{net}/{method}"] = [asdict(row) for row in rows]
             show(f"{method}, tensors of {net}", rows)
         for method in ("adamp", "sing") if options.compile_time else ():
             report[f"{net}/{method}/compile"] = compile_seconds(method, net, options.threads)
@@ -161,8 +175,7 @@ def main() -> None:
     if not options.no_probe:
         report["probe"] = compare_probe()
         print(f"\nRMSGD's probe, CIFAR ResNet-50: {report['probe']}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=1))
+    write(options.out, report)
 
 
 if __name__ == "__main__":

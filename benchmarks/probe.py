@@ -10,7 +10,6 @@ import argparse
 import json
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import probes
+from benchmarks import in_turns, seconds
 from conf.cli import Parser, guarded, whole
 from models.resnet import resnet18, resnet20, resnet50
 from optim import evbmf
@@ -30,7 +30,7 @@ EVERY_STEP = {"norms": {"every": 1}, "spherical": {"every": 1}}
 
 
 def stepper(net: nn.Module, options: dict[str, dict[str, Any]]) -> tuple[Callable[[], None], probes.Observer]:
-    """Return a function that takes one step of SGD on made-up images, watched by the probes `options`, and these."""
+    """Return a function that takes one step of SGD on random images, watched by the probes `options`, and these."""
     device = pick_device("auto")
     net.to(device).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
@@ -48,26 +48,15 @@ def stepper(net: nn.Module, options: dict[str, dict[str, Any]]) -> tuple[Callabl
     return step, observer
 
 
-def seconds(call: Callable[[], Any]) -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    call()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
 def cost(rounds: int) -> dict[str, float]:
     """Return the shares of a step's time (norms, spherical) and of an epoch's (ranks) that the probes take."""
     bare, watched = stepper(resnet20(10), {})[0], stepper(resnet20(10), EVERY_STEP)[0]
     step, observer = stepper(resnet18(10), {"ranks": {}})
     calls = {"bare": bare, "watched": watched, "step": step, "ranks": lambda: observer.epoch_end(1)}
-    for call in calls.values():
-        call()
-    times = [{name: seconds(call) for name, call in calls.items()} for _ in range(rounds)]
-    found = {name: statistics.median(round[name] for round in times) for name in calls}
-    ratio = statistics.median(round["watched"] / round["bare"] for round in times)  # in turns: a slow moment hits both
+    in_turns(calls, 1)
+    times = in_turns(calls, rounds)
+    found = {name: statistics.median(values) for name, values in times.items()}
+    ratio = statistics.median(one / other for one, other in zip(times["watched"], times["bare"], strict=True))
     return found | {
         "share_of_a_step": ratio - 1,
         "share_of_an_epoch": found["ranks"] / found["step"] / STEPS_OF_AN_EPOCH,
@@ -76,7 +65,8 @@ def cost(rounds: int) -> dict[str, float]:
 
 def full_svd(matrix: Tensor) -> Tensor:
     """Singular values as the authors' code gets them: with the vectors, in the matrix's precision."""
-    return torch.linalg.svd(matrix.detach(), full_matrices=False).S.double()
+    values: Tensor = torch.linalg.svd(matrix.detach(), full_matrices=False).S
+    return values.double()
 
 
 def compare_probe() -> dict[str, Any]:
@@ -85,9 +75,8 @@ def compare_probe() -> dict[str, Any]:
     weights = [p.detach() for p in resnet50(10).parameters() if p.ndim == 4]
 
     def probe() -> tuple[float, list[evbmf.Spectrum]]:
-        start = time.perf_counter()
-        spectra = [evbmf.analyse(weight) for weight in weights]
-        return time.perf_counter() - start, spectra
+        spectra: list[evbmf.Spectrum] = []
+        return seconds(lambda: spectra.extend(map(evbmf.analyse, weights))), spectra
 
     ours, a = min((probe() for _ in range(2)), key=lambda found: found[0])
     with mock.patch.object(evbmf, "singular_values", full_svd):

@@ -43,7 +43,7 @@ def test_runtime_keys_are_no_part_of_the_identity() -> None:
         assert run_id(semantic(compose([word]))) != plain
 
 
-def test_smoke_scale_makes_two_steps_on_made_up_data_unless_told_otherwise() -> None:
+def test_smoke_scale_makes_two_steps_on_synthetic_data_unless_told_otherwise() -> None:
     config = compose(["scale=smoke", "data=cifar10", "model=resnet34"])
     assert config["budget"] | {"version": 1} == config["budget"]
     assert config["budget"]["steps"] == 2

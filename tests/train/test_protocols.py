@@ -1,4 +1,4 @@
-"""Two steps of the papers' protocols on made-up data in the real formats, by the code path of full scale."""
+"""Two steps of the papers' protocols on synthetic data in the real formats, by the code path of full scale."""
 
 from math import isfinite
 
