@@ -1,4 +1,4 @@
-"""A sweep file of 24 runs, and the fake train script in place of train.py."""
+"""A sweep file of 12 runs, and the fake train script in place of train.py."""
 
 from pathlib import Path
 
@@ -10,12 +10,19 @@ FAKE = Path(__file__).parent / "fake_train.py"
 TABLE = """
 seeds: [0, 1, 2]
 grid:
-  - {optimizer: [sgd, adamw], model: [resnet18, resnet34], optimizer.lr: [0.1, 0.01]}
+  - {optimizer: [sgd, adamw], model: [resnet18, resnet34], optimizer.lr: 0.1}
 """
 
 
+@pytest.fixture(scope="session")
+def configs(tmp_path_factory) -> Path:
+    """A folder of what the fakes of this session have composed."""
+    return tmp_path_factory.mktemp("configs")
+
+
 @pytest.fixture(autouse=True)
-def fake(monkeypatch):
+def fake(monkeypatch, configs):
+    monkeypatch.setenv("STEPBENCH_FAKE_CONFIGS", str(configs))
     monkeypatch.setenv("STEPBENCH_TRAIN", str(FAKE))
     monkeypatch.delenv("STEPBENCH_PLANT", raising=False)
 
@@ -28,11 +35,12 @@ def table(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def complete(tmp_path_factory, table) -> Path:
+def complete(tmp_path_factory, table, configs) -> Path:
     """The store of an uninterrupted sweep. Copy it before changing it."""
     store = tmp_path_factory.mktemp("complete") / "runs"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEPBENCH_TRAIN", str(FAKE))
+        patch.setenv("STEPBENCH_FAKE_CONFIGS", str(configs))
         assert main(["run", str(table), "--store", str(store), "--jobs", "2"]) == 0
     return store
 
