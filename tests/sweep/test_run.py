@@ -130,6 +130,20 @@ def test_ctrl_c_stops_all_and_the_same_command_goes_on(table, tmp_path, monkeypa
     assert sweep(table, store, "--limit", "4") == 3
 
 
+def test_a_second_ctrl_c_kills_what_does_not_stop(tmp_path, monkeypatch):
+    monkeypatch.setenv("STEPBENCH_PLANT", json.dumps({"sgd-s0": "deaf"}))
+    store, path = tmp_path / "runs", tmp_path / "one.yaml"
+    path.write_text("grid: [{optimizer: sgd}]")
+    running = process(path, store)
+    wait_for(lambda: list(store.glob("*/*/*/*/metrics.jsonl")))
+    time.sleep(0.5)
+    for _ in range(2):
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    assert running.wait(30) == 75  # and not after the minute that a run has for its checkpoint
+    assert workers(store) == []
+
+
 def test_wallclock_budgets_are_measured_first_and_alone(tmp_path, capsys):
     path, store = tmp_path / "clock.yaml", tmp_path / "runs"
     budget = "budget: wallclock_of, budget.reference: sgd, budget.epochs: 3"
