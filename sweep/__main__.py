@@ -21,18 +21,12 @@ from record import Status, merge, read_store, status
 from record.merge import AS_IT_IS, PUBLIC
 from sweep import show
 from sweep.backend import Backend, Local
-from sweep.clusters import Ray, Slurm
 from sweep.cost import Speeds
 from sweep.plan import Planned, plan
 from sweep.runner import Options, Sweep
 from sweep.wanted import SCALES, Wanted, wanted
 
 COMPLETE, MISSING, FAILED, STOPPED = 0, 3, 4, 75
-BACKENDS: dict[str, Callable[[argparse.Namespace], Backend]] = {
-    "local": lambda a: Local(a.jobs or len(a.gpus) or 1, a.gpus, 60 * a.timeout or math.inf),
-    "slurm": lambda a: Slurm(a.store.resolve() / ".sweep" / "slurm", a.jobs, a.slurm),
-    "ray": lambda a: Ray(a.jobs, a.cpus, a.gpus_per_run, a.address),
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -149,6 +143,26 @@ def rerun_command(arguments: argparse.Namespace) -> int:
         print(verdict.line, flush=True)
         code = code if verdict.kind in ("equal", "other platform") else FAILED
     return code
+
+
+def _slurm(arguments: argparse.Namespace) -> Backend:
+    from sweep.clusters import Slurm
+
+    return Slurm(arguments.store.resolve() / ".sweep" / "slurm", arguments.jobs, arguments.slurm)
+
+
+def _ray(arguments: argparse.Namespace) -> Backend:
+    from sweep.clusters import Ray
+
+    return Ray(arguments.jobs, arguments.cpus, arguments.gpus_per_run, arguments.address)
+
+
+def _local(arguments: argparse.Namespace) -> Backend:
+    jobs = arguments.jobs or len(arguments.gpus) or 1
+    return Local(jobs, arguments.gpus, 60 * arguments.timeout or math.inf)
+
+
+BACKENDS: dict[str, Callable[[argparse.Namespace], Backend]] = {"local": _local, "slurm": _slurm, "ray": _ray}
 
 
 def _code(found: Iterable[Status]) -> int:

@@ -6,15 +6,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-from rich.live import Live
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from record import Status, read_lines, read_result
 from record.announce import headline
 from sweep.cost import hours
 from sweep.plan import Planned, unlike
 from sweep.runner import Progress
+
+if TYPE_CHECKING:  # rich takes longer to import than a plan of a thousand runs to make
+    from rich.live import Live
+    from rich.table import Table
 
 ORDER = ("done", "diverged", "failed", "stopped", "running", "missing")
 REDRAW = 0.5  # seconds
@@ -39,6 +41,8 @@ class Display:
         if not sys.stdout.isatty():
             yield self
             return
+        from rich.live import Live
+
         with Live(auto_refresh=False, transient=True) as self._live:
             yield self
 
@@ -58,7 +62,9 @@ class Display:
         self._drawn = time.monotonic()
         self._live.update(self._table(progress), refresh=True)
 
-    def _table(self, progress: Progress) -> Table:
+    def _table(self, progress: Progress) -> "Table":
+        from rich.table import Table
+
         word = "stopping" if progress.stopping else f"{progress.waiting} waiting, {len(progress.elsewhere)} elsewhere"
         table = Table(title=f"{counts_line(progress.counts)} of {progress.total}; {word}", title_justify="left")
         for column in ("run", "epoch", "loss", "for", "id"):

@@ -79,20 +79,17 @@ def write(path: Path, runs: Iterable[Planned], settings: dict[Words, Settings], 
         if run.words in settings:
             key = " ".join(word(name, value) for name, value in settings[run.words].items())
             points[key] = settings[run.words]
-            scores[*run.names, *_fixed(run.words, settings[run.words])][key].append(
-                _score(read_result(store / run.folder), metric)
-            )
-    entries = [_entry(names, tried, points, metric) for names, tried in scores.items()]
+            score = _score(read_result(store / run.folder), metric)
+            scores[*run.names, *_fixed(run.words, settings[run.words])][key].append(score)
+    entries = {" ".join(names): _entry(names, tried, points, metric) for names, tried in scores.items()}
     number = {names[2]: len(tried) for names, tried in scores.items()}
     head = "# Written by `python -m sweep tune`; every trial is in the store.\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(head + yamls.dump({"trials": number, "entries": entries}), encoding="utf-8")
-    return [
-        f"{' '.join(names)}: {entry['set']} ({entry['from']})" for names, entry in zip(scores, entries, strict=True)
-    ]
+    path.write_text(head + yamls.dump({"trials": number, "entries": list(entries.values())}), encoding="utf-8")
+    return [f"{names}: {entry['set']} ({entry['from']})" for names, entry in entries.items()]
 
 
-def _entry(names: tuple[str, ...], tried: dict[str, list[float]], points: dict[str, Settings], metric: str) -> Any:
+def _entry(names: tuple[str, ...], tried: dict[str, list[float]], points: dict[str, Settings], metric: str) -> Settings:
     """Choose the best mean over seeds; of equals the first of the grid, so that the choice repeats."""
     means = {key: _mean(values) for key, values in tried.items()}
     best = max(means, key=lambda key: means[key])
@@ -115,8 +112,8 @@ def _mean(scores: Sequence[float]) -> Fraction | float:
 
 def _score(result: Result | None, metric: str) -> float:
     """Return a number of which more is better; a trial that diverged, or has no number, is worse than any other."""
-    score = result["metrics"].get(metric) if result else None
-    if result is None or result.get("state") == "diverged" or score is None or not math.isfinite(score):
+    score = result["metrics"].get(metric) if result and result.get("state") != "diverged" else None
+    if score is None or not math.isfinite(score):
         return -math.inf
     return float(metrics.metric(metric).sign * score)
 
