@@ -32,7 +32,7 @@ FOREIGN = {  # flags of Hydra's that would choose another configuration, and wha
 
 @dataclass(frozen=True)
 class Asked:
-    """What a command line asks for. launcher: what it says of Hydra's, for several jobs."""
+    """What a command line asks for. launcher: its words for a launcher of Hydra, for several jobs."""
 
     jobs: list[Job]
     several: bool = False
@@ -63,7 +63,7 @@ def begin(finished: Callable[[dict[str, Any]], bool], look: Callable[[dict[str, 
 
 
 def _read(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Part a command line into flags, which may stand anywhere, and overrides."""
+    """Part a command line into flags, which may be anywhere, and overrides."""
     parser = Parser(prog="command line", add_help=False, allow_abbrev=False)
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--cfg", "-c", choices=["job"])
@@ -168,8 +168,8 @@ def _option_help(group: str, option: str) -> str:
     lines = [f"{group}={option}", *(f"  {line}" for line in groups.summary(group, option).splitlines())]
     if group in groups.CHECKED:
         return "\n".join([*lines, "", *_key_lines(groups.option_rows(group, option))])
-    said = {key: value for key, value in groups.raw(group, option).items() if key != "defaults"}
-    sets = [f"  {key} = {_shown(value)}" for key, value in yamls.leaves(said)]
+    content = {key: value for key, value in groups.raw(group, option).items() if key != "defaults"}
+    sets = [f"  {key} = {_shown(value)}" for key, value in yamls.leaves(content)]
     return "\n".join([*lines, "", *sets])
 
 

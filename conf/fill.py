@@ -19,7 +19,7 @@ ACCELERATORS = {"precision": "fp32", "channels_last": False, "compile_model": Fa
 
 
 def tuned(config: DictConfig, choices: Choices) -> tuple[dict[str, Any], dict[str, str]]:
-    """Look up what `tuned` says of the chosen data set, net and optimizer: values, and notes on some of them."""
+    """Return the values of `tuned` for the chosen data set, net and optimizer, and notes on some of them."""
     if config.tuned is None:
         return {}, {}
     found = _lookup(config.tuned, config, choices)
@@ -98,7 +98,7 @@ def _holding(block: DictConfig | None, choices: Choices) -> dict[str, Any]:
 
 
 def _drop_leftovers(config: DictConfig, choices: Choices, explicit: set[str]) -> None:
-    """Forget what was said of a schedule or a budget that something stronger has replaced; a scale replaces all."""
+    """Drop the keys of a schedule or a budget that something stronger has replaced; a scale replaces all."""
     for group in ("schedule", "budget"):
         if choices["scale"] != "paper" and group not in explicit:
             explicit = {key for key in explicit if not key.startswith(f"{group}.")}
@@ -117,7 +117,7 @@ def _shrink(config: DictConfig) -> None:
             config.budget[unit] = longest
             for key in COUNT_EPOCHS:
                 value = OmegaConf.select(config, key)
-                if value:  # 0 stands for never
+                if value:  # 0: never
                     OmegaConf.update(config, key, _times(value, longest / length))
 
 

@@ -22,7 +22,7 @@ CONSUMED = ("sources", "replace", "set_if_present", "shrink")  # what an overlay
 HIDDEN = (*CONSUMED, "notes", "config_warnings", "protocol_name", "scale_name")  # not for the command line
 COUNT = "whole [1, inf)"
 DECAY = ["decoupled", "coupled", "absolute"]
-# What each yaml of a group has to say, and the range that holds where the yaml gives none of its own.
+# The keys that each yaml of a group has to have, and the range that holds where the yaml gives none of its own.
 FACTS: dict[str, dict[str, Any]] = {
     "data": {
         "task": ["multiclass", "multilabel", "binary", "depth"],
@@ -59,7 +59,7 @@ def plugins() -> dict[str, str]:
 def raw(group: str, option: str) -> dict[str, Any]:
     """Return one option's yaml, uninterpolated, its `ranges` completed. Do not change it: it is cached.
 
-    Raises UsageError, naming the file, where it lacks what a yaml of its group has to say, or says what cannot be.
+    Raises UsageError, naming the file, where it lacks a key that a yaml of its group has to have, or has a wrong value.
     """
     path = ROOT / group / f"{option}.yaml"
     content = yamls.load(path)
@@ -83,7 +83,7 @@ def root_ranges() -> dict[str, Any]:
 
 
 def is_open(content: dict[str, Any]) -> bool:
-    """Tell whether a yaml stands for anything of its kind, by whatever name (custom, timm)."""
+    """Tell whether a yaml takes any class of its kind, by any name (custom, timm)."""
     return "args" in content
 
 
@@ -103,8 +103,8 @@ def option_rows(group: str, option: str) -> list[Row]:
     rows = []
     for key, value in yamls.leaves({k: v for k, v in content.items() if k not in (*NAMING, *RESERVED)}):
         last = key.rpartition(".")[2]
-        said = next((meanings[name] for name in (f"{option}.{key}", key, last) if name in meanings), "")
-        meaning = "; ".join(filter(None, (said, remarks.get(last))))
+        shared = next((meanings[name] for name in (f"{option}.{key}", key, last) if name in meanings), "")
+        meaning = "; ".join(filter(None, (shared, remarks.get(last))))
         rows.append((f"{group}.{key}", value, content.get("ranges", {}).get(key), meaning))
     return rows
 
@@ -140,8 +140,8 @@ def _complete(group: str, option: str, content: Any) -> dict[str, Any]:
     for key in ranges:
         if not _has(content, key):
             raise UsageError(f"ranges: {key!r} is none of its keys")
-    said = {key: value for key, value in content.items() if key not in RESERVED}
-    check_tree(group, said, said, ranges)
+    values = {key: value for key, value in content.items() if key not in RESERVED}
+    check_tree(group, values, values, ranges)
     return {**content, "ranges": ranges} if ranges else content
 
 

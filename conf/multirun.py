@@ -1,4 +1,4 @@
-"""`train.py -m`: the jobs that a command line stands for, made one after the other or by a launcher of Hydra's.
+"""`train.py -m`: the jobs of a command line, made one after the other or by a launcher of Hydra's.
 
 Hydra's own multirun composes every job by itself, where `optimizer.args` cannot be extended, writes to one folder for
 all users, and forgets the jobs' exit codes: only its grammar and its launchers are used. Torch-free.
@@ -41,7 +41,7 @@ PACKAGES = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "sub
 def split(words: list[str]) -> tuple[list[Job], list[str]]:
     """Return the jobs of a multirun, each composed: a mistake in the last shows before the first has started.
 
-    Returns beside them what is said of the launcher. Raises UsageError for what is no job, and no launcher.
+    Returns beside them the words for the launcher. Raises UsageError for what is no job, and no launcher.
     """
     hydra = private().hydra
     given = grammar.parse([grammar.path(word) for word in words], hydra.config_loader)

@@ -27,7 +27,7 @@ Given = Callable[[str], Any]
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a tuned file says of one run.
+    """The values of a tuned file for one run.
 
     values: dotted key -> value. notes: key -> why the value (or its absence) is not from the paper. printed: key ->
     where the paper or its code prints the value.

@@ -15,7 +15,7 @@ def build(options: Mapping[str, Any], *, num_classes: int, in_channels: int, ima
 
     options: a `conf/model` yaml: `target`, its keywords, and reserved keys, which are not passed on. Of num_classes,
     in_channels and image_size (pixels), a target gets those that its signature names. Raises ValueError, one line, for
-    a target that cannot be imported or called so. Whether the net suits the images is a rule of conf/rules.py.
+    a target that cannot be imported or called so. Whether the net suits the images is a rule of conf/validate.py.
     """
     name = options.get("name", options["target"])
     target = _resolved(str(options["target"]))

@@ -15,7 +15,7 @@
     highlight: best_within_std  # best_within_std | none
 
 Every key of a row or column is an override of train.py (`data`, `optimizer.lr`, `budget.epochs`, `protocol`, ...),
-except `metric` (may stand in an axis), `seeds` (of these cells), `label` (printed instead of the values), `published`
+except `metric` (may be in an axis), `seeds` (of these cells), `label` (printed instead of the values), `published`
 (corrects the look-up: optimizer, setting, ...) and, where show is tuned, `name` (of a hyper-parameter). A value that
 is itself a list is written as a list in a list. `overrides` holds further overrides of all cells, `note` a sentence
 printed with the table, `recreation` why no number in it is compared with a published one as if it were the same
@@ -48,7 +48,7 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: where it stands, what makes its runs, and which number it shows.
+    """One cell: its place, what makes its runs, and which number it shows.
 
     row, column: coordinates in order (`data`, `model`, `optimizer`, `optimizer.lr`, `metric`, ...).
     overrides: of train.py, without the seed. published: what the look-up of the published number is told.
@@ -192,7 +192,7 @@ def _checked(name: str, spec: Entry) -> Entry:
 
 
 def _published(name: str, node: Entry) -> Entry:
-    """Return what a table, a row or a column says of the published number; a table of the paper may be called 2."""
+    """Return the keys of a table, a row or a column for the published number; a table of the paper may be called 2."""
     found = yamls.mapping(f"table {name}: published", node.get("published", {}))
     return found | {key: str(value) for key, value in found.items() if key == "table"}
 

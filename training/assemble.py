@@ -34,7 +34,7 @@ def _built(options: dict[str, Any]) -> Any:
 
 
 def objective(config: dict[str, Any], train: Any) -> Any:
-    """Build the objective of the data set's task; conf/rules.py has seen to it that the task knows the options set.
+    """Build the objective of the data set's task; conf/validate.py has seen to it that the task knows the options set.
 
     train: the training split; class weights are taken from its targets.
     """

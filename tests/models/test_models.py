@@ -204,7 +204,7 @@ def test_another_number_of_channels_gives_an_imagenet_form_another_stem():
 
 
 def test_an_imagenet_stem_takes_small_images_where_it_is_forced():
-    """conf/rules.py refuses it without model.force=true."""
+    """conf/validate.py refuses it without model.force=true."""
     assert build("resnet18_imagenet", force=True)(torch.randn(2, 3, 32, 32)).shape == (2, 10)
 
 
