@@ -58,7 +58,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         ("a: !!python/object/apply:pathlib.Path [x]", "line 1 is not YAML: .*pathlib"),
         ("a: !mine 1", "line 1 is not YAML: .*!mine"),
         ("a: !!binary aGk=", "line 1 is not YAML: .*binary"),
-        ("a: 1\nb: {c: 1,\n c: 2}", "line 3 is not YAML: the key 'c' stands there twice"),
+        ("a: 1\nb: {c: 1,\n c: 2}", "line 3 is not YAML: the key 'c' is there twice"),
         ("a: {1: x}", "line 1 is not YAML: the key '1' is not a word"),
         ("on: 1", "line 1 is not YAML: the key 'on' is not a word"),
         ("{[a]: 1}", "line 1 is not YAML: the key"),
