@@ -1,4 +1,4 @@
-"""The house's rules: which room may import which, how long a function may be, what may not be written anywhere."""
+"""The rules of the layout: which folder may import which, how long a function may be, what may not be written anywhere."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ MAY = {
     "record": set(),
     "sweep": {"conf", "papers", "record"},
     "reports": {"conf", "papers", "record"},
-    "examples": {"optim", "record"},  # what a stranger's script needs
+    "examples": {"optim", "record"},  # what a user's script needs
 }
 # What one folder or file may import besides: the papers' analyses train; the old name of `python -m reports analyse`.
 BESIDES = {

@@ -185,9 +185,9 @@ def test_rules_that_cannot_be_met_are_an_error(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "knob"),
+    ("wrong", "option"),
     [({"rectangles": (4, 2)}, "rectangles"), ({"sides": (8, 33)}, "sides"), ({"variant": "depth"}, "variant")],
 )
-def test_a_wrong_option_is_named(wrong, knob):
-    with pytest.raises(ValueError, match=rf"^data\.{knob}: "):
+def test_a_wrong_option_is_named(wrong, option):
+    with pytest.raises(ValueError, match=rf"^data\.{option}: "):
         Rules(**{"side": 32, "rectangles": (2, 4), "sides": (8, 18), "min_visible": 16} | wrong)

@@ -275,7 +275,7 @@ def test_empty_tensors_are_left_alone(row, foreach):
 
 
 def test_steps_are_counted_past_2_to_the_24(row):
-    """Where a float32 count stands still."""
+    """Where a float32 count no longer grows."""
     params = parameters()
     optimizer = row.build(params)
     advance(optimizer, params, [0])

@@ -20,7 +20,7 @@ SPEC = {
 
 
 def table(tmp_path: Path, **changes: object) -> tables.Table:
-    path = tmp_path / "made_up.yaml"
+    path = tmp_path / "invented.yaml"
     path.write_text(yaml.safe_dump(SPEC | changes, sort_keys=False))
     return tables.load(path)
 
