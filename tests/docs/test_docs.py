@@ -17,6 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMAND = re.compile(r"(?m)^ +(?:\$ )?(?:python|torchrun \S+) train\.py ((?:.+\\\n)*.+)\n(?! *stepbench:)")
 
+ROOMS = "benchmarks conf data docs examples models optim papers probes record reports results sweep tests training"
+FILE = re.compile(rf"\b((?:{ROOMS.replace(' ', '|')})/[\w/]+\.(?:py|md|yaml|csv))(?:::(\w+))?")
+READERS_OWN = ("lion", "shapes")  # files that a tutorial has its readers write
+
 
 def made() -> dict[str, str]:
     """Return path -> text of the pages that docs/hooks.py makes."""
@@ -39,6 +43,13 @@ def test_the_menu_names_every_page_once() -> None:
     menu = named(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
     written = [path.relative_to(ROOT / "docs").as_posix() for path in PAGES if path.is_relative_to(ROOT / "docs")]
     assert sorted(menu) == sorted([*written, *made()])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_files_and_tests_that_a_page_names_exist(page: Path) -> None:
+    names = set(FILE.findall(page.read_text()))
+    assert not [name for name, _ in names if not (ROOT / name).exists() and Path(name).stem not in READERS_OWN]
+    assert not [f"{name}::{test}" for name, test in names if test and f"def {test}(" not in (ROOT / name).read_text()]
 
 
 @pytest.mark.parametrize("group", groups.CHECKED)
