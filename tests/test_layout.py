@@ -1,4 +1,4 @@
-"""The rules of the layout: which folder may import which, how long a function may be, what may not be written anywhere."""
+"""The rules of the layout: which folder may import which, how long a function may be, what may be written nowhere."""
 
 import ast
 import re
