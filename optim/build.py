@@ -52,7 +52,7 @@ def build(target: str, params: ParamsT, **keywords: Any) -> Optimizer:
         keywords |= _fused(cls, given)
     try:
         optimizer = cls(given, **keywords)
-    except (Exception, SystemExit) as error:  # whatever a stranger's class makes of a value
+    except (Exception, SystemExit) as error:  # a class that is not ours may raise anything
         raise ValueError(f"{target}: {_said(error)}") from error
     if not isinstance(optimizer, Optimizer):
         raise ValueError(f"{target} is not an optimizer: it makes a {type(optimizer).__name__}")
@@ -63,7 +63,7 @@ def _resolve(target: str) -> Callable[..., object]:
     module, _, name = target.rpartition(".")
     try:
         scope = pkgutil.resolve_name(module) if module else None
-    except (Exception, SystemExit) as error:  # a stranger's module may do anything when it is imported
+    except (Exception, SystemExit) as error:  # a module may raise anything when it is imported
         raise ValueError(f"target={target!r}: {_said(error)}") from error
     found: object = getattr(scope, name, None)
     if not callable(found):

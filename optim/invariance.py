@@ -85,7 +85,7 @@ def scale_invariant(model: nn.Module, example: Tensor | None = None) -> dict[str
         try:
             with flow:
                 output = torch.func.functional_call(model, parameters | buffers, (x,))
-        except Exception as error:  # whatever a wrong input size makes a stranger's net raise
+        except Exception as error:  # a net may raise anything on a wrong input size
             reason = error
             continue
         flow.spoil(tree_leaves(output))
@@ -193,7 +193,7 @@ class _Flow(TorchFunctionMode):
     """Follows each weight through the calls of one forward pass.
 
     A tensor that scales with weights carries their names, and for each whether a part of it does not scale
-    along (a bias, a neighbour in a concatenation): a norm over single channels forgives that, others do not.
+    along (a bias, a neighbour in a concatenation): a norm over single channels allows that, others do not.
     """
 
     TAG = "_scales_with"
@@ -211,7 +211,7 @@ class _Flow(TorchFunctionMode):
         return {name: "channel" if kinds == {"channel"} else "layer" for name, kinds in kept.items()}
 
     def spoil(self, values: Iterable[Any]) -> None:
-        """Note a use that does not forgive a change of scale."""
+        """Note a use that a change of scale would show in."""
         for value in values:
             self._spoilt.update(getattr(value, self.TAG, ()))
 
@@ -227,7 +227,7 @@ class _Flow(TorchFunctionMode):
         return output
 
     def _through(self, call: str, args: Any, kwargs: Any) -> tuple[list[Any], dict[str, bool]]:
-        """Return the arguments whose scale the call forgives or hands on, and what its output scales with."""
+        """Return the arguments whose scale the call removes or passes on, and what its output scales with."""
         if call in _WEIGHTED | _TRANSPOSED:
             weight = kwargs.get("weight", args[1] if len(args) > 1 else None)
             bias = kwargs.get("bias", args[2] if len(args) > 2 else None)
