@@ -1,6 +1,7 @@
 """Readers of the small sets: what they read is what torchvision (or scikit-learn) reads from the same files."""
 
 import gzip
+import faulthandler
 import os
 import pickle
 import signal
@@ -178,6 +179,7 @@ def test_a_mat_file_that_ends_scipy_is_named(tmp_path: Path, monkeypatch: pytest
 
 def fall(*_: object, **__: object) -> None:
     """End the process as a read outside of its memory does."""
+    faulthandler.disable()  # or pytest's would print a page about it
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
