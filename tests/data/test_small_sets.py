@@ -1,7 +1,7 @@
 """Readers of the small sets: what they read is what torchvision (or scikit-learn) reads from the same files."""
 
-import gzip
 import faulthandler
+import gzip
 import os
 import pickle
 import signal
