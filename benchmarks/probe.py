@@ -23,7 +23,7 @@ from benchmarks import in_turns, seconds
 from conf.cli import Parser, guarded, whole
 from models.resnet import resnet18, resnet20, resnet50
 from optim import evbmf
-from training.precision import pick_device
+from training.runtime import pick_device
 
 STEPS_OF_AN_EPOCH = 390  # of CIFAR, in batches of 128
 EVERY_STEP = {"norms": {"every": 1}, "spherical": {"every": 1}}

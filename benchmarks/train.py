@@ -9,7 +9,6 @@ import argparse
 import statistics
 import sys
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 
@@ -22,12 +21,9 @@ from conf.cli import Parser, guarded, whole
 from conf.compose import compose
 from conf.groups import root
 from record import Run
-from record.follower import Follower
-from record.loggers import Log
+from record.writer import NullWriter
 from training.distribution import World
-from training.precision import autocast, pick_device
-from training.progress import progress
-from training.stop import StopRequest
+from training.runtime import StopRequest, autocast, pick_device
 
 FAST = ("precision=bf16", "channels_last=true")
 
@@ -42,8 +38,7 @@ def trainer(folder: str, steps: int, words: tuple[str, ...]) -> train.Trainer:
 
 def ours(run: train.Trainer) -> None:
     """Take an epoch's steps by train.py's loop."""
-    run.run, run.stop, run.step, run.saved_at = Follower(), StopRequest(), 0, time.monotonic()
-    run.show, run.log = progress(False, None, 0, 128), Log({}, run.run)
+    run.start(NullWriter(), StopRequest())
     run.train_epoch()
 
 
@@ -52,7 +47,7 @@ def bare(run: train.Trainer) -> None:
     run.model.train()
     for x, y in run.data.train.batches(torch.randperm(len(run.data.train)).split(128), key=0):
         run.optimizer.zero_grad()
-        with autocast(run.precision, run.device):
+        with autocast(run.config["precision"], run.device):
             outputs = run.model(x)
         loss = functional.cross_entropy(outputs.float(), y)
         loss.backward()
@@ -62,10 +57,11 @@ def bare(run: train.Trainer) -> None:
 
 def checkpoint_share(run: train.Trainer, store: str, times: int = 5) -> float:
     """Return the seconds that a checkpoint takes, over the seconds between two at the default cadence."""
-    with Run(store, run.config) as run.run:
+    with Run(store, run.config) as record:
+        run.start(record, StopRequest())
         run.save()
         found = [seconds(run.save) for _ in range(times)]
-        run.run.stop()
+        record.stop()
     minutes: float = root()["checkpoint"]["every_minutes"]
     return statistics.median(found) / (60 * minutes)
 

@@ -27,7 +27,8 @@ def compose(overrides: list[str]) -> dict[str, Any]:
     overrides: as on the command line, `key=value` or `group=option`. Returns plain dicts, lists and scalars, with no
     interpolation left. Raises UsageError (one line) for anything that cannot work and that needs no torch to see.
     """
-    quoted = [grammar.tuned(grammar.path(word)) for word in overrides]
+    renamed = [re.sub(r"^(\+*)canaries\b", r"\1warnings", word) for word in overrides]  # for one release, the old name
+    quoted = [grammar.tuned(grammar.path(word)) for word in renamed]
     words = [_listed(_plugged(word)) for word in _plugin_keywords(quoted)]
     try:
         return _checked(words)

@@ -1,21 +1,18 @@
 """Telling of a run that is finished, before anything heavy is imported."""
 
-import os
 from typing import Any
 
-from record.identity import run_folder
+from record.identity import complete, run_folder
 from record.read import read_result
 from record.tidy import settle
 
 
-def already_there(config: dict[str, Any]) -> bool:
+def skip_if_finished(config: dict[str, Any]) -> bool:
     """Tell, in one line, of a run that is finished; False, and nothing said, if it is not.
 
     What a process left undone that died after writing the result is done first.
-    Completes `config` with the world size, which torchrun sets in the environment and which is part of the identity.
     """
-    config["world_size"] = int(os.environ.get("WORLD_SIZE", "1"))
-    folder = run_folder(config["paths"]["store"], config)
+    folder = run_folder(config["paths"]["store"], complete(config))
     result = read_result(folder)
     if result is not None:
         settle(folder)

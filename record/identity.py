@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,11 @@ def semantic(config: Mapping[str, Any]) -> Config:
 def todays(config: Mapping[str, Any]) -> Config:
     """Return a semantic configuration with the names that its keys have today."""
     return _renamed(_canonical(config), {old: new for new, old in RENAMED.items()})
+
+
+def complete(config: Mapping[str, Any]) -> Config:
+    """Return a composed configuration with the number of processes that make the run, which torchrun sets."""
+    return {"world_size": int(os.environ.get("WORLD_SIZE", "1"))} | dict(config)
 
 
 def run_id(config: Mapping[str, Any]) -> str:

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from record.files import Row
-from record.follower import Follower
 from record.identity import group_id
 from record.run import Run
+from record.writer import Writer
 
 Mode = Literal["online", "offline", "disabled", "shared"]
 
@@ -68,7 +68,7 @@ class Log:
     has no mirrors.
     """
 
-    def __init__(self, options: Mapping[str, Row], run: Run | Follower) -> None:
+    def __init__(self, options: Mapping[str, Row], run: Writer) -> None:
         """Open the mirrors."""
         self._run = run
         self._open: dict[str, Mirror] = {}

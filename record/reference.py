@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from record.files import read_json
-from record.identity import run_folder, run_id
+from record.identity import complete, run_folder, run_id
 from record.provenance import environment
 from record.read import read_result, run_folders
 
@@ -24,7 +24,7 @@ def epoch_seconds(config: dict[str, Any]) -> float | None:
 
     Raises ValueError, one line, for a reference that has diverged, and for a result that is torn or gives no time.
     """
-    folder = run_folder(config["paths"]["store"], config)
+    folder = run_folder(config["paths"]["store"], complete(config))
     result = read_result(folder)
     if result is None:
         return None
@@ -39,7 +39,7 @@ def epoch_seconds(config: dict[str, Any]) -> float | None:
 def fixed_seconds(config: dict[str, Any]) -> float | None:
     """Return the seconds that a run was given when it first started, None if it never was."""
     try:
-        attempts = read_json(run_folder(config["paths"]["store"], config) / "environment.json")["attempts"]
+        attempts = read_json(run_folder(config["paths"]["store"], complete(config)) / "environment.json")["attempts"]
         return next((_positive(a["budget_seconds"]) for a in attempts if "budget_seconds" in a), None)
     except (OSError, ValueError, KeyError, TypeError):
         return None

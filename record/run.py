@@ -12,7 +12,7 @@ from typing import Any, cast
 from record import checkpoint
 from record.claim import BEAT, STALE, Claim, Claimed, is_live
 from record.files import SCHEMA, Lines, digest, open_regular, read_as, temporaries, write_atomic, write_json
-from record.identity import group_id, run_folder, run_id, semantic
+from record.identity import complete, group_id, run_folder, run_id, semantic
 from record.provenance import config_text, environment, labels_of, provenance
 from record.read import read_result, read_status
 from record.schema import Attempt, Environment, Result
@@ -49,10 +49,10 @@ class Run:
         Raises Claimed when another live process has the run or has finished it since, ValueError when there is a
         result that cannot be read, OSError when the folder cannot be written.
         """
-        self.config = config
-        self.semantic = semantic(config)
+        self.config = complete(config)
+        self.semantic = semantic(self.config)
         self.id = run_id(self.semantic)
-        self.folder = run_folder(store, config)
+        self.folder = run_folder(store, self.config)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._claim = Claim(self.folder, beat=beat, stale=stale)
         self._open = True

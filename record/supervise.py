@@ -11,15 +11,14 @@ from typing import Any, NoReturn
 
 from record.announce import headline
 from record.claim import Claimed
-from record.follower import Follower
-from record.run import Run
+from record.writer import Writer
 
 DONE, FAILED, AGAIN = 0, 70, 75  # 75: run the same command again
 GRACE = 10.0  # seconds that a process gets to end by itself once all is done
 
 
 def supervise(
-    run: Run | Follower,
+    run: Writer,
     fit: Callable[[], tuple[dict[str, Any], dict[str, Any]]],
     stops: tuple[type[BaseException], ...],
 ) -> int:

@@ -77,7 +77,7 @@ def _reference_id(words: Words, config: Config) -> str | None:
     if "reference" not in config["budget"]:
         return None
     line = tuple(reference.words(words, config["budget"]["reference"]))
-    return run_id(semantic(reference.yardstick(_composed_once(line), config)))
+    return run_id(semantic(reference.configuration(_composed_once(line), config)))
 
 
 @lru_cache

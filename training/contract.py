@@ -1,12 +1,18 @@
-"""What the loop asks of an optimizer, whoever wrote it, and what it does for one that asks for more."""
+"""What the loop asks of any net and any optimizer, whoever wrote them, and what it does for those that ask for more."""
 
+import fnmatch
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
+
+_NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 def check(optimizer: Optimizer) -> None:
@@ -48,3 +54,95 @@ def evaluated(model: nn.Module, optimizer: Optimizer) -> Iterator[None]:
         with torch.no_grad():
             for parameter, value in zip(model.parameters(), trained, strict=True):
                 parameter.copy_(value)
+
+
+@contextmanager
+def evaluation(model: nn.Module, optimizer: Optimizer, again: bool) -> Iterator[None]:
+    """Surround an evaluation of the loss within a step; again: of the same batch once more, which is counted once.
+
+    The first has gradients in any case: an optimizer may call its closure under no_grad and step afterwards.
+    """
+    frozen = again and getattr(optimizer, "batch_norm_statistics", "first") != "all"
+    with torch.set_grad_enabled(not again or torch.is_grad_enabled()), frozen_statistics(model, frozen):
+        yield
+
+
+@contextmanager
+def frozen_statistics(model: nn.Module, frozen: bool = True) -> Iterator[None]:
+    """Normalise by the batch as in training, but leave batch norm's running statistics alone.
+
+    The later evaluations of one step (SAM's second pass, a line search's trials) see the same batch again, and must
+    not count it twice.
+    """
+    moved = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats] if frozen else []
+    for module in moved:
+        module.track_running_stats = False
+    try:
+        yield
+    finally:
+        for module in moved:
+            module.track_running_stats = True
+
+
+def freeze(model: nn.Module, what: str | list[str]) -> list[str]:
+    """Stop training some parameters; returns their names.
+
+    what: `none`, `norm_affine` (the scale and shift of every norm), or a list of patterns of names. Raises ValueError
+    for a pattern that matches nothing.
+    """
+    norms = {p for module in model.modules() if isinstance(module, _NORMS) for p in module.parameters(recurse=False)}
+    frozen = {name: p for name, p in model.named_parameters() if what == "norm_affine" and p in norms}
+    for pattern in what if isinstance(what, list) else []:
+        matches = {name: p for name, p in model.named_parameters() if fnmatch.fnmatchcase(name, pattern)}
+        if not matches:
+            raise ValueError(f"freeze: the pattern {pattern!r} matches no parameter")
+        frozen |= matches
+    for parameter in frozen.values():
+        parameter.requires_grad_(False)
+    return list(frozen)
+
+
+def smallest_piece(config: Mapping[str, Any], samples: int, processes: int, steps: int | None) -> int:
+    """Return the fewest images of which batch norm will ever compute its statistics.
+
+    config: the composed configuration. samples: of the training split. steps: of the whole run, None where that is not
+    known.
+    """
+    size: int = config["batch_size"]
+    short = steps is not None and steps * size < samples  # the run never comes to an epoch's last batch
+    last = size if short else samples % size or size
+    share = max(1, last // processes)
+    piece: int = share // min(share, config["accumulation"])
+    return piece * processes if config["bn"] == "sync" else piece
+
+
+def rehearse(model: nn.Module, channels: int, pixels: int, smallest: int, device: torch.device) -> None:
+    """Pass two blank images forward in training mode, and one alone if that is the `smallest` batch that comes.
+
+    The net is left as it was; dropout draws from torch's global generators. Raises ValueError, one line, for images
+    that the net does not take, and for a single one where batch norm needs more.
+    """
+    images = torch.zeros(2, channels, pixels, pixels, device=device)
+    try:
+        _forward(model, images)
+    except Exception as error:  # whatever a net's code makes of a shape
+        raise ValueError(f"model: cannot take images of {channels} x {pixels} x {pixels}: {_line(error)}") from error
+    if smallest > 1:
+        return
+    try:
+        _forward(model, images[:1])
+    except Exception as error:
+        raise ValueError(
+            f"batch_size: the last batch of an epoch leaves a single image to a step, which batch norm cannot take "
+            f"({_line(error)}); choose another batch_size or accumulation"
+        ) from error
+
+
+@torch.no_grad()
+def _forward(model: nn.Module, inputs: Tensor) -> None:
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    functional_call(model, buffers, (inputs,))
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -2,15 +2,19 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from training.stop import Diverged
+from training.runtime import Diverged
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,13 @@ class World:
 
     @classmethod
     def from_environment(cls) -> "World":
+        """Return the place that the environment says; without one, that of a single process."""
         read = os.environ.get
         return cls(int(read("RANK", "0")), int(read("WORLD_SIZE", "1")), int(read("LOCAL_RANK", "0")))
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
+        """Tell whether this process writes and shows for all: it is process 0."""
         return self.rank == 0
 
     def join(self, device: torch.device) -> None:
@@ -36,6 +42,7 @@ class World:
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
     def leave(self) -> None:
+        """Part from the other processes."""
         if dist.is_initialized():
             dist.destroy_process_group()
 
@@ -49,7 +56,7 @@ class World:
             warnings.simplefilter("ignore", FutureWarning)
             return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
 
-    def share(self, batch: Tensor) -> tuple[Tensor, float]:
+    def shard(self, batch: Tensor) -> tuple[Tensor, float]:
         """Return this process's part of a global batch of positions, and the weight that makes the mean over the
         processes of the weighted mean losses the mean over the global batch.
 
@@ -91,7 +98,7 @@ class World:
             theirs = mine.clone()
             dist.broadcast(theirs, src=0)
             differs |= not torch.equal(mine.view(torch.uint8), theirs.view(torch.uint8))  # as bits: NaN is itself
-        apart = [rank for rank, other in enumerate(self.gathered([differs])) if other]
+        apart = [rank for rank, other in enumerate(self.gather_objects([differs])) if other]
         if apart:
             raise RuntimeError(f"the processes have drifted apart: the weights of {apart} are not those of process 0")
 
@@ -101,17 +108,38 @@ class World:
             for buffer in model.buffers():
                 dist.broadcast(buffer, src=0)
 
-    def gathered(self, rows: list[Any]) -> list[Any]:
+    def gather_objects(self, rows: list[T]) -> list[T]:
         """Return the lists of all processes as one, in order of rank."""
         if self.size == 1:
             return rows
-        lists: list[Any] = [None] * self.size
+        lists: list[list[T]] = [[] for _ in range(self.size)]
         dist.all_gather_object(lists, rows)
         return [row for part in lists for row in part]
 
-    def tell(self, value: Any) -> Any:
+    def broadcast_object(self, value: T) -> T:
         """Give every process rank 0's value (an object that pickles)."""
         box = [value]
         if self.size > 1:
             dist.broadcast_object_list(box, src=0)
         return box[0]
+
+
+def convert_sync_batchnorm(model: nn.Module, bn: str, device: torch.device) -> nn.Module:
+    """Return the model with batch statistics of one process (`local`) or of all together (`sync`).
+
+    Raises ValueError for `sync` on a CPU, for which torch has no kernel.
+    """
+    if bn == "sync" and device.type != "cuda":
+        raise ValueError(f"bn: sync needs CUDA devices, this run is on {device.type}; allowed here: local")
+    convert: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
+    return convert(model) if bn == "sync" else model
+
+
+def maybe_no_sync(model: object, optimizer: Optimizer, last: bool) -> AbstractContextManager[None]:
+    """Average gradients over the processes in the last backward pass of an accumulation alone, and not at all while
+    the optimizer wants this process's own (SAM with ascent=local).
+
+    model: as `World.wrap` returned it, perhaps compiled.
+    """
+    no_sync: Callable[[], AbstractContextManager[None]] = getattr(model, "no_sync", nullcontext)
+    return nullcontext() if last and getattr(optimizer, "sync_gradients", True) else no_sync()

@@ -1,4 +1,4 @@
-"""What a person sees while a run trains: a bar on a terminal, a line an epoch elsewhere."""
+"""What is shown while a run trains: a bar on a terminal, a line an epoch elsewhere."""
 
 import sys
 import time
@@ -8,17 +8,21 @@ from typing import Any
 class Silent:
     """Shows nothing: the other ranks, and `progress=false`."""
 
-    def step(self, step: int, loss: float | None = None) -> None: ...
+    def step(self, step: int, loss: float | None = None) -> None:
+        """Show that `step` steps are taken; loss: of the last."""
 
-    def row(self, row: dict[str, Any]) -> None: ...
+    def row(self, row: dict[str, Any]) -> None:
+        """Show an epoch's metrics."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Leave the terminal as it was."""
 
 
 class Lines(Silent):
     """A line per evaluated epoch on stdout."""
 
     def row(self, row: dict[str, Any]) -> None:
+        """Print the row."""
         print(describe(row), flush=True)
 
 
@@ -26,6 +30,7 @@ class Bar(Silent):
     """A bar with loss, accuracy, rate and time left."""
 
     def __init__(self, total_steps: int | None, first_step: int, batch_size: int) -> None:
+        """total_steps: None where the length is not known; first_step: of this process; batch_size: for the rate."""
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")]
@@ -36,8 +41,9 @@ class Bar(Silent):
         self._bar.start()
 
     def step(self, step: int, loss: float | None = None) -> None:
+        """Move the bar, ten times a second at most."""
         now = time.monotonic()
-        if now - self._drawn < 0.1:  # ten times a second is enough for the eye
+        if now - self._drawn < 0.1:
             return
         self._drawn = now
         if loss is not None:
@@ -46,11 +52,13 @@ class Bar(Silent):
         self._bar.update(self._task, completed=step, description=" ".join((self._loss, self._score)), rate=rate)
 
     def row(self, row: dict[str, Any]) -> None:
+        """Print the row above the bar, and keep its accuracies beside the loss."""
         scores = [f"{key} {row[key]:.2f}" for key in ("test_top1", "validation_top1") if key in row]
         self._score = " ".join(scores)
         self._bar.console.print(describe(row))
 
     def close(self) -> None:
+        """Stop drawing."""
         self._bar.stop()
 
 

@@ -31,6 +31,7 @@ class Schedule:
         return self.main(step, warmup, horizon)
 
     def warmup_steps(self, horizon: Horizon) -> int:
+        """Return the length of the warm-up in steps."""
         return round(self.warmup_epochs * horizon.steps_per_epoch + self.warmup_fraction * horizon.total_steps)
 
     def main(self, step: int, warmup: int, horizon: Horizon) -> float:
@@ -51,36 +52,47 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Constant(Schedule):
+    """The full rate to the end."""
+
     def main(self, step: int, warmup: int, horizon: Horizon) -> float:
+        """Return 1."""
         return 1.0
 
 
 @dataclass(frozen=True)
-class _ToTheEnd(Schedule):
+class ToTheEnd(Schedule):
     """From 1 to `final` over what the warm-up leaves of the run, updated each step or each epoch."""
 
     final: float = 0.0
     per: str = "step"
 
     def main(self, step: int, warmup: int, horizon: Horizon) -> float:
+        """Return the factor after the warm-up."""
         if self.per == "epoch":
             step = max(warmup, step - step % horizon.steps_per_epoch)
         progress = min(1.0, (step - warmup) / max(1, horizon.total_steps - warmup))
         return self.final + (1 - self.final) * self.shape(progress)
 
     def shape(self, progress: float) -> float:
+        """Return the way from 1 to 0 for a progress in [0, 1]."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Cosine(_ToTheEnd):
+class Cosine(ToTheEnd):
+    """Half a cosine (Loshchilov and Hutter 2017, without restarts)."""
+
     def shape(self, progress: float) -> float:
+        """Return half a cosine's height."""
         return 0.5 * (1 + math.cos(math.pi * progress))
 
 
 @dataclass(frozen=True)
-class Linear(_ToTheEnd):
+class Linear(ToTheEnd):
+    """A straight line."""
+
     def shape(self, progress: float) -> float:
+        """Return the line's height."""
         return 1 - progress
 
 
@@ -92,6 +104,7 @@ class Step(Schedule):
     gamma: float = 0.5
 
     def main(self, step: int, warmup: int, horizon: Horizon) -> float:
+        """Return the factor; the warm-up does not shift it."""
         return float(self.gamma ** (step // horizon.steps_per_epoch // self.step_size))
 
 
@@ -103,9 +116,11 @@ class MultiStep(Schedule):
     gamma: float = 0.1
 
     def main(self, step: int, warmup: int, horizon: Horizon) -> float:
+        """Return the factor; the warm-up does not shift it."""
         return float(self.gamma ** bisect_right(sorted(self.milestones), step // horizon.steps_per_epoch))
 
     def unfinished(self, horizon: Horizon) -> str | None:
+        """Name the milestones that the run never comes to."""
         epochs = math.ceil(horizon.total_steps / horizon.steps_per_epoch)
         late = [milestone for milestone in self.milestones if milestone >= epochs]
         return f"schedule.milestones: {late} lie behind the run's end at epoch {epochs}" if late else None

@@ -19,7 +19,7 @@ from reports import style
 from reports.analyses.adamp import float64_net
 from reports.analyses.command import Check, Scale
 from reports.analyses.training import fit, load
-from training.depth import Depth
+from training.tasks.depth import Depth
 
 Make = Callable[..., torch.optim.Optimizer]
 DEPTHS, RADIUS, WIDTH = (1, 2, 4, 8, 16, 32, 64, 128, 256), 0.1, 16
@@ -146,8 +146,9 @@ def rde_sheet(out: Path, scale: Scale) -> list[Check]:
                 panel.imshow(picture.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
                 panel.set(xticks=[], yticks=[])
                 if name not in ("image", "target"):
-                    meter = Depth(samples.num_classes).meter()
-                    meter.update(picture[None, None], targets[number][None])
+                    task = Depth(samples.num_classes)
+                    meter = task.meter()
+                    task.count(picture[None, None], targets[number][None], meter)
                     scores.append({"run": name, "sample": number, **meter.result()})
                     panel.set_xlabel(f"{scores[-1]['rectangle_accuracy']:.0f} %")
         table = pd.DataFrame(scores, columns=["run", "sample", "mse", "rectangle_accuracy"])

@@ -25,7 +25,7 @@ from conf.groups import raw
 from data.dataset import Dataset
 from probes import Row
 from record import read_lines, read_result
-from training.precision import pick_device
+from training.runtime import pick_device
 
 PLACES = (("STEPBENCH_DATA", "datasets"), ("STEPBENCH_CACHE", "datasets/cache"))  # as conf/paths has them
 BATCH = 128

@@ -1,7 +1,7 @@
-"""The yardstick of a wall-clock budget: the tuned reference on the rival's data and net, and one for all rivals."""
+"""The reference of a wall-clock budget: the tuned reference on the rival's data and net, and one for all rivals."""
 
 from conf.compose import compose
-from conf.reference import EPOCHS, words, yardstick
+from conf.reference import EPOCHS, configuration, words
 from record import run_id, semantic
 
 COMMON = ["protocol=rmsgd_cifar_wallclock", "tuned=rmsgd", "data=cifar10", "model=resnet18"]
@@ -9,7 +9,7 @@ COMMON = ["protocol=rmsgd_cifar_wallclock", "tuned=rmsgd", "data=cifar10", "mode
 
 def of(*own: str) -> dict:
     rival = [*COMMON, *own]
-    return yardstick(compose(words(rival, "sgd")), compose(rival), "there")
+    return configuration(compose(words(rival, "sgd")), compose(rival), "there")
 
 
 def test_a_reference_is_tuned_and_short_and_looks_at_nothing() -> None:

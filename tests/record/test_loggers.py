@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 
 from record import Run, group_id, loggers, read_lines
-from record.follower import Follower
+from record.writer import NullWriter
 
 ROWS = [
     {"kind": "epoch", "epoch": 1, "step": 5, "loss": 0.5, "note": "text"},
@@ -81,7 +81,7 @@ def test_a_record_that_cannot_be_written_is_mirrored_nowhere(tmp_path, config, f
 
 def test_a_process_that_writes_nothing_mirrors_nothing(fakes):
     Fake.last = None
-    log = loggers.Log({"fake": {}}, Follower())
+    log = loggers.Log({"fake": {}}, NullWriter())
     log.rows(ROWS)
     log.close()
     assert Fake.last is None

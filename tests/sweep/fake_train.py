@@ -114,7 +114,7 @@ def measure(run: Run, words: list[str]) -> None:
 
     facts = {"device": "cpu", "threads": int(os.environ["OMP_NUM_THREADS"])}
     config = compose(reference.words(words, run.config["budget"]["reference"]))
-    config = reference.yardstick(config, run.config, reference_store(run.config["paths"]["store"], facts))
+    config = reference.configuration(config, run.config, reference_store(run.config["paths"]["store"], facts))
     if epoch_seconds(config) is None:
         others = []
         for _ in range(10):

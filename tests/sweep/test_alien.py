@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from record import Run, mark_failed, merge, read_store, status
-from record.announce import already_there
+from record.announce import skip_if_finished
 from record.claim import is_live
 from record.run import Claimed
 from reports import layers, panels, runs
@@ -183,7 +183,7 @@ def test_one_alien_file_is_refused_by_writers_in_one_line_or_replaced(damaged, m
         mark_failed(folder, "crashed", "killed")
         seed = int(folder.name[1:].partition("-")[0])
         config = make_config(seed=seed, paths={"store": str(store)})
-        for call in (already_there, attempt):
+        for call in (skip_if_finished, attempt):
             try:
                 call(config)
             except (OSError, ValueError, Claimed) as error:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from record import Run, read_store, run_id, semantic, status
-from record.announce import already_there
+from record.announce import skip_if_finished
 from record.claim import Claim
 from sweep.verify import verify
 from tests.record.conftest import make_config
@@ -115,7 +115,7 @@ def test_the_next_command_clears_what_a_death_after_the_result_left(folder, tmp_
     expected = {path.name for path in folder.iterdir()}
     died(folder)
     if command == "train":
-        assert already_there(make_config(paths={"store": str(tmp_path / "runs")}))
+        assert skip_if_finished(make_config(paths={"store": str(tmp_path / "runs")}))
         assert {path.name for path in folder.iterdir()} == expected
     assert verify(tmp_path / "runs") == (1, [])
     assert {path.name for path in folder.iterdir()} == expected

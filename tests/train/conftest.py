@@ -12,8 +12,7 @@ import train
 from conf.compose import compose
 from record import Run, read_result, run_folder
 from training.distribution import World
-from training.precision import pick_device
-from training.stop import Stopped
+from training.runtime import Stopped, pick_device
 
 WORDS = ("model=resnet20", "batch_size=96", "progress=false", "checkpoint.every_minutes=100")
 TIMES = {"seconds", "kind"}

@@ -97,9 +97,14 @@ def left(folder: Path) -> dict[str, Any]:
     states = [torch.load(path, weights_only=True)["state"] for path in found(folder)[:1]]
     for group in (group for state in states for group in state["optimizer"]["param_groups"]):
         group.pop("differentiable", None)  # torch adds it to a group without it, when it loads
-    parts = ("model", "optimizer", "meters", "observer", "step")
     weights = torch.load(folder / "weights.pt", weights_only=True)
-    return {"result": result, "rows": rows, "weights": weights, "state": [{k: s[k] for k in parts} for s in states]}
+    return {"result": result, "rows": rows, "weights": weights, "state": [_timeless(state) for state in states]}
+
+
+def _timeless(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts of a checkpoint that do not depend on the clock."""
+    counted = {key: state["train"][key] for key in ("meters", "step")}
+    return {key: state[key] for key in ("model", "optimizer", "observer")} | counted
 
 
 def ended_alike(one: dict[str, Any], two: dict[str, Any]) -> None:

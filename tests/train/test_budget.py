@@ -10,13 +10,13 @@ import train
 from conf.errors import UsageError
 from record import Run, read_result
 from record.files import write_json
-from record.follower import Follower
 from record.reference import measured
+from record.writer import NullWriter
 from tests.train.conftest import WORDS as MINE
 from tests.train.conftest import folder
 from training.budget import Clock
 from training.distribution import World
-from training.precision import pick_device
+from training.runtime import pick_device
 
 WALL = ("optimizer=sing", "budget=wallclock_of", "budget.epochs=3", "batch_size=720", "model=resnet20")
 
@@ -24,12 +24,12 @@ WALL = ("optimizer=sing", "budget=wallclock_of", "budget.epochs=3", "batch_size=
 @pytest.fixture
 def ticking(monkeypatch):
     """A clock on which each stretch of training takes one second per step, whatever the machine does."""
-    monkeypatch.setattr(Clock, "pause", lambda self: setattr(self, "_since", None))
+    monkeypatch.setattr(Clock, "stop", lambda self: setattr(self, "_since", None))
     step = train.Trainer.train_step
 
     def timed_step(self, *parts) -> None:
         step(self, *parts)
-        self.clock.seconds += 1.0
+        self.state.clock.set(self.state.clock.seconds + 1.0)
 
     monkeypatch.setattr(train.Trainer, "train_step", timed_step)
 
@@ -41,10 +41,10 @@ def test_the_clock_waits_for_the_device_and_counts_what_an_optimizer_does_betwee
     def passes(seconds: float) -> None:
         now[0] += seconds
 
-    clock = Clock(settle=lambda: passes(5.0))
+    clock = Clock(synchronize=lambda: passes(5.0))
     with clock.running():
         passes(1.0)
-        with clock.standing():
+        with clock.paused():
             passes(100.0)
     assert clock.seconds == 11.0  # twice it waited
     config = settings("optimizer=sgd", "budget.epochs=2", "batch_size=720")
@@ -52,8 +52,8 @@ def test_the_clock_waits_for_the_device_and_counts_what_an_optimizer_does_betwee
     trainer.optimizer.epoch_end = lambda: passes(7.0)
     scores = trainer.scores
     trainer.scores = lambda: passes(100.0) or scores()  # an evaluation is off the clock
-    trainer.fit(Follower(), False)
-    assert trainer.epoch_seconds == [7.0, 7.0]
+    trainer.fit(NullWriter(), False)
+    assert trainer.state.epoch_seconds == [7.0, 7.0]
 
 
 def test_the_last_epoch_that_ends_within_the_seconds_counts(make, ticking) -> None:
@@ -94,11 +94,11 @@ def test_rivals_get_the_time_of_one_ordinary_run(settings, ticking, capsys) -> N
 
 def test_a_run_keeps_the_seconds_that_it_began_with(settings, ticking, monkeypatch) -> None:
     config, given = rival(settings, "optimizer=adamw")
-    made = train.made
+    made = train.make
     with monkeypatch.context() as patch:
         patch.setattr(train.Trainer, "train_epoch", lambda self: 1 / 0)
         patch.setattr(
-            train, "made", lambda t, *r: made(t, *r) if r[1].get("budget_seconds") else finished(t.config, {})
+            train, "make", lambda t, *r: made(t, *r) if r[1].get("budget_seconds") else finished(t.config, {})
         )
         assert train.run(config, given) == 70
     (one,) = references(config)
@@ -118,7 +118,7 @@ def test_a_run_keeps_the_seconds_that_it_began_with(settings, ticking, monkeypat
 )
 def test_a_reference_that_gives_no_time_is_one_line(settings, monkeypatch, spoilt, message) -> None:
     config, given = rival(settings, "optimizer=adamw")
-    monkeypatch.setattr(train, "made", lambda trainer, *_: finished(trainer.config, spoilt))
+    monkeypatch.setattr(train, "make", lambda trainer, *_: finished(trainer.config, spoilt))
     with pytest.raises(UsageError, match=message) as caught:
         train.run(config, given)
     assert "\n" not in str(caught.value)

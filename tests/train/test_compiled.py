@@ -9,7 +9,7 @@ import train
 from tests.train.processes import composed, ended_alike, folder_of, left, ran
 from tests.train.test_kills import WORDS, killed_and_resumed
 from training.distribution import World
-from training.precision import pick_device
+from training.runtime import pick_device
 
 
 @pytest.mark.soak

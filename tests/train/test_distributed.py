@@ -15,7 +15,7 @@ import train
 from optim import rmsgd as rank
 from optim.evbmf import Spectrum
 from record import status
-from record.follower import Follower
+from record.writer import NullWriter
 from tests.train.processes import (
     PATIENCE,
     composed,
@@ -30,7 +30,7 @@ from tests.train.processes import (
 )  # fmt: skip
 from tests.train.test_kills import reached
 from training.distribution import World
-from training.precision import pick_device
+from training.runtime import pick_device
 
 ROOT = Path(__file__).resolve().parents[2]
 # A net without batch norm, whose gradient is the same however a batch is shared out.
@@ -64,7 +64,7 @@ def train_and_tell(store: Path, words: list[str]) -> int:
     world = World.from_environment()
     rank.analyse = lambda weight, *_: Spectrum(0.0, 0.3 + 0.5 * world.rank + float(weight.mean()), 0.0, 0.0)
     trainer = train.Trainer(composed(store, words), world, pick_device("cpu"))
-    trainer.fit(Follower(), False)
+    trainer.fit(NullWriter(), False)
     world.leave()
     weights = {name: p.detach() for name, p in trainer.model.named_parameters()}
     torch.save({"weights": weights, "optimizer": trainer.optimizer.state_dict()}, store.parent / f"{world.rank}.pt")

@@ -22,6 +22,7 @@ from tests.train.conftest import folder
 from tests.train.processes import PATIENCE, ended, ended_alike, folder_of, left, ran, started
 from tests.train.test_kills import reached
 from training.budget import Clock
+from training.state import TrainState
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = ("optimizer=sgd", "budget=steps", "budget.steps=6")
@@ -88,7 +89,7 @@ def test_a_checkpoint_of_another_version_is_refused_and_kept(settings, monkeypat
     before = sorted(folder(config).glob("checkpoint-*.pt"))
     assert before
     assert train.run(config, []) == 70
-    assert "format 1, this version of stepbench reads 2" in status(folder(config)).message
+    assert "format 1, this version of stepbench reads 3" in status(folder(config)).message
     assert sorted(folder(config).glob("checkpoint-*.pt")) == before
 
 
@@ -137,7 +138,7 @@ def test_a_jump_of_the_clock_is_no_training_time(monkeypatch, jump: int) -> None
     real, clock = time.time, Clock()
     clock.start()
     monkeypatch.setattr(time, "time", lambda: real() + jump)
-    clock.pause()
+    clock.stop()
     assert 0 <= clock.seconds < 60
 
 
@@ -146,7 +147,7 @@ def test_a_second_interrupt_stops_at_once(settings, capsys, monkeypatch) -> None
 
     def interrupted(self, *parts) -> None:
         step(self, *parts)
-        if self.step == 2:
+        if self.state.step == 1:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
             raise AssertionError("went on after the second Ctrl-C")
@@ -179,7 +180,7 @@ def test_a_resume_without_its_rows_ends_with_one_line_and_goes_on_when_they_are_
     """As after a copy whose metrics came first."""
     config = settings(*SHORT, "checkpoint.every_steps=1", "keep=all", "budget.steps=40")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.Trainer, "over", lambda self: 1 / 0 if self.step > 30 else False)
+        patch.setattr(TrainState, "over", lambda self: 1 / 0 if self.step > 30 else False)
         assert train.run(config, []) == 70
     metrics = folder(config) / "metrics.jsonl"
     rows = metrics.read_bytes()

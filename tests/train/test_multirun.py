@@ -16,7 +16,7 @@ import train
 from conf import command_line, multirun
 from conf.errors import UsageError
 from record import read_store
-from training.stop import SharedStop
+from training.runtime import SharedStop
 
 Answer = Callable[[], int]
 BASIC = ("hydra/launcher=basic",)
@@ -86,7 +86,7 @@ def test_a_signal_between_two_jobs_counts(made, monkeypatch: pytest.MonkeyPatch)
 LISTENER = """
 import sys, time
 from pathlib import Path
-from training.stop import SharedStop
+from training.runtime import SharedStop
 with SharedStop(Path(sys.argv[1])).listening() as stop:
     print("ready", flush=True)
     for _ in range(1000):

@@ -9,14 +9,13 @@ import pytest
 
 import train
 from record import Run
-from record.follower import Follower
+from record.writer import NullWriter
 from tests.train.conftest import StopAfter, rows
 from tests.train.processes import composed, require_equal, require_success, started
 from tests.train.test_resume import OPTIMIZERS, SCHEDULES
 from training.distribution import World
-from training.precision import pick_device
-from training.state import state_of
-from training.stop import Stopped
+from training.runtime import Stopped, pick_device
+from training.state import checkpoint
 
 # Torch's own, a chain, buffers of several stages, groups on the sphere, an epoch's end, two passes, a line search.
 KINDS = ("sgd", "adamw", "adamp", "sing_lookahead", "adamsrt", "rmsgd", "sam", "sls")
@@ -55,7 +54,7 @@ def made(config: dict[str, Any], stops: tuple[int, ...]) -> tuple[Any, Any]:
     world = World.from_environment()
     for looks in (*stops, 10**9):
         trainer = train.Trainer(config, world, pick_device("cpu"))
-        with Run(config["paths"]["store"], config) if world.leads else Follower() as run:
+        with Run(config["paths"]["store"], config) if world.is_main else NullWriter() as run:
             try:
                 run.finish(*trainer.fit(run, StopAfter(looks)))
                 break
@@ -63,9 +62,10 @@ def made(config: dict[str, Any], stops: tuple[int, ...]) -> tuple[Any, Any]:
                 run.stop()
     for group in trainer.optimizer.param_groups:
         group.pop("differentiable", None)  # torch adds it to a group without it, when it loads
-    timeless = {key: value for key, value in state_of(trainer).items() if key not in ("clock", "epoch_seconds")}
-    timeless["selection"].pop("row")
-    return timeless, rows(config) if world.leads else []
+    last = checkpoint(trainer.state, trainer.parts, world)
+    last["train"] = {key: value for key, value in last["train"].items() if key not in ("clock", "epoch_seconds")}
+    last["train"]["selection"].pop("row")
+    return last, rows(config) if world.is_main else []
 
 
 def resume_exactly(store: Path, words: list[str]) -> int:

@@ -9,7 +9,7 @@ from conf import groups
 from conf.compose import compose
 from record import Run, read_result, run_folder
 from training.distribution import World
-from training.precision import pick_device
+from training.runtime import pick_device
 
 PROTOCOLS = {  # one net of each protocol's own, the quickest, for every run of the tests
     "rmsgd_cifar_cutout": ("rmsgd", "cifar100", "shufflenetv2"),

@@ -12,9 +12,10 @@ import train
 from conf.errors import UsageError
 from record import read_result, status
 from record.claim import Claim
+from record.writer import NullWriter
 from tests.train.conftest import WORDS, folder
 from training.distribution import World
-from training.precision import pick_device
+from training.runtime import pick_device
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = ("budget=steps", "budget.steps=6")
@@ -56,7 +57,8 @@ def test_equal_seeds_start_equal_and_see_the_same_batches(settings) -> None:
     seen = []
     for trainer in trainers[:2]:
         batches: list[torch.Tensor] = []
-        trainer.train_step = lambda x, *_, batches=batches: batches.append(x)
+        trainer.start(NullWriter(), False)
+        trainer.train_step = lambda batch, *_, batches=batches: batches.append(batch[0])
         trainer.after_step = lambda: None
         trainer.train_epoch()
         seen.append(torch.cat(batches))

@@ -7,9 +7,9 @@ import train
 from conf.errors import UsageError
 from record import read_result, status
 from tests.train.conftest import folder
+from training.contract import rehearse
 from training.distribution import World
-from training.precision import pick_device
-from training.rehearsal import rehearse
+from training.runtime import pick_device
 
 SHORT = ("budget=steps", "budget.steps=2", "warnings=false", "batch_size=720")
 

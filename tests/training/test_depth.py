@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.depth import Depth
+from training.tasks.depth import Depth
 
 K, SIDE = 5, 12
 
@@ -42,7 +42,7 @@ def test_the_metric_is_the_rule_word_for_word(unit):
     objective = Depth(num_classes=K)
     meter = objective.meter()
     for output, target in zip(outputs.split(37), targets.split(37), strict=True):
-        meter.update(output, target)
+        objective.count(output, target, meter)
     result = meter.result()
     accuracy, rectangle_accuracy = by_hand(outputs, targets, unit)
     assert 20 < accuracy < rectangle_accuracy < 95  # the scenes tell the two apart
@@ -61,14 +61,14 @@ def test_right_means_within_half_a_level(miss, right):
     outputs[:, :, 0] += 2 * miss  # half of the rectangle's pixels: their mean is what counts
     outputs[:, :, 2:] = 9.0  # the background is not counted
     meter = Depth(4).meter()
-    meter.update(outputs, targets)
+    Depth(4).count(outputs, targets, meter)
     assert meter.result()["accuracy"] == right
 
 
 def test_the_loss_is_the_mean_squared_error_in_float32():
     outputs, targets = scenes(4)
     outputs = outputs.bfloat16().requires_grad_()
-    loss = Depth(K).loss(outputs, targets)
+    loss = Depth(K).loss(lambda x: x, (outputs, targets))
     loss.backward()
     assert loss.dtype == torch.float32
     torch.testing.assert_close(

@@ -1,4 +1,4 @@
-"""Each canary says one line, and each can be turned off alone."""
+"""Each warning is one line, and each can be turned off alone."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -9,10 +9,10 @@ import train
 from conf.compose import compose
 from conf.errors import UsageError
 from conf.groups import root
-from record.follower import Follower
-from training import canaries
+from record.writer import NullWriter
 from training.distribution import World
-from training.precision import pick_device
+from training.runtime import pick_device
+from training.warnings import Warnings
 
 SHORT = ("progress=true", "budget=steps", "budget.steps=1", "optimizer.lr=0.1", "evaluate.every_epochs=9")
 CIFAR = ("protocol=rmsgd_cifar", "data.synthetic=10", "batch_size=10")
@@ -26,6 +26,7 @@ LINES = {
     "schedule": ("optimizer=sgd", "schedule=multistep", "schedule.milestones=[3]"),
     "clipping": ("optimizer=sing", "clip_norm=1"),
     "overlap": ("optimizer=sgd", "data.validation=0.1"),
+    "invariance": ("optimizer=sgd",),
     "gradients": ("optimizer=sgd",),
     "compiled": ("optimizer=sgd", "compile_model=true"),
 }
@@ -36,6 +37,7 @@ SAYS = {
     "schedule": "schedule.milestones: [3] lie behind the run's end at epoch 1",
     "clipping": "clip_norm: this optimizer divides each gradient by its norm, which cancels clipping",
     "overlap": "data: 360 of 360 test samples are in the validation split",
+    "invariance": "groups: head.weight and 0 others are called scale-invariant and are not",
     "gradients": "2 trainable tensors have no gradient, among them unused.weight",
     "compiled": "compile_model: the compiled net's evaluation does not follow the weights",
 }
@@ -54,22 +56,27 @@ def unused_layer(trainer) -> None:
     trainer.model.unused = train.nn.Linear(2, 2)
 
 
+def claimed(trainer) -> None:
+    trainer.groups = [{"names": ["head.weight"], "invariance": "channel"}]
+
+
 def stale_evaluation(trainer) -> None:
     old = deepcopy(trainer.model).eval()
-    trainer.forward = lambda x: trainer.model(x) if trainer.model.training else old(x)
+    trainer.predict = lambda x: trainer.model(x) if trainer.model.training else old(x)
 
 
 def current_evaluation(trainer) -> None:
-    trainer.forward = lambda x: trainer.model(x) * 1.01  # as far from the net itself as bf16 could be
+    trainer.predict = lambda x: trainer.model(x) * 1.01  # as far from the net itself as bf16 could be
 
 
-PLANT = {"overlap": leak, "gradients": unused_layer, "compiled": stale_evaluation}
+WARNINGS = tuple(root()["warnings"])
+PLANT = {"overlap": leak, "invariance": claimed, "gradients": unused_layer, "compiled": stale_evaluation}
 
 
 def said(settings, capsys, plant, *words: str) -> list[str]:
     trainer = train.Trainer(settings(*words), World(), pick_device("cpu"))
     plant(trainer)
-    trainer.fit(Follower(), False)
+    trainer.fit(NullWriter(), False)
     return [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
 
 
@@ -78,8 +85,8 @@ def test_an_image_in_train_and_test_is_told(settings, capsys) -> None:
     assert "data: 1 of 360 test samples are in the train split" in line
 
 
-@pytest.mark.parametrize("name", root()["warnings"])
-def test_a_canary_says_one_line_and_can_be_turned_off(settings, capsys, name: str) -> None:
+@pytest.mark.parametrize("name", WARNINGS)
+def test_a_warning_is_one_line_and_can_be_turned_off(settings, capsys, name: str) -> None:
     words = (*SHORT, *LINES[name])
     plant = PLANT.get(name, lambda trainer: None)
     (line,) = said(settings, capsys, plant, *words)
@@ -93,8 +100,14 @@ def test_a_sound_run_is_silent(settings, capsys) -> None:
     assert said(settings, capsys, current_evaluation, *words) == []
 
 
-def test_every_switch_has_a_canary() -> None:
-    assert {*canaries.AT_START, *canaries.AFTER_A_STEP} == set(root()["warnings"])
+def test_every_warning_has_a_switch() -> None:
+    with pytest.raises(KeyError):
+        Warnings(dict.fromkeys(WARNINGS, True), shown=True).check("unheard", str)
+
+
+def test_the_old_name_of_the_switches_is_read_for_one_release() -> None:
+    assert compose(["canaries.overlap=false"])["warnings"] == dict.fromkeys(WARNINGS, True) | {"overlap": False}
+    assert compose(["canaries=false"]) == compose(["warnings=false"])
 
 
 @pytest.mark.parametrize(

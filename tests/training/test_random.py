@@ -1,13 +1,13 @@
-"""Random streams, shares of a batch, frozen statistics."""
+"""Random streams, shards and pieces of a batch, mixed images, frozen statistics."""
 
 import pytest
 import torch
 from torch import nn
 
+from training.contract import freeze, frozen_statistics
 from training.distribution import World
-from training.mix import cutmix, unmixed
-from training.norms import freeze, frozen_statistics
-from training.streams import Streams
+from training.mixing import cutmix, size, split, unmixed
+from training.random import Streams
 
 
 def test_a_stream_depends_on_seed_name_and_counters_alone() -> None:
@@ -33,7 +33,7 @@ def test_a_fork_leaves_the_global_generator_alone() -> None:
 @pytest.mark.parametrize(("size", "samples"), [(1, 7), (2, 7), (3, 7), (4, 3)])
 def test_weighted_shares_make_the_global_mean(size: int, samples: int) -> None:
     losses = torch.randn(samples, dtype=torch.float64)
-    parts = [World(rank, size).share(torch.arange(samples)) for rank in range(size)]
+    parts = [World(rank, size).shard(torch.arange(samples)) for rank in range(size)]
     means = [weight * losses[share].mean() for share, weight in parts]
     torch.testing.assert_close(sum(means) / size, losses.mean())
     assert all(len(share) for share, _ in parts)
@@ -47,10 +47,10 @@ def test_all_processes_split_their_shares_into_the_same_number_of_pieces(size: i
         (number,) = numbers
         assert 1 <= number <= wanted
         for rank in range(size):
-            assert all(len(piece) for piece in World(rank, size).share(batch)[0].tensor_split(number))
+            assert all(len(piece) for piece in World(rank, size).shard(batch)[0].tensor_split(number))
 
 
-def test_frozen_statistics_normalise_by_the_batch_and_stand_still() -> None:
+def test_frozen_statistics_normalise_by_the_batch_and_do_not_move() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
     x = torch.randn(8, 3, 5, 5)
     expected = net(x)
@@ -75,7 +75,17 @@ def test_cutmix_shares_labels_as_it_shares_pixels() -> None:
     images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 1, 16, 16)
     labels = torch.arange(6)
     for seed in range(20):
-        mixed, shares = cutmix(6)(images, labels, torch.Generator().manual_seed(seed))
+        mixed, shares = cutmix(6)((images, labels), torch.Generator().manual_seed(seed))
         counted = torch.stack([(mixed[i] == c).float().mean() for i in range(6) for c in range(6)]).view(6, 6)
         torch.testing.assert_close(counted, shares)
-    assert unmixed(images, labels, torch.Generator())[1] is labels
+    assert unmixed((images, labels), torch.Generator())[1] is labels
+
+
+def test_a_batch_of_any_structure_is_split_like_its_tensors() -> None:
+    batch = {"image": torch.arange(10).view(5, 2), "labels": (torch.arange(5), [torch.arange(5) * 2])}
+    first, second = split(batch, 2)
+    assert (size(batch), size(first), size(second)) == (5, 3, 2)
+    assert second["image"].tolist() == [[6, 7], [8, 9]]
+    assert isinstance(first["labels"], tuple)
+    assert first["labels"][1][0].tolist() == [0, 2, 4]
+    assert [piece.tolist() for piece in split(torch.arange(5), 3)] == [[0, 1], [2, 3], [4]]

@@ -1,4 +1,4 @@
-"""Objectives against scikit-learn and the formulas; meters against one pass over everything."""
+"""Tasks against scikit-learn and the formulas; meters against one pass over everything."""
 
 import math
 
@@ -8,7 +8,9 @@ from sklearn.metrics import hamming_loss, roc_auc_score, top_k_accuracy_score
 from torch.nn import functional as F
 
 from conf.metrics import SELECTS, TASKS, measured
-from training.objective import OBJECTIVES, Binary, Multiclass, Multilabel, auc, inverse_frequency
+from training.tasks import TASKS as FAMILIES
+from training.tasks.classification import Binary, Multiclass, auc
+from training.tasks.multilabel import Multilabel, inverse_frequency
 
 N = 203
 
@@ -29,33 +31,33 @@ def draw(task):
 def metered(objective, outputs, targets, sizes):
     meter = objective.meter()
     for output, target in zip(outputs.split(sizes), targets.split(sizes), strict=True):
-        meter.update(output, target)
+        objective.count(output, target, meter)
     return meter
 
 
-@pytest.mark.parametrize("task", OBJECTIVES)
+@pytest.mark.parametrize("task", FAMILIES)
 def test_a_task_measures_what_is_known_of_it_before_torch(task):
     outputs, targets = draw(task)
-    objective = OBJECTIVES[task](num_classes=outputs.shape[1])
+    objective = FAMILIES[task](num_classes=outputs.shape[1])
     assert sorted(metered(objective, outputs, targets, [N]).result()) == sorted(measured(task, outputs.shape[1]))
     assert SELECTS[task] in TASKS[task]
-    assert TASKS.keys() == SELECTS.keys() == OBJECTIVES.keys()
+    assert TASKS.keys() == SELECTS.keys() == FAMILIES.keys()
 
 
-@pytest.mark.parametrize("task", OBJECTIVES)
+@pytest.mark.parametrize("task", FAMILIES)
 def test_a_meter_weights_by_samples_whatever_the_batches(task):
     outputs, targets = draw(task)
-    objective = OBJECTIVES[task](num_classes=outputs.shape[1])
+    objective = FAMILIES[task](num_classes=outputs.shape[1])
     whole = metered(objective, outputs, targets, [N]).result()
     ragged = metered(objective, outputs, targets, [100, 100, 3]).result()
     assert ragged == pytest.approx(whole, rel=1e-6)
-    assert whole["loss"] == pytest.approx(objective.loss(outputs, targets).item(), rel=1e-5)
+    assert whole["loss"] == pytest.approx(objective.criterion(outputs, targets).item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("task", OBJECTIVES)
+@pytest.mark.parametrize("task", FAMILIES)
 def test_the_sums_and_scores_of_two_ranks_add_up(task):
     outputs, targets = draw(task)
-    objective = OBJECTIVES[task](num_classes=outputs.shape[1])
+    objective = FAMILIES[task](num_classes=outputs.shape[1])
     one, two = (
         metered(objective, *part, [len(part[0])])
         for part in ((outputs[:80], targets[:80]), (outputs[80:], targets[80:]))
@@ -85,7 +87,7 @@ def test_smoothing_changes_the_training_loss_alone():
     logs = F.log_softmax(outputs, 1)
     plain = -logs.gather(1, targets[:, None]).mean()
     expected = 0.9 * plain - 0.1 * logs.mean()
-    assert smooth.loss(outputs, targets).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert smooth.criterion(outputs, targets).item() == pytest.approx(expected.item(), rel=1e-5)
     assert metered(smooth, outputs, targets, [N]).result()["loss"] == pytest.approx(plain.item(), rel=1e-5)
 
 
@@ -94,8 +96,8 @@ def test_mixed_targets_weigh_both_labels():
     other = targets.roll(1)
     mixed = 0.7 * F.one_hot(targets, 10) + 0.3 * F.one_hot(other, 10)
     objective = Multiclass(10)
-    expected = 0.7 * objective.loss(outputs, targets) + 0.3 * objective.loss(outputs, other)
-    assert objective.loss(outputs, mixed).item() == pytest.approx(expected.item(), rel=1e-5)
+    expected = 0.7 * objective.criterion(outputs, targets) + 0.3 * objective.criterion(outputs, other)
+    assert objective.criterion(outputs, mixed).item() == pytest.approx(expected.item(), rel=1e-5)
     plain = metered(objective, outputs, targets, [N]).result()["top1"]
     assert metered(objective, outputs, mixed, [N]).result()["top1"] == plain
 
@@ -134,14 +136,14 @@ def test_class_weights_multiply_their_class():
     assert weights.tolist() == pytest.approx([N / targets[:, c].sum().item() for c in range(6)])
     cells = F.binary_cross_entropy_with_logits(outputs, targets.float(), reduction="none")
     weighted = Multilabel(6, class_weights=weights)
-    assert weighted.loss(outputs, targets).item() == pytest.approx((cells * weights).mean().item(), rel=1e-5)
+    assert weighted.criterion(outputs, targets).item() == pytest.approx((cells * weights).mean().item(), rel=1e-5)
     plain = metered(weighted, outputs, targets, [N]).result()["loss"]
     assert plain == pytest.approx(cells.mean().item(), rel=1e-5)
 
 
 def test_a_loss_that_is_not_finite_is_reported():
     meter = Multiclass(10).meter()
-    meter.update(torch.full((4, 10), math.nan), torch.zeros(4, dtype=torch.int64))
+    Multiclass(10).count(torch.full((4, 10), math.nan), torch.zeros(4, dtype=torch.int64), meter)
     assert math.isnan(meter.result()["loss"])
     with pytest.raises(ValueError, match="first update"):
         Multiclass(10).meter().result()

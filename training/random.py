@@ -15,6 +15,7 @@ class Streams:
     """
 
     def __init__(self, seed: int) -> None:
+        """seed: of the run."""
         self.seed = seed
 
     def key(self, name: str, *counters: int) -> int:

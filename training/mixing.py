@@ -1,0 +1,72 @@
+"""Batches of any structure: split into pieces; and batches of images, mixed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Batch = Any  # tensors whose first dimension is the sample, in tuples, lists and dicts, however deep
+Mix = Callable[[Batch, torch.Generator], Batch]
+
+
+def leaves(batch: Batch) -> list[Tensor]:
+    """Return a batch's tensors, in order."""
+    if isinstance(batch, Tensor):
+        return [batch]
+    return [leaf for part in (batch.values() if isinstance(batch, dict) else batch) for leaf in leaves(part)]
+
+
+def size(batch: Batch) -> int:
+    """Return the number of samples in a batch."""
+    return len(leaves(batch)[0])
+
+
+def split(batch: Batch, pieces: int) -> list[Batch]:
+    """Part a batch into pieces of its structure, of sizes that differ by one at most; the larger come first.
+
+    split({"image": torch.zeros(5, 3), "length": torch.zeros(5)}, 2)    # two dicts, of 3 and of 2 samples
+    """
+    if isinstance(batch, Tensor):
+        return list(batch.tensor_split(pieces))
+    if isinstance(batch, dict):
+        return [dict(zip(batch, piece, strict=True)) for piece in split(tuple(batch.values()), pieces)]
+    parted = zip(*(split(part, pieces) for part in batch), strict=True)
+    return [type(batch)(piece) for piece in parted]
+
+
+def build(name: str, num_classes: int) -> Mix:
+    """Return what mixes a batch: `none` leaves it alone, `cutmix` is CutMix."""
+    return {"none": unmixed, "cutmix": cutmix(num_classes)}[name]
+
+
+def unmixed(batch: Batch, generator: torch.Generator) -> Batch:
+    """Return the batch as it is."""
+    return batch
+
+
+def cutmix(num_classes: int) -> Mix:
+    """CutMix (Yun et al. 2019, Algorithm A1) with alpha = 1: each image gets a box of another one of the batch.
+
+    One box a batch, of area 1 - lambda before it is clipped at the border, lambda uniform. The batch is (images
+    [B, C, H, W], class indices [B]); the indices become [B, num_classes] shares of the area. Under several processes
+    each mixes its own share.
+    """
+
+    def mix(batch: Batch, generator: torch.Generator) -> Batch:
+        inputs, targets = batch
+        height, width = inputs.shape[-2:]
+        share, across, down = torch.rand(3, generator=generator).tolist()
+        other = torch.randperm(len(inputs), generator=generator).to(inputs.device)
+        half_height, half_width = (round(side * (1 - share) ** 0.5) // 2 for side in (height, width))
+        top, left = int(down * height) - half_height, int(across * width) - half_width
+        rows = slice(max(0, top), min(height, top + 2 * half_height))
+        columns = slice(max(0, left), min(width, left + 2 * half_width))
+        mixed = inputs.clone()
+        mixed[..., rows, columns] = inputs[other][..., rows, columns]
+        kept = 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
+        shares = F.one_hot(targets, num_classes).float()
+        return mixed, kept * shares + (1 - kept) * shares[other]
+
+    return mix
