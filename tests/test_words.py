@@ -19,6 +19,10 @@ INSTEAD = {  # a regular expression: what is written in its place
     r"\b_self_portrait\b": "_owner_info",
     r"\bfound_step\b": "apply_line_search",
     r"\b(movers|followers|remembers)\b": "retract_stages, after_step_stages, needs_before",
+    r"(?i)\bcanar(y|ies)\b": "warning, warnings",
+    r"(?i)\byardsticks?\b": "reference, reference_id",
+    r"\balready_there\b": "skip_if_finished",
+    r"\b(owes_end|gathered|standing|crossing)\(": "epoch_end_pending, gather_objects, paused, time_to_target",
     r"(?i)\bcontest(s|ed)?\b": "comparison",
     r"(?i)\bowe[sd]?\b": "still has to",
     r"(?i)\bhouse('s)?\b": "layout, suite",
@@ -28,6 +32,7 @@ INSTEAD = {  # a regular expression: what is written in its place
 # Who reads or explains an old name, of a key or in a stored result, still has to write it.
 KEPT = {
     r"\bdoubts?\b": {"record/identity.py"},
+    r"(?i)\bcanar(y|ies)\b": {"record/identity.py", "conf/compose.py", "tests/train/test_warnings.py"},
     r"\bstand_in\b": {
         *("record/identity.py", "reports/runs.py"),
         *("tests/record/test_identity.py", "tests/reports/test_tables.py"),

@@ -62,7 +62,7 @@ def test_only_the_first_process_writes(tmp_path: Path) -> None:
 def train_and_tell(store: Path, words: list[str]) -> int:
     """Train as one of several, and leave what this rank ends with. Each would find other stable ranks by itself."""
     world = World.from_environment()
-    rank.analyse = lambda weight, *_: Spectrum(0.0, 0.3 + 0.5 * world.rank + float(weight.mean()), 0.0, 0.0)
+    rank.analyse = lambda weight, *_: Spectrum(*[0.3 + 0.5 * world.rank + float(weight.mean())] * len(Spectrum._fields))
     trainer = train.Trainer(composed(store, words), world, pick_device("cpu"))
     trainer.fit(NullWriter(), False)
     world.leave()

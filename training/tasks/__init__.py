@@ -27,7 +27,7 @@ class InMemory(Protocol):
 
 
 def build(config: Mapping[str, Any], train: Split) -> Task:
-    """Build the task of a run's data set; conf/rules.py has checked that it knows the options that are set.
+    """Build the task of a run's data set; conf/validate.py has checked that it knows the options that are set.
 
     config: the composed configuration. train: the training split; class weights are computed from its `targets`, which
     a split that is held in memory has.
