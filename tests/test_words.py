@@ -23,11 +23,16 @@ INSTEAD = {  # a regular expression: what is written in its place
     r"(?i)\byardsticks?\b": "reference, reference_id",
     r"\balready_there\b": "skip_if_finished",
     r"\b(owes_end|gathered|standing|crossing)\(": "epoch_end_pending, gather_objects, paused, time_to_target",
+    r"(?i)\brivals?\b": "optimizer, the run that asks",
+    r"(?i)\bselection\.offer\b": "update",
+    r"(?i)\bworld\.(leads|tell|share)\b": "is_main, broadcast_object, shard",
+    r"\bsynchronised\b": "convert_sync_batchnorm, maybe_no_sync",
+    r"(?i)\bsays? of (it|them)sel(f|ves)\b": "reports",
     r"(?i)\bcontest(s|ed)?\b": "comparison",
     r"(?i)\bowe[sd]?\b": "still has to",
     r"(?i)\bhouse('s)?\b": "layout, suite",
     r"(?i)\b(how|as|where) (it|he|she) stands\b": "its state, as it is, where it is",
-    r"(?i)\bstands (above|after|at|below|here|in|next|on|still|untouched|with)\b": "is",
+    r"(?i)\bstands (above|after|at|below|beside|here|in|next|on|still|untouched|with)\b": "is",
 }
 # Who reads or explains an old name, of a key or in a stored result, still has to write it.
 KEPT = {

@@ -1,4 +1,4 @@
-"""The reference of a wall-clock budget: the tuned reference on the rival's data and net, and one for all rivals."""
+"""The reference of a wall-clock budget: the tuned reference on a run's data and net, and one for all runs."""
 
 from conf.compose import compose
 from conf.reference import EPOCHS, configuration, words
@@ -8,19 +8,19 @@ COMMON = ["protocol=rmsgd_cifar_wallclock", "tuned=rmsgd", "data=cifar10", "mode
 
 
 def of(*own: str) -> dict:
-    rival = [*COMMON, *own]
-    return configuration(compose(words(rival, "sgd")), compose(rival), "there")
+    asking = [*COMMON, *own]
+    return configuration(compose(words(asking, "sgd")), compose(asking), "there")
 
 
 def test_a_reference_is_tuned_and_short_and_looks_at_nothing() -> None:
-    found, rival = of("optimizer=adamp", "seed=3", "probe=norms"), compose([*COMMON, "optimizer=sgd"])
-    assert found["optimizer"] == rival["optimizer"]
+    found, asking = of("optimizer=adamp", "seed=3", "probe=norms"), compose([*COMMON, "optimizer=sgd"])
+    assert found["optimizer"] == asking["optimizer"]
     assert found["optimizer"]["momentum"] == 0.9
     assert found["optimizer"]["weight_decay"] > 0
     assert found["budget"] == {"name": "epochs", "target": "training.budget.Epochs", "version": 1, "epochs": EPOCHS}
     assert (found["probe"], found["seed"], found["paths"]["store"]) == ({}, 0, "there")
     for key in ("data", "model", "batch_size", "precision", "mix", "device"):
-        assert found[key] == rival[key]
+        assert found[key] == asking[key]
 
 
 def test_rivals_share_a_reference_that_another_batch_does_not() -> None:

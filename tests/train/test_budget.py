@@ -71,7 +71,7 @@ def test_a_timed_run_resumes_exactly(make, ticking) -> None:
     assert one["rows"] == two["rows"]
 
 
-def rival(settings, *words: str) -> tuple[dict[str, Any], list[str]]:
+def asking(settings, *words: str) -> tuple[dict[str, Any], list[str]]:
     return settings(*WALL, *words), [*MINE, *WALL, *words]
 
 
@@ -81,7 +81,7 @@ def references(config: dict[str, Any]) -> list[Path]:
 
 def test_rivals_get_the_time_of_one_ordinary_run(settings, ticking, capsys) -> None:
     for words in (("optimizer=sing",), ("optimizer=adamw", "seed=1")):
-        config, given = rival(settings, *words)
+        config, given = asking(settings, *words)
         assert train.run(config, given) == 0
         assert read_result(folder(config))["budget_seconds"] == 6.0  # three epochs of two steps
         assert read_result(folder(config))["selected"]["epoch"] == 3
@@ -93,7 +93,7 @@ def test_rivals_get_the_time_of_one_ordinary_run(settings, ticking, capsys) -> N
 
 
 def test_a_run_keeps_the_seconds_that_it_began_with(settings, ticking, monkeypatch) -> None:
-    config, given = rival(settings, "optimizer=adamw")
+    config, given = asking(settings, "optimizer=adamw")
     made = train.make
     with monkeypatch.context() as patch:
         patch.setattr(train.Trainer, "train_epoch", lambda self: 1 / 0)
@@ -117,7 +117,7 @@ def test_a_run_keeps_the_seconds_that_it_began_with(settings, ticking, monkeypat
     ],
 )
 def test_a_reference_that_gives_no_time_is_one_line(settings, monkeypatch, spoilt, message) -> None:
-    config, given = rival(settings, "optimizer=adamw")
+    config, given = asking(settings, "optimizer=adamw")
     monkeypatch.setattr(train, "make", lambda trainer, *_: finished(trainer.config, spoilt))
     with pytest.raises(UsageError, match=message) as caught:
         train.run(config, given)

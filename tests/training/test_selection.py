@@ -20,7 +20,7 @@ def test_the_best_epoch_is_best_in_the_metrics_direction(name, best):
 
 
 def test_the_best_epoch_on_test_is_kept_with_all_its_scores():
-    """The SING paper reports RDE's accuracy at the best test loss: it stands beside the score of the selected epoch."""
+    """The SING paper reports RDE's accuracy at the best test loss: it is beside the score of the selected epoch."""
     selection = Selection("best_validation", "loss", -1, timed=False)
     for epoch, (validation, test, accuracy) in enumerate([(0.3, 0.2, 50.0), (0.2, 0.4, 70.0), (0.4, 0.3, 60.0)]):
         row = {"epoch": epoch, "validation_loss": validation, "test_loss": test, "test_accuracy": accuracy, "lr": 0.1}
