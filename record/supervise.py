@@ -30,11 +30,11 @@ def supervise(
     try:
         result, weights = fit()
         run.finish(result, weights)
-        print(f"{result['state']}: {headline(result['metrics'])}  {run.folder}")
+        _say(run, f"{result['state']}: {headline(result['metrics'])}")
         return DONE
     except stops:
         run.stop()
-        print(f"stopped; the same command goes on from the last checkpoint  {run.folder}")
+        _say(run, "stopped; the same command goes on from the last checkpoint")
         return AGAIN
     except Claimed:
         raise
@@ -42,6 +42,12 @@ def supervise(
         run.fail(_kind(error), f"{type(error).__name__}: {error}", traceback.format_exc())
         print(f"failed: {type(error).__name__}: {error}; traceback in {run.folder}/log.txt", file=sys.stderr)
         return FAILED
+
+
+def _say(run: Writer, words: str) -> None:
+    """Print how a run ended, once: of several processes only one has a folder."""
+    if run.folder is not None:
+        print(f"{words}  {run.folder}")
 
 
 def leave(code: int) -> NoReturn:
