@@ -10,7 +10,7 @@ from record import Run, mark_failed, merge, read_store, status
 from record.announce import skip_if_finished
 from record.claim import is_live
 from record.run import Claimed
-from reports import layers, panels, runs
+from reports import panels, runs
 from sweep.__main__ import main
 from tests.record.conftest import make_config
 from tests.sweep.test_verify import made
@@ -151,7 +151,7 @@ def every_reader(store: Path, sweep_file: Path, capsys) -> list[str]:
     rows, lines = read_store(store)
     for row in runs.read(store).rows:
         panels.curve(row)
-        layers.series(row, "norms", "a")
+        panels.series(row, "norms", "a")
     for words in (["plan", sweep_file], ["status", sweep_file], ["verify"]):
         assert main([*map(str, words), *(["--store"] if len(words) > 1 else []), str(store)]) in (0, 3, 4)
     lines += merge([store], store.parent / "merged")[1]
