@@ -73,7 +73,7 @@ docs: $(DOCS)/.ready ## the documentation site, in build/site
 	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --quiet --strict --site-dir build/site
 	@echo build/site/index.html
 
-LOCK := -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header
+LOCK := -m uv pip compile --quiet --universal --generate-hashes --no-header
 lock: setup ## requirements*.lock from pyproject.toml; what is pinned stays where it can
 	@$(PY) $(LOCK) --extra dev pyproject.toml --output-file requirements.lock
 	@$(PY) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p["optional-dependencies"]["docs"], sep="\n")' \
