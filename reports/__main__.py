@@ -105,7 +105,7 @@ def _compare(runs: store.Runs, arguments: argparse.Namespace) -> None:
 
 
 def _coverage(runs: store.Runs, arguments: argparse.Namespace) -> None:
-    from reports.coverage import by_table, coverage
+    from reports.published import by_table, coverage
     from reports.render import csv_of
 
     lines = coverage(filled(runs, [], "paper"))

@@ -11,9 +11,9 @@ from conf.errors import UsageError
 from papers.published import Published
 from papers.table import METRICS, Cell, Table
 from reports import statistics
+from reports.published import Used, used
 from reports.runs import Identify, Row, Runs, diverged, grouped, notes, synthetic, value
 from reports.statistics import ALPHA, NO_SPREAD, Comparison, Summary, holm, summary, welch
-from reports.tuned import Used, used
 
 NOTHING = Comparison(nan)
 AGREES, DIFFERS, FEW, NOT_RUN, DIVERGED = "agrees", "differs", "too few seeds", "not run", "diverged"

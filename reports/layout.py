@@ -6,9 +6,9 @@ from math import isfinite
 
 from papers.table import METRICS
 from reports.cells import NOT_RUN, Filled, Result, power_note
+from reports.published import Used
 from reports.runs import made_with
 from reports.statistics import ALPHA, half_width
-from reports.tuned import Used
 
 DASH = "–"
 SCALES = {

@@ -4,7 +4,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from reports import claims, coverage, figures, render
+from reports import claims, figures, published, render
 from reports.cells import NOT_RUN, Result
 from reports.runs import Runs, diverged, made_with, scale, synthetic
 
@@ -12,12 +12,13 @@ from reports.runs import Runs, diverged, made_with, scale, synthetic
 def write(results: list[Result], runs: Runs, out: Path) -> Path:
     """Write every table, every figure, coverage.csv and report.html to `out`; returns the page's path."""
     out.mkdir(parents=True, exist_ok=True)
-    covered = coverage.coverage(results)
+    covered = published.coverage(results)
     (out / "coverage.csv").write_text(render.csv_of(covered), encoding="utf-8", newline="\n")
-    page = render.template("page.html").render(
+    page = render.template(
+        "page.html",
         store=_store(runs),
         complaints=runs.complaints,
-        coverage=coverage.by_table(covered),
+        coverage=published.by_table(covered),
         claims=claims.judge(results),
         tables=sorted(
             (_table(result, out) for result in results), key=lambda table: not (table["done"] and table["runs"])

@@ -13,18 +13,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import lru_cache
 from math import isfinite
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from papers.published import Published
 from reports.cells import Filled, Result
-from reports.layout import DASH, EMPTY, Entry, grid
+from reports.layout import DASH, EMPTY, grid
 from reports.runs import Row, made_with
 from reports.statistics import half_width
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment
 
 COLOURS = {"best": "A8E6A1", "near": "FFD59E"}  # green and orange, as RMSGD's tables; light enough for black print
 _LATEX = {
@@ -65,7 +64,7 @@ def rounded_csv(result: Result) -> str:
     lines: list[list[Any]] = [["row", "what", *shown.columns]]
     for row in shown.rows:
         for what, name in (("ours", "main"), ("paper", "paper"), ("verdict", "verdict")):
-            lines.append([row, what, *map(attrgetter(name), shown.line(row))])
+            lines.append([row, what, *(getattr(entry, name) for entry in shown.line(row))])
     return _csv(lines)
 
 
@@ -88,23 +87,6 @@ def _plain(value: Any) -> str:
     return f"'{text}" if text[:1] and text[0] in _FORMULA and not _NUMERAL.fullmatch(text) else text
 
 
-def markdown(result: Result) -> str:
-    """Return the table in GitHub's Markdown: ours, then the paper's number and the verdict in each cell."""
-    shown = grid(result)
-    lines = [f"### {_markdown(shown.title)}", "", f"| {' | '.join(map(_markdown, [shown.corner, *shown.columns]))} |"]
-    lines.append("|---" * (len(shown.columns) + 1) + "|")
-    for row in shown.rows:
-        lines.append(f"| {' | '.join([_markdown(row), *map(_markdown_cell, shown.line(row))])} |")
-    return "\n".join([*lines, "", *(f"- {_item(_markdown(text))}" for text in shown.remarks)]) + "\n"
-
-
-def _markdown_cell(entry: Entry) -> str:
-    style = {"best": "**", "near": "*"}.get(entry.highlight, "")
-    paper = f"paper {entry.paper}" if entry.paper else ""
-    texts = [f"{style}{_markdown(entry.main)}{style}", _markdown(paper), _markdown(entry.verdict)]
-    return "<br>".join(text for text in texts if text)
-
-
 def _markdown(text: str) -> str:
     return re.sub(r"([\\`*_|\[\]#~$])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
 
@@ -114,51 +96,39 @@ def _item(text: str) -> str:
     return re.sub(r"^(\d*)([-+.)])", r"\1\\\2", text)
 
 
-def latex(result: Result) -> str:
-    """Return a LaTeX table (packages booktabs and xcolor with option table): ours, and the paper's below it in grey."""
-    shown = grid(result)
-    head = " & ".join(map(tex, [shown.corner, *shown.columns]))
-    body: list[str] = []
-    for row in shown.rows:
-        entries = shown.line(row)
-        body.append(" & ".join([tex(row), *map(_latex_cell, entries)]) + r" \\")
-        if any(entry.paper for entry in entries):
-            papers = [rf"\textcolor{{gray}}{{{tex(e.paper)}}}" if e.paper else "" for e in entries]
-            body.append(" & ".join([r"\quad\textcolor{gray}{paper}", *papers]) + r" \\")
-    label = re.sub("[^a-zA-Z0-9]", "-", shown.name)
-    return "\n".join([
-        r"% \usepackage{booktabs} \usepackage[table]{xcolor}", r"\begin{table}", r"\centering\small",
-        rf"\caption{{{tex(shown.title)}. {tex(' '.join(shown.remarks))}}}", rf"\label{{tab:{label}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(shown.columns)}}}", r"\toprule", head + r" \\", r"\midrule", *body,
-        r"\bottomrule", r"\end{tabular}", r"\end{table}", "",
-    ])  # fmt: skip
-
-
-def _latex_cell(entry: Entry) -> str:
-    spread = rf"$_{{{entry.spread}}}$" if entry.spread else ""
-    colour = rf"\cellcolor[HTML]{{{COLOURS[entry.highlight]}}}" if entry.highlight else ""
-    style = {"best": r"\textbf{%s}", "near": r"\textit{%s}"}.get(entry.highlight, "%s")
-    mean = style % tex(entry.mean)
-    return f"{colour}{mean}{spread}{tex(entry.marks)}"
-
-
 def tex(text: str) -> str:
     """Escape a text for LaTeX; a blank line would end a paragraph, two hyphens would be a dash."""
     return re.sub("-(?=-)", "-{}", "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split())))
 
 
+def _label(text: str) -> str:
+    return re.sub("[^a-zA-Z0-9]", "-", text)
+
+
 @lru_cache
-def template(name: str) -> "Template":
-    """Return a page of this folder; everything put into it is escaped."""
+def _templates(ending: str) -> "Environment":
+    """Return the templates of a format. In LaTeX's own, braces and percent signs are LaTeX's: << value >>, <% if %>."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    loader = FileSystemLoader(Path(__file__).parent)
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True).get_template(name)
+    loader = FileSystemLoader(Path(__file__).parent / "templates")
+    made = Environment(loader=loader, autoescape=ending == ".html", undefined=StrictUndefined, trim_blocks=True)
+    if ending == ".tex":
+        made = made.overlay("<%", "%>", "<<", ">>", "<#", "#>")
+    made.keep_trailing_newline = ending != ".html"
+    made.filters |= {"markdown": _markdown, "item": _item, "tex": tex, "label": _label}
+    return made
 
 
-def html_table(result: Result) -> str:
-    """Return the table as an HTML fragment; sortable where the page's script is present."""
-    return template("table.html").render(shown=grid(result), dash=DASH, empty=EMPTY)
+def template(name: str, **content: Any) -> str:
+    """Fill in a template. What goes into HTML is escaped; in Markdown and LaTeX a filter does it."""
+    return _templates(Path(name).suffix).get_template(name).render(content)
+
+
+def _from(name: str) -> Callable[[Result], str]:
+    return lambda result: template(name, shown=grid(result), colours=COLOURS, dash=DASH, empty=EMPTY)
+
+
+markdown, latex, html_table = _from("table.md"), _from("table.tex"), _from("table.html")
 
 
 def provenance(result: Result) -> str:

@@ -9,7 +9,7 @@ from conf.composed import composed
 from conf.tuned import lookup
 from papers import table as tables
 from papers.published import numbers
-from reports.coverage import UNEXPLAINED, reason, shown
+from reports.published import UNEXPLAINED, reason, shown
 
 TABLES = [t for t in map(tables.load, tables.names()) if t.has_runs and t.spec["published"]]
 CELLS = [(table, cell) for table in TABLES for cell in table.cells()]

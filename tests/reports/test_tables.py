@@ -15,7 +15,7 @@ import pytest
 from conf.errors import UsageError
 from papers import table as tables
 from reports import __main__ as cli
-from reports import cells, coverage, explain, render
+from reports import cells, explain, published, render
 from reports.cells import Filled, fill
 from reports.runs import Runs, read
 from tests.reports import synthetic
@@ -202,11 +202,11 @@ def test_compare_never_pairs_two_scales(result: cells.Result) -> None:
 
 
 def test_every_published_number_has_a_cell_or_a_reason() -> None:
-    lines = coverage.coverage([])
+    lines = published.coverage([])
     assert len(lines) == 605
-    assert not [line for line in lines if coverage.UNEXPLAINED in line["state"]]
+    assert not [line for line in lines if published.UNEXPLAINED in line["state"]]
     assert sum(bool(line["shown_in"]) for line in lines) == 531
-    assert sum(line["numbers"] for line in coverage.by_table(lines)) == 605
+    assert sum(line["numbers"] for line in published.by_table(lines)) == 605
 
 
 def test_every_shipped_table_renders_from_an_empty_store(tmp_path: Path) -> None:
