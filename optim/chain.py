@@ -58,6 +58,7 @@ class Chain(Optimizer):
 
     decay: ClassVar[str] = "decoupled"
     sync_gradients: bool = True  # False while the closure is called for gradients that each rank keeps to itself
+    zeroed: bool = False  # set by zero_grad, for an evaluation that asks whether its closure called it
 
     def __init_subclass__(cls, decay: str | None = None) -> None:
         cls.decay = decay or cls.decay
@@ -128,6 +129,11 @@ class Chain(Optimizer):
             if params[0].dtype in HALF:
                 torch._foreach_copy_(params, bucket.params)
         return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As torch's."""
+        super().zero_grad(set_to_none)
+        self.zeroed = True
 
     def epoch_end(self) -> None:
         """Tell the stages that a training epoch is over."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Unpack
 
 import torch
@@ -130,10 +131,11 @@ class ascent(Evaluation):
     def gradients(self, chain: Chain, closure: Closure) -> Any:
         chain.sync_gradients = self.ascent == "global"
         try:
-            loss = super().gradients(chain, closure)
+            loss = whole_gradients(chain, closure)
         finally:
             chain.sync_gradients = True
         before = self.climb(chain)
+        chain.zero_grad()  # the closure may rely on the loop for that
         try:
             super().gradients(chain, closure)
         finally:
@@ -189,20 +191,17 @@ class line_search(Evaluation):
         self.reset, self.rule = reset, rule
 
     def gradients(self, chain: Chain, closure: Closure) -> Any:
-        loss = super().gradients(chain, closure)
-        lines = [(p, p.clone(), p.grad) for g in chain.param_groups for p in g["params"] if p.grad is not None]
-        squares = sum(float(gradient.double().square().sum()) for _, _, gradient in lines)
+        loss = whole_gradients(chain, closure)
         first, sign = chain.param_groups[0], -1.0 if chain.param_groups[0]["maximize"] else 1.0
+        with _kept(chain) as lines:
+            squares = sum(float(gradient.double().square().sum()) for _, _, gradient in lines)
 
-        def objective(eta: float) -> float:
-            for p, value, gradient in lines:
-                p.copy_(value - sign * eta * gradient)
-            return sign * _average(closure())
+            def objective(eta: float) -> float:
+                for p, value, gradient in lines:
+                    p.copy_(value - sign * eta * gradient)
+                return sign * _average(_loss_alone(chain, closure))
 
-        try:
             scale, applied = self.search(first, sign * _average(loss), squares, objective)
-        finally:
-            _put_back([(p, value) for p, value, _ in lines])
         for group in chain.param_groups:
             group["scale"], group["applied"] = scale, applied
         return loss
@@ -241,6 +240,54 @@ class apply_line_search(Stage):
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         bucket.rate_scale = bucket.scalar(self, "applied")
         return updates
+
+
+def whole_gradients(chain: Chain, closure: Closure) -> Any:
+    """The loss at the weights, with its gradients in `p.grad`.
+
+    RuntimeError, one line, for a closure that adds them to gradients from before the step: those of other batches
+    cannot be had anew at other weights.
+    """
+    found = [(p, p.grad) for group in chain.param_groups for p in group["params"] if p.grad is not None]
+    sizes = torch._foreach_norm([gradient for _, gradient in found]) if found else ()
+    chain.zeroed = False
+    with torch.enable_grad():
+        loss = closure()
+    added = [size for (p, gradient), size in zip(found, sizes, strict=True) if p.grad is gradient]
+    if not chain.zeroed and any(bool(size) for size in added):
+        raise RuntimeError(
+            f"{type(chain).__name__}.step: the closure adds to gradients from before the step; it is to zero them, and "
+            "to compute all micro-batches of the step"
+        )
+    return loss
+
+
+def _loss_alone(chain: Chain, closure: Closure) -> Any:
+    try:
+        return closure()
+    except RuntimeError as error:
+        if "does not require grad" not in str(error):
+            raise
+        raise RuntimeError(
+            f"{type(chain).__name__}.step also asks for the loss alone, under torch.no_grad: the closure is to call "
+            "backward only where torch.is_grad_enabled()"
+        ) from error
+
+
+@contextmanager
+def _kept(chain: Chain) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
+    """(w, its values, its gradient) of each tensor with a gradient; afterwards both are as they were.
+
+    Whatever a closure did to `p.grad`, or in its memory, which may be DDP's.
+    """
+    params = [p for group in chain.param_groups for p in group["params"] if p.grad is not None]
+    lines = [(p, p.clone(), p.grad.clone()) for p in params]
+    try:
+        yield lines
+    finally:
+        for p, value, gradient in lines:
+            p.copy_(value)
+            p.grad = gradient
 
 
 def _average(loss: Any) -> float:
