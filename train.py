@@ -18,8 +18,7 @@ from typing import Any, cast
 import data
 from conf import cli, command_line, metrics, multirun, reference
 from conf.compose import compose
-from record.announce import skip_if_finished
-from record.supervise import AGAIN, DONE, leave, supervise
+from record.supervise import AGAIN, DONE, leave, skip_if_finished, supervise
 
 if __name__ == "__main__":
     ASKED = command_line.begin(skip_if_finished, data.look)
@@ -31,8 +30,8 @@ import models
 import optim
 import probes
 from record import Claimed, Run, loggers
-from record.reference import epoch_seconds, fixed_seconds, reference_store
-from record.writer import NullWriter, Writer
+from record.provenance import epoch_seconds, fixed_seconds, reference_store
+from record.supervise import NullWriter, Writer
 from training import build, contract, mixing, runtime, tasks
 from training.budget import Budget, Clock, WallclockOf
 from training.distribution import World, convert_sync_batchnorm, maybe_no_sync

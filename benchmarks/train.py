@@ -21,7 +21,7 @@ from conf.cli import Parser, guarded, whole
 from conf.compose import compose
 from conf.groups import root
 from record import Run
-from record.writer import NullWriter
+from record.supervise import NullWriter
 from training.distribution import World
 from training.runtime import StopRequest, autocast, pick_device
 

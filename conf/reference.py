@@ -1,7 +1,7 @@
 """Which run measures a wall-clock budget (RMSGD, Section 5.1): the time of its epochs is the budget of all. Torch-free.
 
 It is an ordinary run of a few epochs, of the reference optimizer as `tuned` has it, on the same data, net and batch as
-the run that is timed. Where it is stored and what it took: record/reference.py.
+the run that is timed. Where it is stored and what it took: record/provenance.py.
 """
 
 from collections.abc import Sequence

@@ -3,8 +3,8 @@
 import hashlib
 import io
 import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KEPT = 2
-PLAIN = "keep tensors, numbers, texts, lists and dicts in it"
 NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{16})\.pt")
 _EVER = re.compile(r"checkpoint-\d+-[0-9a-f]{16}\.(pt|bad)")
 
@@ -24,21 +23,17 @@ def packed(state: Mapping[str, Any]) -> memoryview:
     import torch
 
     buffer = io.BytesIO()
-    try:
+    with _worded("the state of this run cannot be saved ({}): keep tensors, numbers, texts, lists and dicts in it"):
         torch.save(dict(state), buffer)
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # whatever pickling a foreign object raises
-        raise ValueError(f"the state of this run cannot be saved ({_first_line(error)}): {PLAIN}") from error
     return buffer.getbuffer()
 
 
 def require_readable(content: memoryview) -> None:
     """Raise ValueError, one line, for a packed state that a resume could not read back."""
-    try:
-        _unpacked(io.BytesIO(content))
-    except ValueError as error:
-        raise ValueError(f"the state of this run could not be read back ({error}): {PLAIN}") from error
+    with _worded(
+        "the state of this run could not be read back ({}): keep tensors, numbers, texts, lists and dicts in it"
+    ):
+        load_plain(io.BytesIO(content))
 
 
 def save(folder: Path, content: memoryview, step: int, guard: Callable[[], None] = lambda: None) -> Path:
@@ -110,10 +105,8 @@ def weights_hash(weights: Mapping[str, "Tensor"]) -> str:
 
 
 def _of(run: str, path: Path, file: IO[bytes]) -> dict[str, Any]:
-    try:
-        stored = _unpacked(file)
-    except ValueError as error:
-        raise ValueError(f"{path}: whole, and cannot be read ({error}); it is left as it is") from error
+    with _worded(f"{path}: whole, and cannot be read ({{}}); it is left as it is"):
+        stored = load_plain(file)
     if not isinstance(stored, dict) or stored.get("run") != run:
         named = isinstance(stored, dict) and "run" in stored
         whose = f"run {stored['run']}" if named else "no named run (an earlier version wrote it)"
@@ -121,16 +114,15 @@ def _of(run: str, path: Path, file: IO[bytes]) -> dict[str, Any]:
     return dict(stored)
 
 
-def _unpacked(file: IO[bytes]) -> Any:
+@contextmanager
+def _worded(words: str) -> Iterator[None]:
+    """Raise a ValueError of these words, the reason at its {}, for whatever else than OSError pickling raises."""
     try:
-        return load_plain(file)
+        yield
     except (OSError, MemoryError):
         raise
     except Exception as error:  # a class that torch.load does not know, a newer format, ...
-        raise ValueError(_first_line(error)) from error
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error)
-    reason = re.search(r"WeightsUnpickler error: (.*?)(\. Please|\n|$)", text)  # it follows torch's general advice
-    return reason[1] if reason else (text.strip().splitlines() or [type(error).__name__])[0]
+        text = str(error)
+        reason = re.search(r"WeightsUnpickler error: (.*?)(\. Please|\n|$)", text)  # it follows torch's general advice
+        line = reason[1] if reason else (text.strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(words.replace("{}", line)) from error

@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from record.files import json_text, read_as, read_json, write_atomic
+from record.files import json_text, read_as, write_atomic
 from record.schema import ClaimFile
 
 BEAT = 10.0  # seconds between heartbeats
@@ -76,10 +76,8 @@ class Claim:
                 write_atomic(self.path, json_text({**self._owner, "released": True}), self.check)
 
     def _is_ours(self) -> bool:
-        try:
-            return _highest(self.folder) == self.number and read_json(self.path).get("token") == self._owner["token"]
-        except (FileNotFoundError, ValueError):
-            return False
+        number, owner = newest(self.folder)
+        return number == self.number and owner is not None and owner.get("token") == self._owner["token"]
 
     def _take(self, stale: float) -> int:
         while True:

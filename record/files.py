@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from record.schema import MetricsRow, check, require_small, shown
+from record.schema import MetricsRow, check, require_small
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -149,32 +149,21 @@ def write_json(path: Path, value: Mapping[str, Any], guard: Callable[[], None] =
     write_atomic(path, json_text(value), guard)
 
 
-def read_json(path: Path) -> Row:
-    """Read a JSON object.
+def read_as(kind: type[T], path: Path) -> T:
+    """Read a JSON object of a type of record/schema.py.
 
     Raises FileNotFoundError; ValueError, one line that names the file, for what is torn or malformed: no regular file,
-    too large, no strict JSON in UTF-8 (a NaN is none), nested too deep.
+    too large, no strict JSON in UTF-8 (a NaN is none), nested too deep, of another type.
     """
     try:
         value = _parsed(contents(path, MOST_JSON))
         require_small(value)
-        if not isinstance(value, dict):
-            raise ValueError(f"it is {shown(value)}; allowed: a mapping")
-        return value
+        return check(value, kind)
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ValueError(f"{path}: cannot be read ({reason.removeprefix(f'{path}: ')})") from error
-
-
-def read_as(kind: type[T], path: Path) -> T:
-    """Read a JSON object of a type of record/schema.py. Raises as `read_json` does, also for one of another type."""
-    value = read_json(path)
-    try:
-        return check(value, kind)
-    except ValueError as error:
-        raise ValueError(f"{path}: cannot be read ({error})") from error
 
 
 def read_lines(path: Path) -> tuple[list[Row], int]:

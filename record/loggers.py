@@ -13,7 +13,7 @@ from typing import Any, Literal
 from record.files import Row
 from record.identity import group_id
 from record.run import Run
-from record.writer import Writer
+from record.supervise import Writer
 
 Mode = Literal["online", "offline", "disabled", "shared"]
 

@@ -2,17 +2,18 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from record import checkpoint, public
 from record.claim import is_live
+from record.clean import PASSING, keep
 from record.files import copy_atomic, digest, json_text, one_line, require_regular, write_atomic
 from record.identity import canonical_json
 from record.read import checked, complete, run_folders
 from record.schema import Result
-from record.tidy import PASSING, keep
 
 _FILE = re.compile(r"(config\.yaml|(environment|status)\.json|metrics\.jsonl|log\.txt|weights\.pt)")
 _RESULT = re.compile(r"result(\.[0-9a-f]{12})?\.json")
@@ -38,7 +39,7 @@ PUBLIC = Form(public.public_result, public.public_file, public.objection, withou
 
 @dataclass(frozen=True)
 class Conflict:
-    """Two results of one id with different bits. kind: `alarm` on equal platforms, else `other platform`."""
+    """Two results of one id of other weights or metrics. kind: `alarm` on equal platforms, else `other platform`."""
 
     folder: str
     kind: str
@@ -93,9 +94,9 @@ def _left_out(source: Path, folder: Path, target: Path, form: Form) -> str | Non
 def conflicts(folder: Path) -> list[Conflict]:
     """Return one conflict for each result beside result.json that has other bits."""
     first = checked(folder / "result.json")
-    others = sorted((result for _, result in _results(folder, AS_IT_IS)), key=_hash)
+    others = sorted(_results(folder, AS_IT_IS).values(), key=_hash)
     return [
-        Conflict(str(folder), _kind(first, other), f"{_bits(first)[:12]} and {_bits(other)[:12]}")
+        Conflict(str(folder), _kind(first, other), " and ".join(_bits(result) for result in (first, other)))
         for other in others
         if _bits(other) != _bits(first)
     ]
@@ -104,19 +105,18 @@ def conflicts(folder: Path) -> list[Conflict]:
 def _merge_run(source: Path, target: Path, form: Form) -> list[str]:
     """Copy one run; returns a line about what of its folder is no part of it."""
     names, strays = _parts(source, form)
-    theirs = {_hash(result): result for _, result in _results(source, form)}
-    ours = {_hash(result): result for _, result in _results(target, AS_IT_IS)}
-    everything = theirs | ours
+    theirs, ours = _results(source, form), _results(target, AS_IT_IS)
+    everything = {_hash(result): result for result in (*theirs.values(), *ours.values())}
     smallest = min(everything)
+    best = everything.pop(smallest)
     target.mkdir(parents=True, exist_ok=True)
     for key, result in everything.items():
-        if key != smallest:
-            write_atomic(target / f"result.{key}.json", json_text(result))
-    before = _first(target, AS_IT_IS)
-    if _first(source, form) == smallest:
-        _adopt(source, target, names, lambda path: form.file(path, everything[smallest]), replace=before != smallest)
-    if before != smallest:
-        write_atomic(target / "result.json", json_text(everything[smallest]))
+        write_atomic(target / f"result.{key}.json", json_text(result))
+    replace = _hash(ours.get("result.json")) != smallest
+    if _hash(theirs.get("result.json")) == smallest:
+        _adopt(source, target, names, lambda path: form.file(path, best), replace=replace)
+    if replace:
+        write_atomic(target / "result.json", json_text(best))
     (target / f"result.{smallest}.json").unlink(missing_ok=True)
     return [f"{source}: not copied: {', '.join(strays)}"] if strays else []
 
@@ -156,23 +156,18 @@ def _adopt(
                 write_atomic(present, content)
 
 
-def _results(folder: Path, form: Form) -> Iterator[tuple[str, Result]]:
-    """Yield the sound results of a run folder, each with the name of its file."""
+def _results(folder: Path, form: Form) -> dict[str, Result]:
+    """Return the sound results of a run folder by the names of their files."""
+    found = {}
     for path in sorted(folder.glob("result*.json")) if folder.is_dir() else []:
         if _RESULT.fullmatch(path.name):
-            try:
-                yield path.name, form.result(folder, checked(path))
-            except (OSError, ValueError):
-                continue  # torn, or of another run
+            with suppress(OSError, ValueError):  # torn, or of another run
+                found[path.name] = form.result(folder, checked(path))
+    return found
 
 
-def _first(folder: Path, form: Form) -> str | None:
-    """Return the hash of a run's result.json."""
-    return next((_hash(result) for name, result in _results(folder, form) if name == "result.json"), None)
-
-
-def _hash(result: Result) -> str:
-    return _digest(canonical_json(result).encode())
+def _hash(content: object) -> str:
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]
 
 
 def _kind(one: Result, other: Result) -> str:
@@ -181,9 +176,5 @@ def _kind(one: Result, other: Result) -> str:
 
 
 def _bits(result: Result) -> str:
-    """Return what must repeat: the final weights' hash, or that of the metrics where there are no weights."""
-    return str(result.get("weights_sha256") or _digest(canonical_json(result["metrics"]).encode()))
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]
+    """Return what must repeat: the hash of the final weights, if there are any, and that of the metrics."""
+    return f"weights {str(result.get('weights_sha256'))[:12]}, metrics {_hash(result['metrics'])}"

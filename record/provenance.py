@@ -1,19 +1,26 @@
-"""Where and from what a run was made: stored beside the result, and no part of its identity. Torch-free."""
+"""Where and from what a run was made: stored beside the result, and no part of its identity. Torch-free.
+
+Also what depends on the machine: the references of wall-clock budgets, which are runs in a store for each machine.
+"""
 
 import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from record.identity import canonical_json
-from record.schema import Attempt, Platform, Provenance
+from record.files import read_as
+from record.identity import canonical_json, complete, run_folder, run_id
+from record.read import read_result, run_folders
+from record.schema import Attempt, Environment, Platform, Provenance
 
 # What chose a configuration's values: its name in a result, and its key in the configuration.
 LABELS = {"protocol": "protocol_name", "scale": "scale_name", "tuned": "tuned", "source": "source", "notes": "notes"}
+_REFERENCES = ".references"
 _ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "hydra-core", "omegaconf", "triton")
 
@@ -94,3 +101,49 @@ def platform_of(attempt: Attempt) -> Platform:
     """Return what must be equal for equal bits to be expected: device kind, torch version, thread count."""
     torch = attempt["versions"].get("torch")
     return {"device": attempt.get("device"), "torch": torch, "threads": attempt.get("threads")}
+
+
+def reference_store(store: Path | str, facts: dict[str, Any]) -> Path:
+    """Return the store of this machine's references. facts: device, gpu and threads."""
+    here = environment()
+    return Path(store, _REFERENCES, run_id({"host": here["host"], "cpu": here["cpu"], **facts}))
+
+
+def epoch_seconds(config: dict[str, Any]) -> float | None:
+    """Return a reference's median epoch in seconds, None if it has not been run.
+
+    Raises ValueError, one line, for a reference that has diverged, and for a result that is torn or gives no time.
+    """
+    folder = run_folder(config["paths"]["store"], complete(config))
+    result = read_result(folder)
+    if result is None:
+        return None
+    if result["state"] != "done":
+        raise ValueError(f"budget.reference: its run has {result['state']}, and gives no time; see {folder}")
+    median = result.get("time", {}).get("epoch_seconds", {}).get("median")
+    if median is None or median <= 0:
+        raise ValueError(f"{folder / 'result.json'}: no time of an epoch ({median!r}); delete the folder")
+    return float(median)
+
+
+def fixed_seconds(config: dict[str, Any]) -> float | None:
+    """Return the seconds that a run was given when it first started, None if it never was."""
+    path = run_folder(config["paths"]["store"], complete(config)) / "environment.json"
+    with suppress(OSError, ValueError):
+        attempts = read_as(Environment, path)["attempts"]
+        return next((attempt["budget_seconds"] for attempt in attempts if "budget_seconds" in attempt), None)
+    return None
+
+
+def measured(store: Path | str, threads: int) -> set[str]:
+    """Return the ids of the references that are finished on this machine with so many threads."""
+    found = set()
+    for place in Path(store, _REFERENCES).glob("*"):
+        for folder in run_folders(place):
+            try:
+                result = read_result(folder)
+            except ValueError:  # damaged: whoever needs it says so
+                continue
+            if result and result["machine"].get("host") == platform.node():
+                found |= {result["id"]} if result["platform"]["threads"] == threads else set()
+    return found

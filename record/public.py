@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from record.clean import keep
 from record.files import json_text, read_as
 from record.identity import drop, find
 from record.provenance import LABELS, config_text, labels_of
 from record.schema import Environment, Result, StatusFile
-from record.tidy import keep
 
 _FROM_ROOT = re.compile(r"(?<![\w.:/])(?:~[\w.-]*|[A-Za-z]:)?[/\\](?=[^\s/\\])(?:.*[/\\])?", re.DOTALL)
 _FROM_ENVIRONMENT = re.compile(r"\+*([\w.]+)=.*\$\{oc\.env:", re.DOTALL)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from record.claim import is_live
-from record.files import MOST_LINES, SCHEMA, one_line, open_regular, read_as, read_json
+from record.files import MOST_LINES, SCHEMA, one_line, open_regular, read_as
 from record.identity import group_id, run_folder, run_id
-from record.schema import Result, StatusFile, check
+from record.schema import Configured, Result, StatusFile, check
 
 Row = dict[str, Any]
 MOST_COUNTED = 1_000_000  # fractions of so many are at least 1e-12 apart, and a percentage's rounding
@@ -47,11 +47,12 @@ def read_result(folder: Path) -> Result | None:
 
 def checked(path: Path) -> Result:
     """Read one result in a run folder. Raises FileNotFoundError, or ValueError as `read_result` does."""
-    content = read_json(path)
+    content = read_as(Row, path)
     schema = content.get("schema")
     if not isinstance(schema, int) or schema > SCHEMA:
         raise ValueError(f"{path}: schema {schema!r}; this version reads up to {SCHEMA}: update the suite")
     try:
+        check(content, Configured)
         result = check(content, Result)
         _require_its_own_place(result, path.absolute().parent)
     except ValueError as error:

@@ -4,7 +4,6 @@ Keys that a type does not know are let through: a newer version may write them. 
 it is imported with the first comparison, for it takes a fifth of a second.
 """
 
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypeVar, cast
 
@@ -12,14 +11,13 @@ from annotated_types import Ge, Gt, Lt
 from typing_extensions import TypedDict  # pydantic refuses the one of typing before Python 3.12
 
 if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler, TypeAdapter
-    from pydantic_core import CoreSchema, ErrorDetails
+    from pydantic import TypeAdapter
+    from pydantic_core import ErrorDetails
 
 T = TypeVar("T")
 Config = dict[str, Any]
-DEPTH, ENTRIES = 32, 10**5  # of a file's content: levels, and entries of one level
-_WORDS = {"dict_type": "a mapping", "list_type": "a list"}  # of pydantic's kinds of errors
 _ADAPTERS: dict[object, "TypeAdapter[Any]"] = {}  # building one takes milliseconds
+DEPTH, ENTRIES = 32, 10**5  # of a file's content: levels, and entries of one level
 
 
 def check(value: object, kind: type[T]) -> T:
@@ -48,7 +46,7 @@ def _complaint(error: "ErrorDetails") -> str:
     place = error["loc"]
     if error["type"] == "missing":
         return f"{_where(place[:-1])} has no {place[-1]!r}"
-    return f"{_where(place)} is {shown(error['input'])}; allowed: {_WORDS.get(error['type'], error['msg'])}"
+    return f"{_where(place)} is {_shown(error['input'])}; allowed: {error['msg'].removeprefix('Input should be ')}"
 
 
 def _where(place: tuple[int | str, ...]) -> str:
@@ -56,8 +54,7 @@ def _where(place: tuple[int | str, ...]) -> str:
     return "".join(steps).removeprefix(".") or "it"
 
 
-def shown(value: object) -> str:
-    """Return plain data as an error shows it."""
+def _shown(value: object) -> str:
     text = "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else ascii(value)
     return text if len(text) <= 60 else f"{text[:60]}..."
 
@@ -74,51 +71,20 @@ def require_small(value: object) -> None:
         raise ValueError("nested too deep")
 
 
-@dataclass(frozen=True)
-class Allowed:
-    """What a value may be, in the words that an error gives it."""
-
-    words: str
-
-    def __get_pydantic_core_schema__(self, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
-        """Say these words in place of pydantic's own."""
-        from pydantic_core import core_schema
-
-        return core_schema.custom_error_schema(handler(source), "allowed", custom_error_message=self.words)
-
-
-@dataclass(frozen=True)
-class Like:
-    """An open mapping that has at least what a type asks for."""
-
-    kind: object
-
-    def __get_pydantic_core_schema__(self, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
-        """Check it as that type."""
-        return handler(self.kind)
-
-
-Flag = Annotated[bool, Allowed("true or false")]
-Text = Annotated[str, Allowed("a text")]
-TextOrNull = Annotated[str | None, Allowed("a text or null")]
-Number = Annotated[float, Allowed("a number")]
-NumberOrNull = Annotated[float | None, Allowed("a number or null")]
-Count = Annotated[int, Ge(0), Allowed("a whole number from 0")]
-CountOrNull = Annotated[Annotated[int, Ge(0)] | None, Allowed("a whole number from 0 or null")]
-ProcessId = Annotated[int, Gt(0), Lt(2**31), Allowed("a process's number")]
-Series = Annotated[float | list[float | None] | None, Allowed("a number, or a list of numbers, each or null")]
-Numbers = dict[str, NumberOrNull]
+Count = Annotated[int, Ge(0)]
+Numbers = dict[str, float | None]
+Seconds = Annotated[float, Gt(0)]
 
 
 class Named(TypedDict):
     """A group of a configuration, a data set's classes included."""
 
-    name: Text
+    name: str
     num_classes: NotRequired[Count]
 
 
 class Semantic(TypedDict):
-    """The part of a configuration that can change the result."""
+    """What every configuration has."""
 
     data: Named
     model: Named
@@ -126,29 +92,35 @@ class Semantic(TypedDict):
     seed: Count
 
 
+class Configured(TypedDict):
+    """What holds a configuration."""
+
+    config: Semantic
+
+
 class Platform(TypedDict):
     """What must be equal for equal bits to be expected."""
 
-    device: TextOrNull
-    torch: TextOrNull
-    threads: CountOrNull
+    device: str | None
+    torch: str | None
+    threads: Count | None
 
 
 class Provenance(TypedDict):
     """What a result repeats of environment.json."""
 
     platform: Platform
-    machine: dict[str, TextOrNull]
-    one_platform: Flag
+    machine: dict[str, str | None]
+    one_platform: bool
     attempts: Count
-    commits: NotRequired[list[Text]]
-    started: NotRequired[Number]
+    commits: NotRequired[list[str]]
+    started: NotRequired[float]
 
 
 class Times(TypedDict, total=False):
     """How long a run took, in seconds."""
 
-    train_seconds: NumberOrNull
+    train_seconds: float | None
     epoch_seconds: Numbers
     step_seconds: Numbers
 
@@ -156,26 +128,26 @@ class Times(TypedDict, total=False):
 class Target(TypedDict, total=False):
     """The metric, and its value, to which a run was timed."""
 
-    metric: TextOrNull
-    value: NumberOrNull
+    metric: str | None
+    value: float | None
 
 
 class Result(Provenance):
     """result.json: what a finished run came to."""
 
     schema: Count
-    id: Text
-    group_id: Text
-    config: Annotated[Config, Like(Semantic)]
+    id: str
+    group_id: str
+    config: Config
     labels: dict[str, Any]
-    metrics_sha256: Text
-    weights_sha256: NotRequired[TextOrNull]
-    state: Annotated[Literal["done", "diverged"], Allowed("done, diverged")]
+    metrics_sha256: str
+    weights_sha256: NotRequired[str | None]
+    state: Literal["done", "diverged"]
     metrics: Numbers
     selected: NotRequired[Numbers]
-    steps: NotRequired[NumberOrNull]
-    epochs: NotRequired[NumberOrNull]
-    parameters: NotRequired[NumberOrNull]
+    steps: NotRequired[float | None]
+    epochs: NotRequired[float | None]
+    parameters: NotRequired[float | None]
     time: NotRequired[Times]
     memory: NotRequired[Numbers]
     target: NotRequired[Target]
@@ -184,24 +156,25 @@ class Result(Provenance):
 class StatusFile(TypedDict):
     """status.json: what the run's process wrote last."""
 
-    state: Text
+    state: str
     attempt: Count
-    kind: NotRequired[Text]
-    message: NotRequired[Text]
+    kind: NotRequired[str]
+    message: NotRequired[str]
 
 
 class Attempt(TypedDict):
     """One start of a run: when, by which command line, and where."""
 
-    started: Number
-    overrides: list[Text]
-    versions: dict[str, Text]
-    commit: NotRequired[TextOrNull]
-    host: NotRequired[TextOrNull]
-    cpu: NotRequired[TextOrNull]
-    gpu: NotRequired[TextOrNull]
-    device: NotRequired[TextOrNull]
-    threads: NotRequired[CountOrNull]
+    started: float
+    overrides: list[str]
+    versions: dict[str, str]
+    commit: NotRequired[str | None]
+    host: NotRequired[str | None]
+    cpu: NotRequired[str | None]
+    gpu: NotRequired[str | None]
+    device: NotRequired[str | None]
+    threads: NotRequired[Count | None]
+    budget_seconds: NotRequired[Seconds]
 
 
 class Environment(TypedDict):
@@ -213,21 +186,21 @@ class Environment(TypedDict):
 class ClaimFile(TypedDict):
     """claim-<number>.json: the process that has the run."""
 
-    host: Text
-    machine: Text
-    pid: ProcessId
-    started: TextOrNull
-    token: NotRequired[Text]
-    released: NotRequired[Flag]
+    host: str
+    machine: str
+    pid: Annotated[int, Gt(0), Lt(2**31)]
+    started: str | None
+    token: NotRequired[str]
+    released: NotRequired[bool]
 
 
 class MetricsRow(TypedDict, total=False):
     """A line of metrics.jsonl, its metrics apart: an epoch's, or what a probe measured."""
 
-    kind: Text
-    probe: Text
-    epoch: Number
-    step: Number
-    seconds: NumberOrNull
-    values: dict[str, Series]
-    layers: list[Text]
+    kind: str
+    probe: str
+    epoch: float
+    step: float
+    seconds: float | None
+    values: dict[str, float | list[float | None] | None]
+    layers: list[str]

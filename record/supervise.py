@@ -1,4 +1,4 @@
-"""How a run ends, and the exit code that says so."""
+"""A run from the look whether it is there already to the exit code that says how it ended. Imports nothing heavy."""
 
 import multiprocessing
 import os
@@ -6,15 +6,99 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Protocol, Self
 
-from record.announce import headline
 from record.claim import Claimed
-from record.writer import Writer
+from record.clean import clean_finished
+from record.identity import complete, run_folder
+from record.read import read_result
 
 DONE, FAILED, AGAIN = 0, 70, 75  # 75: run the same command again
 GRACE = 10.0  # seconds that a process gets to end by itself once all is done
+
+
+class Rows(Protocol):
+    """Where metrics go; here nowhere."""
+
+    def append(self, row: dict[str, Any], /) -> None:
+        """Add a row."""
+        return
+
+
+class Writer(Protocol):
+    """What a training loop asks of a run's record; here each method leaves no trace. `Run` is the one that writes."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Return where the record is, None if it is nowhere."""
+        return None
+
+    @property
+    def metrics(self) -> Rows:
+        """Return where the metrics go."""
+        return _Nowhere()
+
+    def __enter__(self) -> Self:
+        """Return the record."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Close the record, if neither a result nor a stop nor a failure has."""
+        return
+
+    def log(self, text: str) -> None:
+        """Add a dated line."""
+        return
+
+    def save_checkpoint(self, state: Mapping[str, Any], step: int, *, required: bool = False) -> bool:
+        """Write a checkpoint; return whether the run may go on as if it were durable."""
+        return True
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """Return the newest checkpoint's state, None to start afresh."""
+        return None
+
+    def finish(self, result: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> Mapping[str, object]:
+        """Write the result, and return it."""
+        return dict(result)
+
+    def stop(self, message: str = "stopped") -> None:
+        """Record that the run was asked to stop."""
+        return
+
+    def fail(self, kind: str, message: str, traceback: str = "") -> None:
+        """Record a failure."""
+        return
+
+
+class _Nowhere(Rows):
+    pass
+
+
+class NullWriter(Writer):
+    """Leaves no trace: under torchrun process 0 alone writes."""
+
+
+def skip_if_finished(config: dict[str, Any]) -> bool:
+    """Tell, in one line, of a run that is finished; False, and nothing said, if it is not.
+
+    What a process left undone that died after writing the result is done first.
+    """
+    folder = run_folder(config["paths"]["store"], complete(config))
+    result = read_result(folder)
+    if result is not None:
+        clean_finished(folder)
+        print(f"already there: {result['state']}  {headline(result['metrics'])}  {folder}")
+    return result is not None
+
+
+def headline(metrics: Mapping[str, Any]) -> str:
+    """Write the numbers of a result that a person looks at first."""
+    shown = [key for key in metrics if key.startswith("test_") and isinstance(metrics[key], float | int)]
+    return "  ".join(f"{key} {metrics[key]:.4g}" for key in shown)
 
 
 def supervise(
@@ -50,6 +134,13 @@ def _say(run: Writer, words: str) -> None:
         print(f"{words}  {run.folder}")
 
 
+def _kind(error: BaseException) -> str:
+    """Name a failure for those who decide on a retry: oom, disk, or error."""
+    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in str(error):
+        return "oom"
+    return "disk" if isinstance(error, OSError) and error.errno in (28, 122) else "error"
+
+
 def leave(code: int) -> NoReturn:
     """End this process with `code`, whatever threads and child processes a user's class has left running."""
 
@@ -63,10 +154,3 @@ def leave(code: int) -> NoReturn:
 
     threading.Thread(target=insist, daemon=True, name="leave").start()
     sys.exit(code)
-
-
-def _kind(error: BaseException) -> str:
-    """Name a failure for those who decide on a retry: oom, disk, or error."""
-    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in str(error):
-        return "oom"
-    return "disk" if isinstance(error, OSError) and error.errno in (28, 122) else "error"

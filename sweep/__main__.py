@@ -115,7 +115,7 @@ def merge_command(arguments: argparse.Namespace) -> int:
     conflicts, left_out = merge(arguments.sources, arguments.destination, PUBLIC if arguments.public else AS_IT_IS)
     for conflict in conflicts:
         words = "REPRODUCIBILITY ALARM" if conflict.kind == "alarm" else conflict.kind
-        print(f"{words}: {conflict.folder}: bits {conflict.detail}")
+        print(f"{words}: {conflict.folder}: {conflict.detail}")
     print("\n".join([*(f"left out: {line}" for line in left_out), f"{len(read_store(arguments.destination)[0])} runs"]))
     return FAILED if any(conflict.kind == "alarm" for conflict in conflicts) else COMPLETE
 

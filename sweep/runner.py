@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from record import Status, mark_failed, status
-from record.reference import measured
+from record.provenance import measured
 from sweep.backend import Backend, Exit, Handle, job
 from sweep.plan import Planned
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from record import Status, read_lines, read_result
-from record.announce import headline
+from record.supervise import headline
 from sweep.cost import hours
 from sweep.plan import Planned, unlike
 from sweep.runner import Progress

@@ -6,11 +6,11 @@ from pathlib import Path
 from conf import yamls
 from record import read_lines, semantic, status
 from record.checkpoint import found, is_whole, load_plain, weights_hash
+from record.clean import clean_finished, leftovers
 from record.files import contents, digest, one_line, open_regular, read_as
 from record.provenance import labels_of, provenance
 from record.read import complete, read_status, run_folders
 from record.schema import Environment, Result, require_small
-from record.tidy import leftovers, settle
 
 MOST_CONFIG = 2**20  # bytes of a config.yaml
 NO_METRIC = {"kind", "epoch", "step", "seconds"}  # what an epoch's row holds beside metrics
@@ -37,7 +37,7 @@ def _wrong(folder: Path) -> Iterator[str]:
         if result is None:
             yield from _unfinished(folder)
         else:
-            settle(folder)
+            clean_finished(folder)
             yield from _finished(folder, result)
     except (OSError, ValueError) as error:
         yield str(error)

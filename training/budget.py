@@ -135,7 +135,7 @@ class WallclockOf(Seconds):
     """RMSGD's rule (Section 5.1): the training time of `epochs` epochs of the optimizer `reference`.
 
     `seconds` is not given but measured once, before the first step: conf/reference.py says which run is the reference,
-    record/reference.py where it lies and what it took, `fix_budget` in train.py makes it.
+    record/provenance.py where it lies and what it took, `fix_budget` in train.py makes it.
     """
 
     seconds: float = float("nan")

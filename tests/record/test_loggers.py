@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 
 from record import Run, group_id, loggers, read_lines
-from record.writer import NullWriter
+from record.supervise import NullWriter
 
 ROWS = [
     {"kind": "epoch", "epoch": 1, "step": 5, "loss": 0.5, "note": "text"},

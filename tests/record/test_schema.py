@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from record import read_lines
-from record.schema import ClaimFile, Environment, MetricsRow, Result, StatusFile, check, require_small
+from record.schema import ClaimFile, Configured, Environment, MetricsRow, Result, StatusFile, check, require_small
 
 STATUS = {"state": "running", "attempt": 1}
 CLAIM = {"host": "h", "machine": "m", "pid": 1, "started": None}
@@ -36,24 +36,25 @@ SOUND = [
 ]
 MALFORMED = [
     (StatusFile, {"attempt": 1}, "it has no 'state'"),
-    (StatusFile, STATUS | {"attempt": True}, "attempt is True; allowed: a whole number from 0"),
-    (StatusFile, STATUS | {"state": ["x" * 99]}, "state is a list; allowed: a text"),
-    (StatusFile, STATUS | {"attempt": "x" * 99}, f"attempt is '{'x' * 59}...; allowed: a whole number from 0"),
-    (StatusFile, STATUS | {"attempt": -1}, "attempt is -1; allowed: a whole number from 0"),
-    (ClaimFile, CLAIM | {"pid": 0}, "pid is 0; allowed: a process's number"),
-    (ClaimFile, CLAIM | {"pid": 2**31}, "pid is 2147483648; allowed: a process's number"),
-    (ClaimFile, CLAIM | {"started": 5}, "started is 5; allowed: a text or null"),
-    (Environment, {"attempts": {}}, "attempts is a mapping; allowed: a list"),
-    (Environment, {"attempts": [ATTEMPT, 3]}, "attempts[1] is 3; allowed: a mapping"),
-    (Environment, {"attempts": [ATTEMPT | {"overrides": [1]}]}, "attempts[0].overrides[0] is 1; allowed: a text"),
-    (Environment, {"attempts": [ATTEMPT | {"started": "x"}]}, "attempts[0].started is 'x'; allowed: a number"),
-    (Result, RESULT | {"state": "lost"}, "state is 'lost'; allowed: done, diverged"),
-    (Result, RESULT | {"config": {"seed": 0}}, "config has no 'data'"),
-    (Result, RESULT | {"metrics": {"top1": True}}, "metrics.top1 is True; allowed: a number or null"),
-    (Result, RESULT | {"one_platform": 1}, "one_platform is 1; allowed: true or false"),
-    (Result, RESULT | {"labels": []}, "labels is a list; allowed: a mapping"),
-    (MetricsRow, {"values": {"a": ["b"]}}, "values.a is a list; allowed: a number, or a list of numbers, each or null"),
-    (MetricsRow, {"values": {"a": True}}, "values.a is True; allowed: a number, or a list of numbers, each or null"),
+    (StatusFile, STATUS | {"attempt": True}, "attempt is True; allowed: a valid integer"),
+    (StatusFile, STATUS | {"state": ["x" * 99]}, "state is a list; allowed: a valid string"),
+    (StatusFile, STATUS | {"attempt": "x" * 99}, f"attempt is '{'x' * 59}...; allowed: a valid integer"),
+    (StatusFile, STATUS | {"attempt": -1}, "attempt is -1; allowed: greater than or equal to 0"),
+    (ClaimFile, CLAIM | {"pid": 0}, "pid is 0; allowed: greater than 0"),
+    (ClaimFile, CLAIM | {"pid": 2**31}, "pid is 2147483648; allowed: less than 2147483648"),
+    (ClaimFile, CLAIM | {"started": 5}, "started is 5; allowed: a valid string"),
+    (Environment, {"attempts": {}}, "attempts is a mapping; allowed: a valid list"),
+    (Environment, {"attempts": [ATTEMPT, 3]}, "attempts[1] is 3; allowed: a valid dictionary"),
+    (Environment, {"attempts": [ATTEMPT | {"host": 1}]}, "attempts[0].host is 1; allowed: a valid string"),
+    (ClaimFile, CLAIM | {"host": []}, "host is a list; allowed: a valid string"),
+    (Environment, {"attempts": [ATTEMPT | {"started": "x"}]}, "attempts[0].started is 'x'; allowed: a valid number"),
+    (Result, RESULT | {"state": "lost"}, "state is 'lost'; allowed: 'done' or 'diverged'"),
+    (Configured, {"config": {"seed": 0}}, "config has no 'data'"),
+    (Result, RESULT | {"metrics": {"top1": True}}, "metrics.top1 is True; allowed: a valid number"),
+    (Result, RESULT | {"one_platform": 1}, "one_platform is 1; allowed: a valid boolean"),
+    (Result, RESULT | {"labels": []}, "labels is a list; allowed: a valid dictionary"),
+    (MetricsRow, {"values": {"a": ["b"]}}, "values.a.float is a list; allowed: a valid number"),
+    (MetricsRow, {"values": {"a": True}}, "values.a.float is True; allowed: a valid number"),
 ]  # fmt: skip
 
 

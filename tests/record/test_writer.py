@@ -4,7 +4,7 @@ import pytest
 
 from record import Run, run_id, semantic
 from record.identity import complete
-from record.writer import NullWriter, Writer
+from record.supervise import NullWriter, Writer
 from tests.record.conftest import make_config
 
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from record import Claimed, Run, read_result, run_folder
 from record.claim import is_live
 from record.files import write_atomic
-from record.reference import epoch_seconds, reference_store
+from record.provenance import epoch_seconds, reference_store
 
 EPOCHS, SECONDS = 4, float(os.environ.get("STEPBENCH_FAKE_SECONDS", "0.02"))
 DEEDS = {

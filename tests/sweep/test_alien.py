@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from record import Run, mark_failed, merge, read_store, status
-from record.announce import skip_if_finished
 from record.claim import is_live
 from record.run import Claimed
+from record.supervise import skip_if_finished
 from reports import panels, runs
 from sweep.__main__ import main
 from tests.record.conftest import make_config

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from record import Run, read_store, run_id, semantic, status
-from record.announce import skip_if_finished
 from record.claim import Claim
+from record.supervise import skip_if_finished
 from sweep.verify import verify
 from tests.record.conftest import make_config
 

@@ -10,8 +10,8 @@ import train
 from conf.errors import UsageError
 from record import Run, read_result
 from record.files import write_json
-from record.reference import measured
-from record.writer import NullWriter
+from record.provenance import measured
+from record.supervise import NullWriter
 from tests.train.conftest import WORDS as MINE
 from tests.train.conftest import folder
 from training.budget import Clock

@@ -15,7 +15,7 @@ import train
 from optim import rmsgd as rank
 from optim.evbmf import Spectrum
 from record import status
-from record.writer import NullWriter
+from record.supervise import NullWriter
 from tests.train.processes import (
     PATIENCE,
     composed,

@@ -9,7 +9,7 @@ import pytest
 
 import train
 from record import Run
-from record.writer import NullWriter
+from record.supervise import NullWriter
 from tests.train.conftest import StopAfter, rows
 from tests.train.processes import composed, require_equal, require_success, started
 from tests.train.test_resume import OPTIMIZERS, SCHEDULES

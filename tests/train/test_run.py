@@ -12,7 +12,7 @@ import train
 from conf.errors import UsageError
 from record import read_result, status
 from record.claim import Claim
-from record.writer import NullWriter
+from record.supervise import NullWriter
 from tests.train.conftest import WORDS, folder
 from training.distribution import World
 from training.runtime import pick_device

@@ -9,7 +9,7 @@ import train
 from conf.compose import compose
 from conf.errors import UsageError
 from conf.groups import root
-from record.writer import NullWriter
+from record.supervise import NullWriter
 from training.distribution import World
 from training.runtime import pick_device
 from training.warnings import Warnings

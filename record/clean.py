@@ -1,4 +1,4 @@
-"""What a run leaves behind when its process dies between two lines, and its removal where that is safe."""
+"""What a finished run has no use for, and its removal where that is safe."""
 
 import re
 import time
@@ -15,7 +15,7 @@ from record.schema import StatusFile
 PASSING = ("checkpoint-*", "claim-*", ".*.tmp")  # what a finished run has no use for, by pattern
 
 
-def settle(folder: Path) -> None:
+def clean_finished(folder: Path) -> None:
     """Do what a process left undone that died after its result was written; nothing for a run that is alive.
 
     A run's claim, its status and the checkpoints that it was not to keep, a file that was never renamed into place:
