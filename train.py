@@ -242,7 +242,7 @@ class Trainer:
         row |= {"lr": float(self.optimizer.param_groups[0]["lr"])} | state.meter.reduce(self.world).result("train_")
         with contract.evaluated(self.model, self.optimizer):
             if state.over() or state.epoch % self.config["evaluate"]["every_epochs"] == 0:
-                row |= self.scores()
+                row |= self.scores(test=self.config["evaluate"]["test"] == "every")
             state.selection.update(row, self.budget.counts(state.clock.seconds), self.model)
         if target["metric"]:
             state.look_at_target(time_to_target(target, metrics.metric(target["metric"]).sign, row))
@@ -251,9 +251,9 @@ class Trainer:
         state.next_epoch(self.task.meter())
         self.save_when_due(agreed=True)
 
-    def scores(self) -> dict[str, float]:
-        """Evaluate the current weights on the validation split, if there is one, and on the test split."""
-        held_out = {"validation": self.data.validation, "test": self.data.test}
+    def scores(self, test: bool = True) -> dict[str, float]:
+        """Evaluate the current weights on the validation split, if there is one, and on the test split if asked."""
+        held_out = {"validation": self.data.validation, "test": self.data.test if test else None}
         size = self.config["evaluate"]["batch_size"]
         return tasks.evaluate(self.task, self.model, self.predict, held_out, size, self.world)
 

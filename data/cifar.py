@@ -5,7 +5,7 @@ torchvision only downloads: its reader unpickles whatever it is given, and copie
 """
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,8 @@ CIFAR100 = Layout(
     {"train": "16019d7e3df5f24257cddd939b257f8d"},
     {"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
 )
+CIFAR10_JPEG = replace(CIFAR10, name="cifar10_jpeg", folder="cifar10_jpeg/cifar-10-batches-py")
+JPEG_SHA256 = "086094a0d85e3076d6d1a6d5c0a74c3c8482e6c305d6da653ea5a72797e9bf0c"
 
 
 def cifar10(
@@ -75,6 +77,18 @@ def cifar100(
 ) -> Dataset:
     """Load 50,000 training and 10,000 test images, 32x32, 100 fine classes, from <root>/cifar-100-python."""
     return _load(CIFAR100, place, recipe, verify, download, synthetic)
+
+
+def cifar10_jpeg(place: Place, recipe: Recipe, *, sha256: str = JPEG_SHA256, synthetic: int = 0) -> Dataset:
+    """Load 50,000 training and 10,000 test images of a JPEG copy of CIFAR-10, from <root>/cifar10_jpeg.
+
+    sha256: data.dataset.fingerprint of what is read. Raises ValueError for any other content.
+    """
+    loaded = _load(CIFAR10_JPEG, place, recipe, False, False, synthetic)
+    if not synthetic and loaded.fingerprint != sha256:
+        folder = place.root / CIFAR10_JPEG.folder
+        raise ValueError(f"data.sha256: {sha256}, but the images and labels in {folder} have {loaded.fingerprint}")
+    return loaded
 
 
 def _load(layout: Layout, place: Place, recipe: Recipe, verify: bool, download: bool, synthetic: int) -> Dataset:

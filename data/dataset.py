@@ -66,18 +66,21 @@ class Place:
         return {"device": self.device, "dtype": self.dtype, "channels_last": self.channels_last}
 
 
-def held_out(size: int, fraction: float, seed: int) -> tuple[Tensor, Tensor | None]:
+def held_out(size: int, fraction: float, seed: int, train: int = 0) -> tuple[Tensor, Tensor | None]:
     """Split range(size) into training and validation positions: torch.randperm of the seed, the last share held out.
 
-    This is the rule of AdamSRT's code with seed 0 and fraction 0.05. Raises ValueError if either part is empty.
+    This is the rule of AdamSRT's code with seed 0 and fraction 0.05. train: how many training positions are kept, the
+    first of the order; 0 keeps all. Raises ValueError if a part is empty, or has fewer images than `train`.
     """
     order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
     cut = size - round(size * fraction)
+    if train > cut:
+        raise ValueError(f"data.train: {train}, but there are {cut} images to train on")
     if fraction == 0:
-        return torch.arange(size), None
+        return order[:train] if train else torch.arange(size), None
     if not 0 < cut < size:
         raise ValueError(f"data.validation: {fraction} of {size} images leaves an empty part")
-    return order[:cut], order[cut:]
+    return order[: train or cut], order[cut:]
 
 
 def fingerprint(*parts: Tensor | bytes) -> str:

@@ -56,7 +56,7 @@ def imagenet(
         paths, targets, _ = zip(*listing, strict=True)
         return StreamSplit(paths, torch.tensor(targets), view, transform, place)
 
-    fit, rest = held_out(len(train), recipe.validation, recipe.split_seed)
+    fit, rest = held_out(len(train), recipe.validation, recipe.split_seed, recipe.train)
     return Dataset(
         train=split(train if rest is None else [train[i] for i in fit]),
         validation=None if rest is None else split([train[i] for i in rest]),

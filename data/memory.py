@@ -23,6 +23,7 @@ class Recipe:
     augment: what is drawn for a training image. normalise: mean and std of each channel, of images in [0, 1].
     validation: the fraction of the training set that is held out, by data.dataset.held_out with split_seed.
     augment_validation: validation images are augmented too, as in AdamSRT's code; the same draws every time.
+    train: how many of the remaining images train, the first in the order of that draw; 0 takes all.
     """
 
     augment: Augment = PLAIN
@@ -30,6 +31,7 @@ class Recipe:
     validation: float = 0.0
     split_seed: int = 0
     augment_validation: bool = False
+    train: int = 0
 
 
 class MemorySplit:
@@ -94,7 +96,7 @@ def in_memory(
     digest = digest or fingerprint(*train, *test, *(validation or ()))
     transform = Transform(recipe.normalise, recipe.augment, **place.batch_format)
     train = (train[0].to(place.device), train[1].to(place.device))  # once: two splits may share them
-    fit, rest = held_out(len(train[0]), recipe.validation, recipe.split_seed)
+    fit, rest = held_out(len(train[0]), recipe.validation, recipe.split_seed, recipe.train)
 
     def split(arrays: Arrays, samples: Tensor | None = None, always_augment: bool = False) -> MemorySplit:
         images, targets = (tensor.to(place.device) for tensor in arrays)
@@ -105,7 +107,7 @@ def in_memory(
     else:
         held = None if validation is None else split(validation)
     return Dataset(
-        train=split(train, None if rest is None else fit),
+        train=split(train, None if len(fit) == len(train[0]) else fit),
         validation=held,
         test=split(test),
         task=task,

@@ -8,6 +8,7 @@ DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # where its package puts Fas
 HOW = {
     "adp": "ask for it at www.dsp.utoronto.ca/projects/ADP",
     "cifar10": "data.download=true fetches it, or unpack the python version to {folder}",
+    "cifar10_jpeg": "decode a JPEG copy of CIFAR-10 into CIFAR-10's python version there; docs/data.md says which copy",
     "cifar100": "data.download=true fetches it, or unpack the python version to {folder}",
     "fashion_mnist": "apt-get install dataset-fashion-mnist installs it, or data.download=true fetches it, or put "
     "{{train,t10k}}-{{images-idx3,labels-idx1}}-ubyte, plain or .gz, there",
@@ -16,12 +17,14 @@ HOW = {
     "mhist": "ask for access at bmirds.github.io/MHIST, then unpack images.zip beside it, as images/MHIST_*.png",
     "svhn": "data.download=true fetches it, or put the .mat files of ufldl.stanford.edu/housenumbers (format 2) there",
 }
+CIFAR10 = tuple(f"cifar-10-batches-py/{n}" for n in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"))
 FILES = {  # below the data folder, in the order in which they are read
     "adp": (
         "ADP V1.0 Release/ADP_EncodedLabels_Release1_Flat.csv",
         *(f"ADP V1.0 Release/splits/{part}.npy" for part in ("train", "valid", "test")),
     ),
-    "cifar10": tuple(f"cifar-10-batches-py/{n}" for n in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")),
+    "cifar10": CIFAR10,
+    "cifar10_jpeg": tuple(f"cifar10_jpeg/{file}" for file in CIFAR10),
     "cifar100": ("cifar-100-python/train", "cifar-100-python/test"),
     "fashion_mnist": tuple(
         f"FashionMNIST/raw/{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")

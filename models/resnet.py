@@ -58,8 +58,11 @@ resnet50 = partial(_resnet, Bottleneck, (3, 4, 6, 3))  # 23,520,842
 resnet101 = partial(_resnet, Bottleneck, (3, 4, 23, 3))  # 42,512,970
 
 
-def resnet20(num_classes: int, in_channels: int = 3, shortcut: Literal["A", "B"] = "B") -> Classifier:
-    """ResNet20: 272,474 parameters for 10 classes with shortcut B (AdamSRT's code), 269,722 with A."""
+def resnet20(num_classes: int, in_channels: int = 3, shortcut: Literal["A", "B"] = "B", layers: int = 20) -> Classifier:
+    """ResNet20: 272,474 parameters for 10 classes with shortcut B (AdamSRT's code), 269,722 with A.
+
+    layers: 6n + 2 for n blocks in each of the three stages. ResNet8 with shortcut B has 78,042 parameters.
+    """
     stem = nn.Sequential(*conv_bn(in_channels, 16, 3), nn.ReLU())
-    stages = stack(partial(BasicBlock, option=shortcut), 16, (16, 32, 64), (3, 3, 3))
+    stages = stack(partial(BasicBlock, option=shortcut), 16, (16, 32, 64), (layers // 6,) * 3)
     return Classifier(stem, stages, 64, num_classes)

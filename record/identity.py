@@ -26,6 +26,10 @@ ABSENT: dict[str, Any] = {
     "probe": {},
     "target": {"metric": None, "value": 0.0},
     "world_size": 1,
+    "evaluate.test": "every",
+    "data.train": 0,
+    "model.layers": 20,
+    "model.width_multiplier": 1.0,
 }
 
 # Keys that were renamed after runs existed: the name today -> the name that the identity knows.

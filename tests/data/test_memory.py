@@ -1,5 +1,7 @@
 """Device-resident splits: the same sample is the same image in any batch, and held-out parts are as their rule says."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -48,6 +50,19 @@ def test_held_out_is_adamsrts_rule() -> None:
     assert torch.equal(train, order[:47_500])
     assert torch.equal(validation, order[47_500:])
     assert order[:3].tolist() == [36044, 49165, 37807]  # another torch that shuffled otherwise would change results
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1])
+def test_fewer_training_images_are_the_first_of_the_same_order(tmp_path: Path, fraction: float) -> None:
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(3))
+    train, validation = held_out(50, fraction, 3, train=20)
+    assert torch.equal(train, order[:20])
+    assert validation is None if fraction == 0 else torch.equal(validation, order[45:])
+    loaded = _dataset(tmp_path, validation=fraction, split_seed=3, train=20)
+    assert torch.equal(loaded.train.targets, TARGETS[order[:20]])
+    assert len(loaded.test) == 50
+    with one_line(ValueError, "data.train", 51, "50 images" if fraction == 0 else "45 images"):
+        held_out(50, fraction, 3, train=51)
 
 
 @pytest.mark.parametrize("fraction", [0.001, 0.999])

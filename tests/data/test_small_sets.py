@@ -4,6 +4,7 @@ import faulthandler
 import gzip
 import os
 import pickle
+import shutil
 import signal
 import struct
 from pathlib import Path
@@ -34,6 +35,20 @@ WRITERS = {
     "cifar100": cifar.CIFAR100.write_synthetic,
     "svhn": svhn.write_synthetic,
 }
+
+
+def test_the_jpeg_copy_is_a_set_of_its_own_known_by_its_content(tmp_path: Path) -> None:
+    """Its files lie apart from CIFAR-10's, and the SHA-256 of what they hold has to be the one asked for."""
+    cifar.CIFAR10_JPEG.write_synthetic(tmp_path / "root", 30)
+    with one_line(FileNotFoundError, "data=cifar10", "data_batch_1 not found"):
+        _read("cifar10", tmp_path)
+    with one_line(ValueError, "data.sha256", cifar.JPEG_SHA256, "cifar10_jpeg"):
+        cifar.cifar10_jpeg(place(tmp_path), Recipe())
+    shutil.copytree(tmp_path / "root/cifar10_jpeg/cifar-10-batches-py", tmp_path / "root/cifar-10-batches-py")
+    original = _read("cifar10", tmp_path)
+    loaded = cifar.cifar10_jpeg(place(tmp_path), Recipe(), sha256=original.fingerprint)
+    assert torch.equal(loaded.train.images, original.train.images)
+    assert (len(loaded.train), len(loaded.test)) == (30, 7)
 
 
 @pytest.fixture(params=READERS)

@@ -36,7 +36,10 @@ COUNTS = {  # for 10 and 100 classes
 }
 VARIANTS = {
     ("resnet20", "shortcut", "A"): (269_722, 275_572),
+    ("resnet20", "layers", 8): (78_042, 83_892),
+    ("resnet20", "layers", 14): (175_258, 181_108),
     ("vgg16_bn", "conv_bias", False): (14_724_042, 14_770_212),
+    ("vgg16_bn", "width_multiplier", 0.125): (232_274, 238_124),
     ("shufflenetv2", "size", 0.5): (352_042, 444_292),
     ("shufflenetv2", "size", 1.0): (1_263_854, 1_356_104),
     ("shufflenetv2", "size", 2.0): (5_338_026, 5_522_436),

@@ -103,6 +103,16 @@ def test_best_validation_keeps_that_epoch_and_its_weights(make) -> None:
     assert (best["weights_sha256"] == last["weights_sha256"]) is (best["selected"]["epoch"] == 3)
 
 
+@pytest.mark.parametrize("rule", ["last", "best_validation"])
+def test_the_test_split_can_be_read_once_with_the_selected_weights(make, rule: str) -> None:
+    words = ("optimizer=sgd", "optimizer.lr=0.3", "data.validation=0.2", "budget.epochs=2", f"selection={rule}")
+    every, once = make(*words), make(*words, "evaluate.test=selected")
+    assert once["metrics"] == every["metrics"]
+    assert once["weights_sha256"] == every["weights_sha256"]
+    assert not any(key.startswith("test_") for row in once["rows"] for key in row)
+    assert once["best_on_test"] is None
+
+
 def test_depth_is_selected_by_loss_and_both_scores_are_stored(make) -> None:
     words = ("data=rde_small", "data.synthetic=40", "model=vit_tiny_rde", "optimizer=adamw", "optimizer.lr=0.03")
     found = make(*words, "batch_size=20", "budget.epochs=4", "schedule=constant", "selection=best_validation")
