@@ -75,7 +75,7 @@ def _checked(words: list[str]) -> dict[str, Any]:
     else:
         now = choices
     fill(config, now, values, explicit)
-    config.protocol_name, config.scale_name = choices["protocol"], choices["scale"]
+    config.protocol_name, config.scale_name = now["protocol"], choices["scale"]
     config.notes, config.config_warnings = notes, config_warnings(config, choices, values)
     plain = _plain(config)
     plain["paths"] = {key: grammar.place(place) for key, place in plain["paths"].items()}

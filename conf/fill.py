@@ -22,7 +22,7 @@ def tuned(config: DictConfig, choices: Choices) -> tuple[dict[str, Any], dict[st
     """Return the values of `tuned` for the chosen data set, net and optimizer, and notes on some of them."""
     if config.tuned is None:
         return {}, {}
-    found = _lookup(config.tuned, config, choices)
+    found = _lookup(config.replace.get("tuned", {}).get("*", config.tuned), config, choices)
     return found.values, {key: note for key, note in found.notes.items() if note}
 
 
@@ -32,12 +32,13 @@ def _lookup(paper: str, config: DictConfig, choices: Choices) -> Tuned:
 
 
 def replaced_groups(config: DictConfig, choices: Choices, values: dict[str, Any], explicit: set[str]) -> Choices:
-    """Return the options to choose instead: the scale's smaller data sets and nets, the schedule of `tuned` values.
+    """Return the options to choose instead: the scale's protocol, data sets and nets, the schedule of `tuned` values.
 
     A scale replaces what the command line chose, too (`replace: {model: {resnet34: resnet20, "*": resnet20}}`).
     """
     other = {key: value for key, value in values.items() if key in groups.GROUPS and key not in explicit}
-    for group, table in config.replace.items():
+    for group in choices.keys() & config.replace.keys():
+        table = config.replace[group]
         if choices[group] in table or "*" in table:
             other[group] = table.get(choices[group], table.get("*"))
     return {group: option for group, option in other.items() if option != choices[group]}

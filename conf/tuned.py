@@ -8,7 +8,8 @@
 
 `set` may name any key of the configuration, and a group (`schedule: constant`). `from` says where the value is printed;
 `default` says why there is one although no source prints it. `source` keeps an entry for source=text or source=code,
-`where` for runs with those values, e.g. {optimizer.denominator: eps}. Torch-free.
+`where` for runs with those values, e.g. {optimizer.denominator: eps}. `also: [name]` beside `entries` adds another
+file's. Torch-free.
 """
 
 from collections.abc import Callable
@@ -83,7 +84,7 @@ def read(tuned: str) -> tuple[dict[str, Any], ...]:
         raise UsageError(f"tuned: {path} has no list `entries`")
     for entry in entries:
         _check(entry, path)
-    return tuple(entries)
+    return (*entries, *(entry for name in content.get("also", ()) for entry in read(name)))
 
 
 def _check(entry: Any, path: Path) -> None:

@@ -93,7 +93,10 @@ def tune_command(arguments: argparse.Namespace) -> int:
     tune.check_metric(arguments.metric, {run.names[0] for run in runs})
     code = execute(runs, arguments)
     if code == COMPLETE:
-        print(*tune.write(arguments.out, runs, tried.settings, arguments.store, arguments.metric), sep="\n")
+        print(
+            *tune.write(arguments.out, runs, tried.settings, arguments.store, arguments.metric, arguments.everywhere),
+            sep="\n",
+        )
     return code
 
 
@@ -195,6 +198,7 @@ def _add_tuning(search: argparse.ArgumentParser) -> None:
     add("--validation", type=number("(0, 1)"), default=0.1, help="share of the training images held out")
     add("--seeds", type=whole("[0, inf)"), nargs="+", default=[0])
     add("--metric", default="validation_top1")
+    add("--everywhere", action="store_true", help="the winners are for every data set and net, not for the table's own")
     add("--only", type=listed, default=[], help="optimizers of the table, e.g. sgd,sing")
 
 

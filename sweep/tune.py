@@ -71,8 +71,18 @@ def check_metric(metric: str, data: Iterable[str]) -> None:
         raise unknown("--metric", metric, shared)
 
 
-def write(path: Path, runs: Iterable[Planned], settings: dict[Words, Settings], store: Path, metric: str) -> list[str]:
-    """Write the winners of finished trials to a file for `tuned=FILE`; returns one line each."""
+def write(
+    path: Path,
+    runs: Iterable[Planned],
+    settings: dict[Words, Settings],
+    store: Path,
+    metric: str,
+    everywhere: bool = False,
+) -> list[str]:
+    """Write the winners of finished trials to a file for `tuned=FILE`; returns one line each.
+
+    everywhere: they are for every data set and net, not for those of their trials alone.
+    """
     scores: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     points: dict[str, Settings] = {}
     for run in runs:
@@ -82,6 +92,8 @@ def write(path: Path, runs: Iterable[Planned], settings: dict[Words, Settings], 
             score = _score(read_result(store / run.folder), metric)
             scores[*run.names, *_fixed(run.words, settings[run.words])][key].append(score)
     entries = {" ".join(names): _entry(names, tried, points, metric) for names, tried in scores.items()}
+    for entry in entries.values() if everywhere else ():
+        del entry["data"], entry["model"]
     number = {names[2]: len(tried) for names, tried in scores.items()}
     head = "# Written by `python -m sweep tune`; every trial is in the store.\n"
     path.parent.mkdir(parents=True, exist_ok=True)

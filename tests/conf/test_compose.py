@@ -54,7 +54,7 @@ def test_smoke_scale_makes_two_steps_on_synthetic_data_unless_told_otherwise() -
 def test_cpu_scale_swaps_nets_and_shrinks_epochs_with_their_milestones() -> None:
     words = ["scale=cpu", "data=cifar10", "model=resnet34", "schedule=multistep", "schedule.milestones=[100,150]"]
     config = compose([*words, "budget.epochs=200"])
-    assert (config["data"]["name"], config["model"]["name"]) == ("fashion_mnist", "resnet20")
+    assert (config["data"]["name"], config["model"]["name"]) == ("cifar10_jpeg", "resnet20")
     assert config["budget"]["epochs"] == 10
     assert config["schedule"]["milestones"] == [5, 8]
 
@@ -65,8 +65,9 @@ def test_cpu_scale_swaps_nets_and_shrinks_epochs_with_their_milestones() -> None
         ("protocol=sing_rde", {"budget.steps": 4000, "schedule.warmup_fraction": 0.05}),
         ("protocol=sing_rde budget.steps=300", {"budget.steps": 300}),
         ("budget=seconds budget.seconds=9000", {"budget.seconds": 600}),
-        ("protocol=rmsgd_cifar_wallclock", {"budget.epochs": 10, "schedule.step_size": 1}),
-        ("protocol=sing_imagenet", {"budget.epochs": 10, "schedule.warmup_epochs": 1.25}),
+        ("protocol=rmsgd_cifar_wallclock", {"budget.epochs": 10, "schedule.name": "cosine", "data.validation": 0.02}),
+        ("protocol=sing_imagenet model=vgg16_bn", {"budget.epochs": 10, "model.width_multiplier": 0.125}),
+        ("protocol=adamsrt data=svhn", {"data.name": "fashion_mnist", "data.train": 10000, "model.layers": 8}),
         (
             "budget=steps budget.steps=40000 schedule=multistep schedule.milestones=[100,150]",
             {"budget.steps": 4000, "schedule.milestones": [10, 15]},

@@ -12,7 +12,7 @@ from conf.tuned import ROOT, lookup, read
 from papers.published import hyperparameters
 
 ROWS = [row for row in hyperparameters() if row["value"]]
-OURS = {"rde_small"}  # prints nothing: what we tuned ourselves
+OURS = {"rde_small", "study", "study_rates"}  # print nothing: what we tuned ourselves
 PAPERS = sorted({path.stem for path in ROOT.glob("*.yaml")} - OURS)
 CONVENTION = "absolute convention"
 
@@ -50,6 +50,16 @@ def test_adamsrts_weight_decays_are_the_grids_own():
         decay = entry["set"].get("optimizer.weight_decay")
         if decay is not None and entry.get("source") != "code":
             assert Fraction(str(decay)) in grid
+
+
+def test_a_file_may_add_the_entries_of_others(tmp_path):
+    (tmp_path / "b.yaml").write_text("entries: [{optimizer: sgd, data: digits, set: {optimizer.lr: 2}, from: b}]")
+    (tmp_path / "a.yaml").write_text(
+        f"also: [{tmp_path}/b.yaml]\nentries: [{{optimizer: sgd, set: {{optimizer.lr: 1, seed: 3}}, from: a}}]"
+    )
+    found = lookup(str(tmp_path / "a.yaml"), "digits", "resnet20", "sgd").values
+    assert found == {"optimizer.lr": 2, "seed": 3}
+    assert lookup(str(tmp_path / "a.yaml"), "cifar10", "resnet20", "sgd").values["optimizer.lr"] == 1
 
 
 def test_what_is_printed_nowhere_has_a_value_and_says_so():

@@ -175,3 +175,18 @@ def test_a_thousand_runs_share_their_compositions(cache, monkeypatch):
     ]
     assert len(plan(asked(*lines))) == 1000
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("rmsgd_1a", "adamsrt_2"), ("adamp_2", "rmsgd_7"), ("sing_s1", "rde_small")]
+)
+def test_tables_share_runs_at_cpu_scale(one, other):
+    """Where two tables have an optimizer in common, it is one run: one protocol, one set of tuned values."""
+
+    def ids(name):
+        return {(*r.names, r.config["optimizer"].get("denominator"), r.seed): r.id for r in plan(wanted(name, "cpu"))}
+
+    first, second = ids(one), ids(other)
+    shared = first.keys() & second.keys()
+    assert len({optimizer for _, _, optimizer, *_ in shared}) > 1
+    assert all(first[key] == second[key] for key in shared)

@@ -90,6 +90,9 @@ def test_the_edge_of_a_grid_is_named_however_its_numbers_are_written(tmp_path, m
     value = lookup(str(tmp_path / "tuned.yaml"), "digits", "resnet20", "sgd").values["optimizer.lr"]
     assert value == float(accuracy)
     assert not isinstance(value, str)
+    assert "optimizer.lr" not in lookup(str(tmp_path / "tuned.yaml"), "cifar10", "resnet18", "sgd").values
+    write(tmp_path / "all.yaml", runs, tried.settings, Path(), "validation_top1", everywhere=True)
+    assert lookup(str(tmp_path / "all.yaml"), "cifar10", "resnet18", "sgd").values["optimizer.lr"] == value
 
 
 def test_variants_of_an_optimizer_have_winners_of_their_own(tmp_path, monkeypatch):
