@@ -5,6 +5,7 @@ A range is a list of choices, or a text, of which each interval may begin with `
     "[0, 1)"                               a number, or a list of numbers as long as the default
     "whole [1, inf) and [0, 1]"            a list of two, each with its own interval
     "any number of [1, inf), rising"       a list of any length but 0, in which no entry is below the one before it
+    "stages", "evaluation"                 what an optimizer is made of (conf/stages.py)
 
 A number without a range has to be finite all the same, and a word, or a list, not empty.
 """
@@ -13,6 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from conf import stages
 from conf.errors import UsageError, nearest, unknown
 
 _INTERVAL = re.compile(r"(?:whole )?([\[(])\s*(\S+?)\s*,\s*(\S+?)\s*([\])])")
@@ -45,6 +47,9 @@ def check_value(key: str, value: Any, default: Any, allowed: Any = None) -> None
     if isinstance(allowed, list) and any(_same(value, option) for option in allowed):
         return
     if value is None and default is None:
+        return
+    if isinstance(allowed, str) and allowed in stages.KINDS:
+        stages.check(key, value, allowed)
         return
     if default is not None or allowed is None:  # no default and no range: a word
         _check_type(key, value, "" if default is None else default)

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from conf import yamls
+from conf import stages, yamls
 from conf.check import check_tree
 from conf.errors import UsageError
 
@@ -105,7 +105,10 @@ def option_rows(group: str, option: str) -> list[Row]:
         last = key.rpartition(".")[2]
         shared = next((meanings[name] for name in (f"{option}.{key}", key, last) if name in meanings), "")
         meaning = "; ".join(filter(None, (shared, remarks.get(last))))
-        rows.append((f"{group}.{key}", value, content.get("ranges", {}).get(key), meaning))
+        allowed = content.get("ranges", {}).get(key)
+        if isinstance(allowed, str) and allowed in stages.KINDS:
+            allowed = stages.names(allowed)
+        rows.append((f"{group}.{key}", value, allowed, meaning))
     return rows
 
 

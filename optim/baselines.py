@@ -2,13 +2,15 @@
 Adafactor with its rate as given, LookAhead. Each raises ValueError, one line, for a value out of range.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Unpack
 
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import BETAS, Betas, Stage, check
+from .stages import by_name
+from .stages.base import BETAS, Betas, check
+from .stages.by_name import Entry
 from .stages.factored import EPS, adafactor
 from .stages.moments import adabelief, adabound, adam, heavy_ball, yogi
 from .stages.plugins import lookahead, trust_ratio
@@ -178,9 +180,6 @@ class Adafactor(Chain):
         super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)
 
 
-BASES: dict[str, Callable[[Betas], Stage]] = {"sgd": lambda betas: heavy_ball(betas[0]), "adam": adam}
-
-
 class LookAhead(Chain, decay="coupled"):
     """LookAhead: every k steps of the base w <- slow + alpha (w - slow), slow <- w.
 
@@ -188,9 +187,9 @@ class LookAhead(Chain, decay="coupled"):
 
     Args:
         lr: rate of the base, in [0, inf).
-        betas: of Adam, in [0, 1); over SGD the first is the momentum.
+        betas: of the base, in [0, 1); over SGD the first is the momentum.
         weight_decay: L2 coefficient, in [0, inf).
-        base: "sgd" or "adam".
+        base: "sgd", "adam", or any stage by its name, with these betas unless its own entry says otherwise.
         k: steps between two averages, in [1, inf); it and alpha as in the authors' code.
         alpha: step of the slow weights, in [0, 1].
 
@@ -206,11 +205,11 @@ class LookAhead(Chain, decay="coupled"):
         lr: float = 0.1,
         betas: Betas = (0.9, 0.999),
         weight_decay: float = 0.0,
-        base: str = "sgd",
+        base: Entry | Sequence[Entry] = "sgd",
         k: int = 5,
         alpha: float = 0.8,
         **options: Unpack[Options],
     ) -> None:
-        check("base", base, tuple(BASES))
         check("betas", betas, BETAS)
-        super().__init__(params, (BASES[base](betas), lookahead(k, alpha)), lr=lr, weight_decay=weight_decay, **options)
+        stages = [heavy_ball(betas[0])] if base == "sgd" else by_name.stages(base, "base", betas=betas)
+        super().__init__(params, (*stages, lookahead(k, alpha)), lr=lr, weight_decay=weight_decay, **options)

@@ -9,7 +9,9 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from .compiled import Compiled
+from .stages import by_name
 from .stages.base import Bucket, Evaluation, Hyper, Scalar, Stage, check
+from .stages.by_name import Entry
 from .stages.lists import add_, multiply_
 
 HALF = (torch.bfloat16, torch.float16)
@@ -23,7 +25,7 @@ Scalars = dict[tuple[int, int], dict[str, Scalar]]  # of a group (its id) and a 
 class Options(TypedDict, total=False):
     """Keywords that every optimizer of this package takes beside its own; see `Chain`."""
 
-    evaluation: Evaluation | None
+    evaluation: Evaluation | Entry | None
     decay: str | None
     maximize: bool
     foreach: bool | None
@@ -39,13 +41,13 @@ class Chain(Optimizer):
 
     Args:
         params: parameters, (name, parameter) pairs, or param groups.
-        stages: the stages, in order.
+        stages: the stages, in order, or their names (`optim/stages/by_name.py`).
         lr: learning rate.
         weight_decay: coefficient, in the convention `decay`.
         decay: `decoupled` (w *= 1 - lr * weight_decay, as AdamW), `coupled` (L2: weight_decay * w joins the gradient
             before all stages), `absolute` (w *= 1 - weight_decay * lr / lr_0, lr_0 being the group's first lr), or
             None for the class's own, which is that of its class keyword (`class Yogi(Chain, decay="coupled")`).
-        evaluation: where the gradient is taken; once by default.
+        evaluation: where the gradient is taken, or its name; once by default.
         maximize: ascend.
         foreach: step whole lists of tensors instead of one at a time (same numbers); None: on a GPU only, where it
             saves kernel launches. On a CPU one tensor at a time is faster: it stays in the cache.
@@ -66,17 +68,17 @@ class Chain(Optimizer):
     def __init__(
         self,
         params: ParamsT,
-        stages: Sequence[Stage],
+        stages: Sequence[Stage | Entry],
         *,
         lr: float | Tensor,
         weight_decay: float = 0.0,
-        evaluation: Evaluation | None = None,
+        evaluation: Evaluation | Entry | None = None,
         decay: str | None = None,
         maximize: bool = False,
         foreach: bool | None = None,
         compile: bool = False,
     ) -> None:
-        self.stages, self.evaluation = tuple(stages), evaluation or Evaluation()
+        self.stages, self.evaluation = tuple(by_name.stages(stages)), by_name.evaluation(evaluation)
         self.foreach, self.compile = foreach, compile
         self._prepare()
         own = {"lr": lr, "weight_decay": weight_decay, "decay": decay or self.decay, "maximize": maximize}

@@ -1,7 +1,7 @@
 """SAM, ASAM and SLS: the gradient is taken at the worst point of a small ball, or the step is searched for."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Unpack
 
@@ -10,7 +10,9 @@ from torch import Tensor, distributed
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
+from .stages import by_name
 from .stages.base import Bucket, Closure, Evaluation, Ranges, Stage, check
+from .stages.by_name import Entry
 from .stages.moments import heavy_ball
 
 TRIALS = 100
@@ -21,13 +23,14 @@ class SAM(Chain, decay="coupled"):
     """SAM: SGD with the gradient at w + e, e = rho g / ||g||, g that at w, over all tensors.
 
     `adaptive=True` is ASAM: e = rho w^2 g / || |w| g ||, entry by entry. Decay is coupled (L2), and not part of the
-    ascent. Over any other chain SAM is the `evaluation`: `AdamP(..., evaluation=ascent(0.05))`.
+    ascent. Over any other chain SAM is the `evaluation`: `AdamP(..., evaluation="ascent")`.
 
     Args:
         lr: learning rate, in [0, inf).
         momentum: mu of SGD, in [0, 1).
         nesterov: with Nesterov's momentum.
         weight_decay: L2 coefficient lambda, in [0, inf).
+        base: stages by their names in the place of SGD's; momentum and nesterov are then not used.
         rho: radius of the ball, in [0, inf); 2.0 is usual for ASAM. A param group may have its own.
         adaptive: ASAM.
         ascent: with data-parallel ranks: "global" has g averaged over them; "local" has each rank use its own (m-SAM,
@@ -50,6 +53,7 @@ class SAM(Chain, decay="coupled"):
         momentum: float = 0.9,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        base: Entry | Sequence[Entry] | None = None,
         rho: float = 0.05,
         adaptive: bool = False,
         ascent: str = "global",
@@ -57,7 +61,7 @@ class SAM(Chain, decay="coupled"):
         **options: Unpack[Options],
     ) -> None:
         options.setdefault("evaluation", _ascent(rho, adaptive, ascent, batch_norm_statistics))
-        stages = (heavy_ball(momentum, nesterov=nesterov),)
+        stages = [heavy_ball(momentum, nesterov=nesterov)] if base is None else by_name.stages(base, "base")
         super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)
 
 

@@ -1,13 +1,14 @@
 """SING, and gradient centralisation by itself. Each raises ValueError, one line, for a value out of range."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Unpack
 
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages import plugins
+from .stages import by_name, plugins
 from .stages.base import BETAS, Betas, Stage, check
+from .stages.by_name import Entry
 from .stages.factored import adafactor
 from .stages.moments import adabelief, adam, heavy_ball
 from .stages.plugins import centralize, decay_matrices, normalize
@@ -32,7 +33,8 @@ class SING(Chain):
         lr: eta, in [0, inf).
         betas: beta_1 and beta_2 of the base, in [0, 1); over SGD the first is the momentum.
         weight_decay: decoupled coefficient lambda, in [0, inf).
-        base: "adam", "sgd", "adabelief" or "adafactor".
+        base: the paper's "adam", "sgd", "adabelief" or "adafactor"; or any stage by its name, with betas, eps and
+            denominator where it takes them and its own entry (`{"yogi": {"eps": 1e-3}}`) does not say otherwise.
         denominator: "softplus": softplus(sqrt(vhat)), sharpness 50, or "eps": sqrt(vhat) + eps.
         lookahead: None, or (k, alpha), k in [1, inf), alpha in [0, 1]; the authors' code has (5, 0.5).
         eps: epsilon, in [0, inf).
@@ -49,19 +51,22 @@ class SING(Chain):
         lr: float = 5e-3,
         betas: Betas = (0.9, 0.999),
         weight_decay: float = 0.0,
-        base: str = "adam",
+        base: Entry | Sequence[Entry] = "adam",
         denominator: str = "softplus",
         lookahead: tuple[int, float] | None = None,
         eps: float = 1e-8,
         **options: Unpack[Options],
     ) -> None:
-        check("base", base, tuple(BASES))
         check("betas", betas, BETAS)
         check("eps", eps, "[0, inf)")
         check("denominator", denominator, ("eps", "softplus"))
         if lookahead is not None:
             check("lookahead", lookahead, "[1, inf) and [0, 1]")
-        stages: list[Stage] = [decay_matrices(), centralize(), normalize(eps), BASES[base](betas, eps, denominator)]
+        stages: list[Stage] = [decay_matrices(), centralize(), normalize(eps)]
+        if isinstance(base, str) and base in BASES:
+            stages.append(BASES[base](betas, eps, denominator))
+        else:
+            stages += by_name.stages(base, "base", betas=betas, eps=eps, denominator=denominator)
         if lookahead is not None:
             stages.append(plugins.lookahead(*lookahead))
         super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)

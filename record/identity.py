@@ -30,6 +30,7 @@ ABSENT: dict[str, Any] = {
     "data.train": 0,
     "model.layers": 20,
     "model.width_multiplier": 1.0,
+    "optimizer.base": None,
 }
 
 # Keys that were renamed after runs existed: the name today -> the name that the identity knows.

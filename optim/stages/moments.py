@@ -128,7 +128,9 @@ class adabelief(adam):
 
     name = "adabelief"
 
-    def __init__(self, betas: Betas, eps: float = 1e-16, denominator: str = "eps", rectify: bool = False) -> None:
+    def __init__(
+        self, betas: Betas = (0.9, 0.999), eps: float = 1e-16, denominator: str = "eps", rectify: bool = False
+    ) -> None:
         super().__init__(betas, eps, denominator=denominator)
         self.rectify = rectify
 
@@ -166,7 +168,7 @@ class yogi(adam):
 
     name = "yogi"
 
-    def __init__(self, betas: Betas, eps: float = 1e-3, initial: float = 1e-6) -> None:
+    def __init__(self, betas: Betas = (0.9, 0.999), eps: float = 1e-3, initial: float = 1e-6) -> None:
         super().__init__(betas, eps)
         check("initial_accumulator", initial, "[0, inf)")
         self.initial = initial
@@ -186,7 +188,9 @@ class adabound(adam):
     name = "adabound"
     ranges: ClassVar[Ranges] = {**adam.ranges, "final_lr": "(0, inf)", "gamma": "(0, inf)", "lr": "(0, inf)"}
 
-    def __init__(self, betas: Betas, eps: float = 1e-8, final_lr: float = 0.1, gamma: float = 1e-3) -> None:
+    def __init__(
+        self, betas: Betas = (0.9, 0.999), eps: float = 1e-8, final_lr: float = 0.1, gamma: float = 1e-3
+    ) -> None:
         super().__init__(betas, eps)
         self.hyper |= {"final_lr": final_lr, "gamma": gamma}
 

@@ -213,3 +213,12 @@ def sgdp(w, g, s, t, h):
     s["b"] = mu * s.get("b", 0) + (1 - h["dampening"]) * used
     q, found = projected(w, g, used + mu * s["b"] if h["nesterov"] else s["b"], h)
     return decayed(w, h, (h["wd_ratio"] if found else 1.0) / (1 - mu)) - h["lr"] * q
+
+
+def chain(w, g, s, t, h):
+    """The chain of the tests' row: centred, normalised, Adam with softplus, AdamP's projection."""
+    own = {"delta": 0.1, "eps": 1e-8}
+    used = centred(l2(w, g, h))
+    mhat, vhat = moments(used / (np.linalg.norm(used) + 1e-8), s, t, (0.8, 0.95))
+    q, found = projected(w, g, mhat / softplus(np.sqrt(vhat)), own)
+    return decayed(w, h, 0.1 if found else 1.0) - h["lr"] * q

@@ -37,6 +37,7 @@ class Row:
 
 
 BETAS = {"betas": (0.8, 0.95)}
+SOFTPLUS_ADAM = {"adam": {"denominator": "softplus", **BETAS}}
 GRASSMANN = {"lr": 0.02, "omega": 0.1, "grad_clip": 0.5, "lr_ratio": 3.0}
 MOVES = {"no_rate_no_move": "the weights are put on the sphere at every step"}
 CHANNEL, LAYER, NONE = ({"invariance": kind} for kind in ("channel", "layer", "none"))
@@ -45,6 +46,7 @@ CHANNEL, LAYER, NONE = ({"invariance": kind} for kind in ("channel", "layer", "n
 VALUES: dict[str, Mapping[str, Any]] = {
     **{name: {"lr": 0.05, **BETAS} for name in ("sing", "sing_sgd", "sing_adabelief", "sing_adafactor")},
     "sing_lookahead": {"lr": 0.05, "lookahead": (3, 0.5), **BETAS},
+    "chain": {"lr": 0.05, "stages": ("centralize", "normalize", SOFTPLUS_ADAM, "radial_projection")},
     "gc_sgd": {"lr": 0.05, "momentum": 0.9, "dampening": 0.1, "nesterov": True},
     "gc_adamw": {"lr": 0.02, **BETAS},
     "adamp": {"lr": 0.02, **BETAS},
@@ -109,6 +111,8 @@ def wrong_values(allowed: str | list[Any], default: Any) -> list[Any]:
     """Values outside an interval (of each entry of a pair) or a list of choices, as a yaml's `ranges` say them."""
     if isinstance(allowed, list):
         return ["no such word" if isinstance(allowed[0], str) else max(allowed) + 1]
+    if not allowed.startswith(("[", "(", "whole ")):  # the name of a stage
+        return ["no such word"]
     ends = [outside(interval) for interval in allowed.removeprefix("whole ").split(" and ")]
     if not isinstance(default, tuple) and len(ends) == 1:
         return ends[0]
