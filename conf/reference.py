@@ -12,7 +12,10 @@ from conf import groups
 from conf.groups import root
 
 EPOCHS = 4  # the first warms up and is not counted
-OWN = ("optimizer", "schedule", "budget", "seed", "target", "probe", "logger", "selection", "evaluate", "keep")
+OWN = (
+    *("optimizer", "schedule", "budget", "seed", "target", "probe", "logger", "selection", "evaluate"),
+    *("keep", "log", "rerun"),
+)
 KEPT = ("device", "threads", "workers", "checkpoint", "traceback")  # how the timed run is run
 
 

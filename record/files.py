@@ -166,13 +166,14 @@ def read_as(kind: type[T], path: Path) -> T:
         raise ValueError(f"{path}: cannot be read ({reason.removeprefix(f'{path}: ')})") from error
 
 
-def read_lines(path: Path) -> tuple[list[Row], int]:
+def read_lines(path: Path, last: int = MOST_LINES) -> tuple[list[Row], int]:
     """Read a file of one JSON object a line: the rows, and how many lines were torn or malformed and left out.
 
-    A missing file has no rows. Raises OSError; ValueError, one line, for what is no regular file.
+    A missing file has no rows. last: bytes at its end to read at most; a line that they cut is no torn one. Raises
+    OSError; ValueError, one line, for what is no regular file.
     """
     rows, left_out = [], 0
-    for line in contents(path, MOST_LINES).split(b"\n") if os.path.lexists(path) else []:
+    for line in _last_lines(path, last) if os.path.lexists(path) else []:
         if line.strip():
             try:
                 row = _parsed(line)
@@ -181,6 +182,15 @@ def read_lines(path: Path) -> tuple[list[Row], int]:
             except ValueError:
                 left_out += 1
     return rows, left_out
+
+
+def _last_lines(path: Path, most: int) -> list[bytes]:
+    with open_regular(path, most=MOST_LINES) as file:
+        before = file.seek(0, os.SEEK_END) - most
+        file.seek(max(before, 0))
+        if before > 0:
+            file.readline()
+        return bytes(file.read()).split(b"\n")
 
 
 def _parsed(text: bytes) -> Any:

@@ -13,7 +13,7 @@ Config = dict[str, Any]
 # Keys that cannot change a result. Of `tuned`, `source`, `protocol_name` and `scale_name` only the values that they
 # chose matter, and these are in the configuration themselves; the names are stored in the result as labels.
 NOT_SEMANTIC = (
-    *("paths", "logger", "progress", "device", "workers", "threads", "traceback", "checkpoint", "keep"),
+    *("paths", "logger", "progress", "device", "workers", "threads", "traceback", "checkpoint", "keep", "log", "rerun"),
     *("warnings", "canaries", "config_warnings", "doubts"),  # canaries and doubts: their names in older results
     *("tuned", "source", "notes", "protocol_name", "scale_name"),
     *("evaluate.batch_size", "data.verify", "data.download", "data.workers"),

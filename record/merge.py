@@ -15,7 +15,7 @@ from record.identity import canonical_json
 from record.read import checked, complete, run_folders
 from record.schema import Result
 
-_FILE = re.compile(r"(config\.yaml|(environment|status)\.json|metrics\.jsonl|log\.txt|weights\.pt)")
+_FILE = re.compile(r"(config\.yaml|(environment|status)\.json|metrics\.jsonl|log\.txt|code-\d+\.diff|weights\.pt)")
 _RESULT = re.compile(r"result(\.[0-9a-f]{12})?\.json")
 
 
@@ -24,17 +24,17 @@ class Form:
     """How runs are copied.
 
     result: what the result of a folder becomes. file: what a file becomes, None as it is; its second argument is the
-    new result. objection: why a run is left out, None if it is not. without: files that are.
+    new result. objection: why a run is left out, None if it is not. without: a pattern of the names of files that are.
     """
 
     result: Callable[[Path, Result], Result] = lambda folder, result: result
     file: Callable[[Path, Result], bytes | None] = lambda path, result: None
     objection: Callable[[Path, Result], str | None] = lambda folder, result: None
-    without: tuple[str, ...] = ()
+    without: str = "(?!)"
 
 
 AS_IT_IS = Form()
-PUBLIC = Form(public.public_result, public.public_file, public.objection, without=("log.txt",))
+PUBLIC = Form(public.public_result, public.public_file, public.objection, without=r"log\.txt|code-\d+\.diff")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _parts(source: Path, form: Form) -> tuple[list[str], list[str]]:
         except ValueError as error:
             strays.append(f"{path.name} ({str(error).removeprefix(f'{path}: ')})")
             continue
-        if belongs and path.name not in form.without:
+        if belongs and not re.fullmatch(form.without, path.name):
             names.append(path.name)
         elif not _RESULT.fullmatch(path.name) and not any(path.match(pattern) for pattern in PASSING):
             strays.append(path.name)

@@ -21,6 +21,8 @@ from record.schema import Attempt, Environment, Platform, Provenance
 # What chose a configuration's values: its name in a result, and its key in the configuration.
 LABELS = {"protocol": "protocol_name", "scale": "scale_name", "tuned": "tuned", "source": "source", "notes": "notes"}
 _REFERENCES = ".references"
+LATER = ("dirty", "source")  # what older results do not repeat of their environment
+MOST_DIFF, MOST_NEW = 2**20, 100  # bytes of a stored diff, and untracked files in it
 _ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "hydra-core", "omegaconf", "triton")
 
@@ -40,18 +42,36 @@ def environment() -> dict[str, Any]:
 
 
 def _commit() -> dict[str, Any]:
-    """Return {commit, dirty}; both None outside a git checkout or without git."""
+    """Return {commit, dirty}; both None outside a git checkout or without git. An untracked file is a change too."""
     head = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain", "--untracked-files=no") if head else None
+    changes = _git("status", "--porcelain") if head else None
     return {"commit": head, "dirty": None if changes is None else bool(changes)}
+
+
+@lru_cache
+def code_diff() -> str:
+    """Return what differs from the commit: names, then a diff of the changed files and of the untracked small ones.
+
+    Empty where nothing differs. Of more than MOST_DIFF bytes only the names are there.
+    """
+    if not environment()["dirty"]:
+        return ""
+    names = _git("status", "--porcelain", "--untracked-files=all") or ""
+    new = [line[3:] for line in names.splitlines() if line.startswith("?? ") and not line.endswith('"')]
+    small = [name for name in new[:MOST_NEW] if (_ROOT / name).stat().st_size <= MOST_DIFF]
+    diffs = [_git("diff", "HEAD", "--no-color")]
+    diffs += [_git("diff", "--no-color", "--no-index", "--", os.devnull, name) for name in small]
+    text = "\n".join([names, *filter(None, diffs)])
+    return (text if len(text) <= MOST_DIFF else names) + "\n"
 
 
 def _git(*words: str) -> str | None:
     try:
-        done = subprocess.run(["git", "-C", str(_ROOT), *words], capture_output=True, text=True, timeout=20)
+        line = ["git", "-C", str(_ROOT), *words]
+        done = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout.strip() if done.returncode in (0, 1) else None  # 1: a diff between two files found something
 
 
 def _version(package: str) -> str | None:
@@ -93,8 +113,16 @@ def provenance(attempts: Sequence[Attempt]) -> Provenance:
         "one_platform": len({canonical_json(platform_of(attempt)) for attempt in attempts}) == 1,
         "attempts": len(attempts),
         "commits": sorted({str(attempt.get("commit")) for attempt in attempts}),
+        "dirty": any(attempt.get("dirty") for attempt in attempts),
+        "source": _one_source([attempt.get("source", {}) for attempt in attempts]),
         "started": first["started"],
     }
+
+
+def _one_source(hashes: Sequence[Mapping[str, str]]) -> dict[str, str | None]:
+    """Return the hash of each group's code, None where it changed from one attempt to another."""
+    groups = hashes[-1]
+    return {group: groups[group] if len({other.get(group) for other in hashes}) == 1 else None for group in groups}
 
 
 def platform_of(attempt: Attempt) -> Platform:

@@ -1,7 +1,7 @@
 """Reading a store: fast, without YAML or torch, and without trusting what is in it."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import isclose
@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from record.claim import is_live
-from record.files import MOST_LINES, SCHEMA, one_line, open_regular, read_as
+from record.files import SCHEMA, one_line, read_as, read_lines
 from record.identity import group_id, run_folder, run_id
 from record.schema import Configured, Result, StatusFile, check
 
 Row = dict[str, Any]
 MOST_COUNTED = 1_000_000  # fractions of so many are at least 1e-12 apart, and a percentage's rounding
+NO_METRIC = {"kind", "epoch", "step", "seconds"}  # what an epoch's row holds beside metrics
+TAIL = 2**16  # bytes of metrics.jsonl that every reader of a store looks at: the last rows
 ROUNDING = 4e-15  # and that of a sum over a test set, relative, is less than half of it
 
 
@@ -147,13 +149,39 @@ def complete(folder: Path) -> Result | None:
         if not (folder / "status.json").exists():
             raise ValueError(f"{folder}: not a run (neither result.json nor status.json)")
         return None
+    path = folder / "metrics.jsonl"
+    if not os.path.lexists(path):
+        raise ValueError(f"{folder}: half copied (metrics.jsonl is missing)")
     try:
-        open_regular(folder / "metrics.jsonl", most=MOST_LINES).close()
-    except FileNotFoundError:
-        raise ValueError(f"{folder}: half copied (metrics.jsonl is missing)") from None
+        rows, _ = read_lines(path, last=TAIL)
     except OSError as error:
-        raise ValueError(f"{folder / 'metrics.jsonl'}: cannot be read ({error.strerror})") from error
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    if fault := metrics_fault(result, rows):
+        raise ValueError(f"{folder}: {fault}")
     return result
+
+
+def metrics_fault(result: Result, rows: Iterable[Row], whole: bool = False) -> str | None:
+    """Return, in one line, where a result contradicts the row of the epoch that it was judged by; None if it does not.
+
+    rows: of metrics.jsonl, the last ones or, where `whole`, all.
+    """
+    other = "the result's metrics are not those of its row in metrics.jsonl"
+    chosen = result.get("selected") or {}
+    epochs = [row for row in rows if row.get("kind") == "epoch"]
+    row = next((row for row in reversed(epochs) if row.get("epoch") == chosen.get("epoch", row.get("epoch"))), None)
+    if row is None:
+        return other if whole and result["metrics"] else None
+    expected = {key: value for key, value in row.items() if key not in NO_METRIC}
+    scored_later = not any(key.startswith("test_") for key in expected)  # the chosen epoch was scored at the end
+    added = result["metrics"].keys() - expected.keys()
+    if scored_later:
+        added = {key for key in added if not key.startswith(("test_", "validation_"))}
+    if added or any(result["metrics"].get(key) != value for key, value in expected.items()):
+        return other
+    if any(row.get(key) != value for key, value in chosen.items()):
+        return "the result's selected epoch is not the one in metrics.jsonl"
+    return None
 
 
 def _row(folder: Path, result: Result) -> Row:

@@ -13,9 +13,12 @@ from record import checkpoint
 from record.claim import BEAT, STALE, Claim, Claimed, is_live
 from record.files import SCHEMA, Lines, digest, open_regular, read_as, temporaries, write_atomic, write_json
 from record.identity import complete, group_id, run_folder, run_id, semantic
-from record.provenance import config_text, environment, labels_of, provenance
+from record.provenance import code_diff, config_text, environment, labels_of, provenance
 from record.read import read_result, read_status
 from record.schema import Attempt, Environment, Result
+from record.source import source_hashes
+
+REPLACED = ".replaced"  # below a store: the runs that were made again
 
 
 class Run:
@@ -53,6 +56,8 @@ class Run:
         self.semantic = semantic(self.config)
         self.id = run_id(self.semantic)
         self.folder = run_folder(store, self.config)
+        if self.config.get("rerun"):
+            set_aside(Path(store), self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._claim = Claim(self.folder, beat=beat, stale=stale)
         self._open = True
@@ -176,8 +181,12 @@ class Run:
         self._claim.check()
         write_atomic(self.folder / "config.yaml", config_text(self.config), self._claim.check)
         self._attempts = self._attempts_before()
-        attempt = {"started": time.time(), **environment(), "overrides": overrides, **facts}
+        source = {"source": source_hashes(self.semantic)}
+        attempt = {"started": time.time(), **environment(), **source, "overrides": overrides, **facts}
         self._attempts.append(cast(Attempt, attempt))
+        if diff := code_diff():
+            path = self.folder / f"code-{len(self._attempts)}.diff"
+            write_atomic(path, diff.encode(errors="replace"), self._claim.check)
         self._write("environment.json", {"schema": SCHEMA, "attempts": self._attempts})
         self.attempt = len(self._attempts)
         self._write_status("running")
@@ -221,6 +230,16 @@ class Run:
         self._open = False
         self.metrics.close()
         self._claim.release(finished=finished)
+
+
+def set_aside(store: Path, folder: Path) -> None:
+    """Move a finished run's folder to `.replaced`, where no reader looks, so that it can be made again."""
+    if not (folder / "result.json").exists() or is_live(folder):
+        return
+    kept = store / REPLACED / folder.relative_to(store)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):  # another process was first
+        folder.rename(kept.with_name(f"{kept.name}-{digest(folder / 'result.json')[:8]}-{time.time_ns()}"))
 
 
 def mark_failed(folder: Path, kind: str, message: str) -> None:

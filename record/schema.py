@@ -114,6 +114,8 @@ class Provenance(TypedDict):
     one_platform: bool
     attempts: Count
     commits: NotRequired[list[str]]
+    dirty: NotRequired[bool | None]
+    source: NotRequired[dict[str, str | None]]
     started: NotRequired[float]
 
 
@@ -169,6 +171,8 @@ class Attempt(TypedDict):
     overrides: list[str]
     versions: dict[str, str]
     commit: NotRequired[str | None]
+    dirty: NotRequired[bool | None]
+    source: NotRequired[dict[str, str]]
     host: NotRequired[str | None]
     cpu: NotRequired[str | None]
     gpu: NotRequired[str | None]

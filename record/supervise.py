@@ -14,7 +14,8 @@ from typing import Any, NoReturn, Protocol, Self
 from record.claim import Claimed
 from record.clean import clean_finished
 from record.identity import complete, run_folder
-from record.read import read_result
+from record.read import flat, read_result
+from record.source import changed
 
 DONE, FAILED, AGAIN = 0, 70, 75  # 75: run the same command again
 GRACE = 10.0  # seconds that a process gets to end by itself once all is done
@@ -83,16 +84,25 @@ class NullWriter(Writer):
 
 
 def skip_if_finished(config: dict[str, Any]) -> bool:
-    """Tell, in one line, of a run that is finished; False, and nothing said, if it is not.
+    """Tell, in one line, of a run that is finished; False, and nothing said, if it is not, or is to be made again.
 
     What a process left undone that died after writing the result is done first.
     """
     folder = run_folder(config["paths"]["store"], complete(config))
+    result = None if config.get("rerun") else read_result(folder)
+    if result is None:
+        return False
+    clean_finished(folder)
+    other = ", ".join(code_changes(folder))
+    but = f", but its code differs ({other}); rerun=true makes it again" if other else ""
+    print(f"already there{but}: {result['state']}  {headline(result['metrics'])}  {folder}")
+    return True
+
+
+def code_changes(folder: Path) -> list[str]:
+    """Return what of a finished run's code has changed since: optimizer, model, ..."""
     result = read_result(folder)
-    if result is not None:
-        clean_finished(folder)
-        print(f"already there: {result['state']}  {headline(result['metrics'])}  {folder}")
-    return result is not None
+    return changed(flat(result)) if result else []
 
 
 def headline(metrics: Mapping[str, Any]) -> str:

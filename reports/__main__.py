@@ -19,6 +19,7 @@ from pathlib import Path
 from conf.cli import Parser, folder, guarded, word
 from conf.errors import UsageError, of_the_system, unknown
 from papers import table as tables
+from record.source import changed
 from reports import runs as store
 from reports.analyses import command as analyses
 from reports.cells import NOT_RUN, Result, fill
@@ -38,6 +39,8 @@ def main(argv: list[str] | None = None) -> int:
         runs = store.read(arguments.store)
         for line in runs.complaints:
             print(f"left out: {line}", file=sys.stderr)
+        if other := sum(map(bool, map(changed, runs.rows))):
+            print(f"{other} runs were made by other code than today's; `explain` names them", file=sys.stderr)
         COMMANDS[arguments.command](runs, arguments)
     return 0
 

@@ -8,6 +8,7 @@ import numpy as np
 from conf.errors import UsageError, unknown
 from papers.table import METRICS
 from record.files import one_line
+from record.source import changed
 from reports.cells import Filled, Result, better
 from reports.layout import again, fixed
 from reports.runs import Row, device, grouped
@@ -75,7 +76,9 @@ def _published(cell: Filled) -> list[str]:
 
 def _run(row: Row, value: str) -> str:
     commits = ",".join(str(commit)[:10] for commit in row.get("commits") or [])
-    made = f"commit {commits}  {device(row)}, torch {row.get('platform.torch')}"
+    commits += ", changed" if row.get("dirty") else ""
+    other = "".join(f"; the code of its {group} differs today" for group in changed(row))
+    made = f"commit {commits}  {device(row)}, torch {row.get('platform.torch')}{other}"
     return "    " + one_line(f"s{row['seed']} {row['id']} {row['state']} {value}  {made}  {row['folder']}/config.yaml")
 
 

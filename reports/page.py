@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from record.source import changed
 from reports import claims, figures, published, render
 from reports.cells import NOT_RUN, Result
 from reports.runs import Runs, diverged, made_with, scale, synthetic
@@ -36,6 +37,8 @@ def _store(runs: Runs) -> dict[str, Any]:
         "runs": len(runs.rows),
         "diverged": sum(map(diverged, runs.rows)),
         "synthetic": sum(map(synthetic, runs.rows)),
+        "other_code": sum(map(bool, map(changed, runs.rows))),
+        "uncommitted": sum(row.get("dirty") is True for row in runs.rows),
     }
     return counts | {key: "; ".join(values) or "none" for key, values in kinds.items()}
 

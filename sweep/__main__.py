@@ -19,6 +19,8 @@ from conf.cli import Parser, file, folder, guarded, listed, number, whole, word
 from conf.errors import UsageError, of_the_system
 from record import Status, merge, read_store, status
 from record.merge import AS_IT_IS, PUBLIC
+from record.run import set_aside
+from record.supervise import code_changes
 from sweep import show
 from sweep.backend import Backend, Local
 from sweep.cost import Speeds
@@ -52,7 +54,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
     found = states(arguments.store, runs)
     rows, complaints = read_store(arguments.store)
     cost = Speeds(rows).cost(run for run in runs if not found[run.id].finished)
-    print("\n".join(show.plan_lines(arguments.table, runs, found, cost.line())))
+    print("\n".join([*show.plan_lines(arguments.table, runs, found, cost.line()), *show.code_lines(runs, rows)]))
     for complaint in complaints:
         print(f"skipped: {complaint}")
     if arguments.list:
@@ -67,6 +69,9 @@ def run_command(arguments: argparse.Namespace) -> int:
 def execute(runs: Sequence[Planned], arguments: argparse.Namespace) -> int:
     """Run what is missing of a plan on the chosen back end; returns the exit code."""
     store = arguments.store
+    for run in runs:
+        if run.config["rerun"] and code_changes(store / run.folder):
+            set_aside(store, store / run.folder)
     most = 1 if arguments.fail_fast else arguments.max_failures
     options = Options(arguments.retries, arguments.limit, arguments.retry == "failed", most, arguments.detach)
     display = show.Display(store, len(runs))

@@ -3,12 +3,14 @@
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from record import Status, read_lines, read_result
+from record.source import changed
 from record.supervise import headline
 from sweep.cost import hours
 from sweep.plan import Planned, unlike
@@ -76,6 +78,14 @@ class Display:
             shown = f"{loss:.4g}" if isinstance(loss, float) else ""
             table.add_row(run.label, str(last.get("epoch", "")), shown, hours(time.monotonic() - since), run.id)
         return table
+
+
+def code_lines(runs: Sequence[Planned], rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Count the finished runs of a plan whose code has changed since."""
+    ids = {run.id for run in runs}
+    found = [changed(row) for row in rows if row["id"] in ids]
+    names = ", ".join(sorted(set(chain.from_iterable(found))))
+    return [f"other code made {sum(map(bool, found))} of them ({names}); rerun=true makes these again"] if names else []
 
 
 def plan_lines(name: str, runs: Sequence[Planned], states: dict[str, Status], cost: str) -> list[str]:

@@ -8,12 +8,11 @@ from record import read_lines, semantic, status
 from record.checkpoint import found, is_whole, load_plain, weights_hash
 from record.clean import clean_finished, leftovers
 from record.files import contents, digest, one_line, open_regular, read_as
-from record.provenance import labels_of, provenance
-from record.read import complete, read_status, run_folders
+from record.provenance import LATER, labels_of, provenance
+from record.read import complete, metrics_fault, read_status, run_folders
 from record.schema import Environment, Result, require_small
 
 MOST_CONFIG = 2**20  # bytes of a config.yaml
-NO_METRIC = {"kind", "epoch", "step", "seconds"}  # what an epoch's row holds beside metrics
 
 
 def verify(store: Path) -> tuple[int, list[str]]:
@@ -77,7 +76,7 @@ def _config(folder: Path, result: Result) -> Iterator[str]:
 def _environment(folder: Path, result: Result) -> Iterator[str]:
     attempts = read_as(Environment, folder / "environment.json")["attempts"]
     expected = provenance(attempts).items() if attempts else ()
-    wrong = [key for key, value in expected if result.get(key) != value]
+    wrong = [key for key, value in expected if result.get(key, value if key in LATER else None) != value]
     if wrong or not expected:
         yield f"the result's {', '.join(wrong) or 'attempts'} are not those of environment.json"
 
@@ -91,25 +90,11 @@ def _status(folder: Path, result: Result) -> Iterator[str]:
 
 
 def _metrics(folder: Path, result: Result) -> Iterator[str]:
-    """Compare a result's metrics with the row of the epoch that it was judged by."""
     rows, left_out = read_lines(folder / "metrics.jsonl")
     if left_out:
         yield f"metrics.jsonl has {left_out} line(s) that are no rows"
-    chosen = result.get("selected") or {}
-    epochs = [row for row in rows if row.get("kind") == "epoch"]
-    judged = [row for row in epochs if row.get("epoch") == chosen.get("epoch", row.get("epoch"))]
-    row = judged[-1] if judged else {}
-    expected = {key: value for key, value in row.items() if key not in NO_METRIC}
-    scored_later = not any(key.startswith("test_") for key in expected)  # the chosen epoch was scored at the end
-    added = {key for key in result["metrics"].keys() - expected.keys() if not scored_later or not _is_score(key)}
-    if added or any(result["metrics"].get(key) != value for key, value in expected.items()):
-        yield "the result's metrics are not those of its row in metrics.jsonl"
-    if judged and any(row.get(key) != value for key, value in chosen.items()):
-        yield "the result's selected epoch is not the one in metrics.jsonl"
-
-
-def _is_score(key: str) -> bool:
-    return key.startswith(("test_", "validation_"))
+    if fault := metrics_fault(result, rows, whole=True):
+        yield fault
 
 
 def _unfinished(folder: Path) -> Iterator[str]:

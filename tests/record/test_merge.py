@@ -15,6 +15,7 @@ from record import Run, merge, read_store
 from record.merge import PUBLIC
 from sweep.verify import verify
 from tests.record.conftest import make_config
+from tests.record.test_read import edit
 from tests.record.test_run import finish
 
 
@@ -76,6 +77,14 @@ def test_equal_bits_are_no_conflict(tmp_path):
     for name in ("a", "b"):
         finish(tmp_path / name, make_config())
     assert merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c") == ([], [])
+
+
+def test_unequal_metrics_of_equal_weights_are_an_alarm(tmp_path):
+    finish(tmp_path / "a", make_config())
+    _, folder = finish(tmp_path / "b", make_config())
+    edit(folder, metrics={"test_top1": 99.0})
+    (conflict,), _ = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    assert conflict.kind == "alarm"
 
 
 def test_unfinished_and_damaged_runs_stay_where_they_are(tmp_path):

@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from record import read_result, read_store, status
+from record import Run, read_result, read_store, status
 from tests.record.conftest import make_config
 from tests.record.test_run import finish
 
@@ -48,6 +48,34 @@ def test_a_damaged_run_is_skipped_with_one_line(store, words):
     assert len(complaints) == 1
     assert words in complaints[0]
     assert "\n" not in complaints[0]
+
+
+def judged(store):
+    """Make a run whose metrics are those of a row, behind more rows than a reader of a store looks at."""
+    with Run(store, make_config(seed=9)) as run:
+        run.metrics.append({"kind": "epoch", "epoch": 1, "step": 4, "seconds": 1.0, "test_top1": 80.0})
+        for step in range(2000):
+            run.metrics.append({"kind": "probe", "step": step, "norm": 1.0, "name": "a layer"})
+        run.metrics.append({"kind": "epoch", "epoch": 2, "step": 8, "seconds": 2.0, "test_top1": 90.0})
+        selected = {"epoch": 2, "step": 8, "seconds": 2.0}
+        run.finish({"state": "done", "metrics": {"test_top1": 90.0}, "selected": selected})
+    return run.folder
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, None),
+        ({"metrics": {"test_top1": 99.0}}, "metrics are not those"),
+        ({"metrics": {"test_top1": 90.0, "test_top5": 99.0}}, "metrics are not those"),
+        ({"selected": {"epoch": 2, "step": 8, "seconds": 1.0}}, "selected epoch is not the one"),
+    ],
+)
+def test_an_edited_result_is_not_sound(tmp_path, change, words):
+    edit(judged(tmp_path), **change)
+    rows, complaints = read_store(tmp_path)
+    assert [words in line for line in complaints] == ([True] if words else [])
+    assert len(rows) == (not words)
 
 
 def test_a_half_written_run_is_never_finished(store):
