@@ -18,14 +18,16 @@ from conf.errors import UsageError, unknown
 from conf.multirun import Job
 
 FLAGS = (
-    *("--help", "--cfg", "--package", "--resolve", "--multirun", "--run"),
+    *("--help", "--config-dir", "--cfg", "--package", "--resolve", "--multirun", "--run"),
     *("--hydra-help", "--info", "--shell-completion"),
 )
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 FOREIGN = {  # flags of Hydra's that would choose another configuration, and what to do instead
-    ("--config-name", "-cn"): "there is one configuration, conf/train.yaml; an experiment is a yaml in conf/protocol",
-    ("--config-path", "-cp"): "there is one, conf/ beside train.py",
-    ("--config-dir", "-cd"): "there is one, conf/ beside train.py",
+    (
+        "--config-name",
+        "-cn",
+    ): "there is one configuration, conf/train.yaml; experiment=NAME takes a yaml of conf/experiment",
+    ("--config-path", "-cp"): "there is one, conf/ beside train.py; --config-dir adds one of yours",
     ("--experimental-rerun",): "python -m sweep rerun makes a finished run again",
 }
 
@@ -74,12 +76,15 @@ def _read(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--hydra-help", action="store_true")
     parser.add_argument("--info", "-i", nargs="?", const="all", choices=INFO)
     parser.add_argument("--shell-completion", "-sc", action="store_true")
+    parser.add_argument("--config-dir", "-cd")
     for names in FOREIGN:
         parser.add_argument(*names, nargs="?", const="")
     flags, words = parser.parse_known_args(argv)
     for names, instead in FOREIGN.items():
         if getattr(flags, names[0].strip("-").replace("-", "_")) is not None:
             raise UsageError(f"command line: {names[0]}: {instead}")
+    if flags.config_dir is not None:
+        groups.add_folder(Path(flags.config_dir))
     for word in words:
         if word.startswith("-"):
             raise unknown("command line: flag", word.partition("=")[0], FLAGS)

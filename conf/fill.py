@@ -3,14 +3,12 @@
 from functools import partial
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
-
 from conf import groups, yamls
 from conf.check import check_value
 from conf.errors import UsageError
+from conf.layers import Choices, Config, get, put
 from conf.tuned import Tuned, lookup
 
-Choices = dict[str, Any]
 COUNT_EPOCHS = (
     *("schedule.milestones", "schedule.step_size", "schedule.warmup_epochs"),
     *("optimizer.step_size", "evaluate.every_epochs", "probe.ranks.every_epochs"),
@@ -18,47 +16,47 @@ COUNT_EPOCHS = (
 ACCELERATORS = {"precision": "fp32", "channels_last": False, "compile_model": False, "compile_optimizer": False}
 
 
-def tuned(config: DictConfig, choices: Choices) -> tuple[dict[str, Any], dict[str, str]]:
+def tuned(config: Config, choices: Choices) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the values of `tuned` for the chosen data set, net and optimizer, and notes on some of them."""
-    if config.tuned is None:
+    if config["tuned"] is None:
         return {}, {}
-    found = _lookup(config.replace.get("tuned", {}).get("*", config.tuned), config, choices)
+    found = _lookup(config["replace"].get("tuned", {}).get("*", config["tuned"]), config, choices)
     return found.values, {key: note for key, note in found.notes.items() if note}
 
 
-def _lookup(paper: str, config: DictConfig, choices: Choices) -> Tuned:
+def _lookup(paper: str, config: Config, choices: Choices) -> Tuned:
     names = (choices["data"], choices["model"], choices["optimizer"])
-    return lookup(paper, *names, config.source, given=partial(OmegaConf.select, config))
+    return lookup(paper, *names, config["source"], given=partial(get, config))
 
 
-def replaced_groups(config: DictConfig, choices: Choices, values: dict[str, Any], explicit: set[str]) -> Choices:
+def replaced_groups(config: Config, choices: Choices, values: dict[str, Any], explicit: set[str]) -> Choices:
     """Return the options to choose instead: the scale's protocol, data sets and nets, the schedule of `tuned` values.
 
     A scale replaces what the command line chose, too (`replace: {model: {resnet34: resnet20, "*": resnet20}}`).
     """
     other = {key: value for key, value in values.items() if key in groups.GROUPS and key not in explicit}
-    for group in choices.keys() & config.replace.keys():
-        table = config.replace[group]
+    for group in choices.keys() & config["replace"].keys():
+        table = config["replace"][group]
         if choices[group] in table or "*" in table:
             other[group] = table.get(choices[group], table.get("*"))
     return {group: option for group, option in other.items() if option != choices[group]}
 
 
-def fill(config: DictConfig, choices: Choices, values: dict[str, Any], explicit: set[str]) -> None:
+def fill(config: Config, choices: Choices, values: dict[str, Any], explicit: set[str]) -> None:
     """Put values in, weakest first, each only where the command line is silent; then make the whole consistent."""
     _drop_leftovers(config, choices, explicit)
     for key, value in (_source_values(config, choices) | values).items():
         if key not in groups.GROUPS:
             _set(config, key, value, explicit)
-    for key, value in (config.set_if_present or {}).items():
+    for key, value in config["set_if_present"].items():
         group, _, name = key.partition(".")
         if name in groups.raw(group, str(choices[group])):
             _set(config, key, value, explicit)
     _shrink(config)
-    if not OmegaConf.is_dict(config.warnings):  # one word for all
-        check_value("warnings", config.warnings, True)
-        config.warnings = dict.fromkeys(groups.root()["warnings"], config.warnings)
-    if config.mode == "reference":
+    if not isinstance(config["warnings"], dict):  # one word for all
+        check_value("warnings", config["warnings"], True)
+        config["warnings"] = dict.fromkeys(groups.root()["warnings"], config["warnings"])
+    if config["mode"] == "reference":
         for key, off in ACCELERATORS.items():
             if key in explicit and config[key] != off:
                 raise UsageError(
@@ -67,12 +65,12 @@ def fill(config: DictConfig, choices: Choices, values: dict[str, Any], explicit:
             config[key] = off
 
 
-def _set(config: DictConfig, key: str, value: Any, explicit: set[str]) -> None:
+def _set(config: Config, key: str, value: Any, explicit: set[str]) -> None:
     if not any(key == name or key.startswith(f"{name}.") for name in explicit - set(groups.GROUPS)):
-        OmegaConf.update(config, key, value, force_add="." in key)
+        put(config, key, value)
 
 
-def _source_values(config: DictConfig, choices: Choices) -> dict[str, Any]:
+def _source_values(config: Config, choices: Choices) -> dict[str, Any]:
     """Collect the `sources` blocks that hold for the chosen source: dotted key -> value.
 
     A block is named text, code, or any (whatever the source). Inside a block an entry `group=option: {...}` holds for
@@ -80,14 +78,13 @@ def _source_values(config: DictConfig, choices: Choices) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for prefix in ("data.", "model.", "optimizer.", ""):
-        node = OmegaConf.select(config, prefix.rstrip(".")) if prefix else config
-        blocks = OmegaConf.select(node, "sources") or {}
-        for name in ("any", config.source):
+        blocks = get(config, f"{prefix}sources") or {}
+        for name in ("any", config["source"]):
             values |= {f"{prefix}{key}": value for key, value in _holding(blocks.get(name), choices).items()}
     return values
 
 
-def _holding(block: DictConfig | None, choices: Choices) -> dict[str, Any]:
+def _holding(block: Config | None, choices: Choices) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, entry in (block or {}).items():
         group, conditional, option = str(key).partition("=")
@@ -98,7 +95,7 @@ def _holding(block: DictConfig | None, choices: Choices) -> dict[str, Any]:
     return values
 
 
-def _drop_leftovers(config: DictConfig, choices: Choices, explicit: set[str]) -> None:
+def _drop_leftovers(config: Config, choices: Choices, explicit: set[str]) -> None:
     """Drop the keys of a schedule or a budget that something stronger has replaced; a scale replaces all."""
     for group in ("schedule", "budget"):
         if choices["scale"] != "paper" and group not in explicit:
@@ -106,45 +103,44 @@ def _drop_leftovers(config: DictConfig, choices: Choices, explicit: set[str]) ->
         known = groups.raw(group, choices[group])
         others = {key for option in groups.options(group) for key in groups.raw(group, option)}
         for key in [k for k in config[group] if k in others - known.keys() and f"{group}.{k}" not in explicit]:
-            with open_dict(config):
-                del config[group][key]
+            del config[group][key]
 
 
-def _shrink(config: DictConfig) -> None:
+def _shrink(config: Config) -> None:
     """Cut a budget that is longer than the scale's to it, and by the same factor all that counts epochs."""
-    for unit, longest in config.shrink.items():
-        length = config.budget.get(unit)
+    for unit, longest in config["shrink"].items():
+        length = config["budget"].get(unit)
         if length is not None and length > longest:
-            config.budget[unit] = longest
+            config["budget"][unit] = longest
             for key in COUNT_EPOCHS:
-                value = OmegaConf.select(config, key)
+                value = get(config, key)
                 if value:  # 0: never
-                    OmegaConf.update(config, key, _times(value, longest / length))
+                    put(config, key, _times(value, longest / length))
 
 
 def _times(value: Any, ratio: float) -> Any:
-    if OmegaConf.is_list(value):
+    if isinstance(value, list):
         return [_times(entry, ratio) for entry in value]
     return max(1, round(value * ratio)) if isinstance(value, int) else value * ratio
 
 
-def config_warnings(config: DictConfig, choices: Choices, tuned: dict[str, Any]) -> dict[str, str]:
+def config_warnings(config: Config, choices: Choices, tuned: dict[str, Any]) -> dict[str, str]:
     """Return the warnings that a configuration gives without torch: name -> line.
 
     tuned: the values that `tuned` gave; without it the protocol's paper is asked.
     """
-    protocol, paper = choices["protocol"], config.tuned or choices["protocol"].partition("_")[0]
-    smoothing, own = _said(protocol, "label_smoothing"), config.optimizer
-    printed = tuned if config.tuned else _printed(paper, config, choices)
+    protocol, paper = choices["protocol"], config["tuned"] or choices["protocol"].partition("_")[0]
+    smoothing, own = _said(protocol, "label_smoothing"), config["optimizer"]
+    printed = tuned if config["tuned"] else _printed(paper, config, choices)
     amount, kind = printed.get("optimizer.weight_decay", 0.0), printed.get("optimizer.decay")
     kind = kind or groups.raw("optimizer", choices["optimizer"]).get("decay")
     found = {}
-    if smoothing and not config.label_smoothing:
+    if smoothing and not config["label_smoothing"]:
         found["label_smoothing"] = f"label_smoothing: 0, where protocol={protocol} has {smoothing}"
     if amount and own.get("weight_decay") == 0:
-        found["weight_decay"] = f"optimizer.weight_decay: 0, where {paper} has {amount} for {own.name}"
-    if amount and own.get("weight_decay") == amount and own.decay != kind:
-        found["decay"] = f"optimizer.decay: {own.decay}, where {paper}'s weight_decay of {amount} is {kind}"
+        found["weight_decay"] = f"optimizer.weight_decay: 0, where {paper} has {amount} for {own['name']}"
+    if amount and own.get("weight_decay") == amount and own["decay"] != kind:
+        found["decay"] = f"optimizer.decay: {own['decay']}, where {paper}'s weight_decay of {amount} is {kind}"
     return found
 
 
@@ -155,7 +151,7 @@ def _said(protocol: str, key: str) -> Any:
     return overlay[key] if key in overlay else next(filter(None, (_said(base, key) for base in bases)), None)
 
 
-def _printed(paper: str, config: DictConfig, choices: Choices) -> dict[str, Any]:
+def _printed(paper: str, config: Config, choices: Choices) -> dict[str, Any]:
     try:
         return _lookup(paper, config, choices).values
     except UsageError:  # a protocol of no paper, or an optimizer that the paper does not have

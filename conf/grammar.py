@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -17,10 +18,18 @@ _PLACE = re.compile(r"(\+*paths\.\w+)=(.*)", re.DOTALL)
 _TUNED = re.compile(r"(\+*tuned)=(?!['\"])([^$]*\.ya?ml)", re.DOTALL)
 
 
-def parse(words: list[str], loader: ConfigLoader | None = None) -> list[Override]:
-    """Parse overrides; raises UsageError where the grammar does not. loader: what `glob(...)` looks options up in."""
+def parse(words: Iterable[str], loader: ConfigLoader | None = None) -> list[Override]:
+    """Parse overrides; raises UsageError where the grammar does not. loader: what `glob(...)` looks options up in.
+
+    Do not change what comes back: it is cached, since a table has the same words in most of its lines.
+    """
+    return [_parsed(word, loader) for word in words]
+
+
+@lru_cache(maxsize=4096)
+def _parsed(word: str, loader: ConfigLoader | None) -> Override:
     try:
-        return OverridesParser.create(config_loader=loader).parse_overrides(words)
+        return OverridesParser.create(config_loader=loader).parse_overrides([word])[0]
     except HydraException as error:
         raise UsageError(f"command line: {str(error).strip().splitlines()[0]}") from error
 

@@ -1,5 +1,6 @@
 """What can be configured, read from the yamls of conf/: groups, options, keys, ranges and meanings. Torch-free."""
 
+import os
 import re
 from functools import lru_cache
 from importlib.metadata import entry_points
@@ -11,11 +12,10 @@ from conf.check import check_tree
 from conf.errors import UsageError
 
 ROOT = Path(__file__).parent
-GROUPS = (
-    *("data", "model", "optimizer", "schedule", "budget", "probe", "logger", "paths"),
-    *("protocol", "scale"),  # overlays: they write to the root
-)
-CHECKED = GROUPS[:8]
+FOLDER = "STEPBENCH_CONFIG_DIR"
+CHECKED = ("data", "model", "optimizer", "schedule", "budget", "probe", "logger", "paths")
+OVERLAYS = ("protocol", "scale", "experiment")  # they write to the root, the later over the earlier
+GROUPS = (*CHECKED, *OVERLAYS)
 LISTS = ("probe", "logger")  # several options at once: probe=norms,spherical
 RESERVED = ("ranges", "sources")  # read by conf, gone from the composed configuration
 CONSUMED = ("sources", "replace", "set_if_present", "shrink")  # what an overlay tells composition
@@ -46,7 +46,28 @@ def options(group: str) -> tuple[str, ...]:
 
 def files(group: str) -> list[str]:
     """Return the names of a group's yaml files."""
-    return sorted(path.stem for path in (ROOT / group).glob("*.yaml"))
+    return sorted({path.stem for folder in folders() for path in (folder / group).glob("*.yaml")})
+
+
+def folders() -> list[Path]:
+    """Return the folders of yamls: this one, and the user's own (--config-dir), which may add to it."""
+    own = os.environ.get(FOLDER)
+    return [ROOT, Path(own)] if own else [ROOT]
+
+
+def add_folder(folder: Path) -> None:
+    """Take yamls from a folder of the user's, too, in this process and those that it starts."""
+    if not folder.is_dir():
+        raise UsageError(f"--config-dir: {str(folder)!r} is not a folder")
+    os.environ[FOLDER] = str(folder.absolute())
+    options.cache_clear()
+    raw.cache_clear()
+
+
+def path(group: str, option: str) -> Path:
+    """Return the yaml file of an option."""
+    found = [folder / group / f"{option}.yaml" for folder in folders()]
+    return next((file for file in found if file.is_file()), found[0])
 
 
 @lru_cache
@@ -61,12 +82,21 @@ def raw(group: str, option: str) -> dict[str, Any]:
 
     Raises UsageError, naming the file, where it lacks a key that a yaml of its group has to have, or has a wrong value.
     """
-    path = ROOT / group / f"{option}.yaml"
-    content = yamls.load(path)
+    if option not in files(group) and group == "optimizer" and option in plugins():
+        return raw(group, "custom") | {"name": option, "target": plugins()[option]}
+    file = path(group, option)
+    content = yamls.load(file)
     try:
         return _complete(group, option, {} if content is None else content)
     except ValueError as error:
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(f"{file}: {error}") from error
+
+
+@lru_cache
+def defaults() -> dict[str, Any]:
+    """Return the option of each group that runs unless another is chosen."""
+    entries = yamls.load(ROOT / "train.yaml")["defaults"]
+    return {group: option for entry in entries if isinstance(entry, dict) for group, option in entry.items()}
 
 
 @lru_cache
@@ -114,7 +144,7 @@ def option_rows(group: str, option: str) -> list[Row]:
 
 def text(group: str, option: str) -> str:
     """Return an option's yaml as it is written."""
-    return (ROOT / group / f"{option}.yaml").read_text(encoding="utf-8")
+    return path(group, option).read_text(encoding="utf-8")
 
 
 def summary(group: str, option: str) -> str:

@@ -19,8 +19,13 @@ def command_line(overrides: list[Override]) -> None:
     chosen = {override.key_or_group: override.value() for override in overrides}
     for override in overrides:
         key = override.key_or_group
-        if key.startswith("hydra"):
-            continue
+        if override.is_sweep_override():  # several values, a range, a glob
+            values = override.get_value_string()
+            raise UsageError(
+                f"{key}={values}: -m makes a run of each; {key}=[...] is a list, and in quotes it is one word"
+            )
+        if override.package is not None:
+            raise UsageError(f"{override.get_key_element()}: a group has one place; allowed: {key}=<option>")
         if override.is_delete():
             raise UsageError(f"~{key}: a key cannot be removed; choose another option or value")
         if key in groups.GROUPS:
@@ -42,14 +47,14 @@ def _root_key(key: str, override: Override, chosen: Config) -> None:
     if first in groups.CHECKED:
         return  # checked against the option's yaml, once it is known which
     if first not in node or first in groups.HIDDEN:
-        names = [*groups.CHECKED, *(name for name in node if name not in groups.HIDDEN), "protocol", "scale"]
+        names = [*groups.CHECKED, *(name for name in node if name not in groups.HIDDEN), *groups.OVERLAYS]
         raise unknown("command line", first, names, _meant(first, chosen))
     node = node[first]
     for depth, part in enumerate(rest, start=1):
         if not isinstance(node, dict) or part not in node:
             raise unknown(".".join([first, *rest][:depth]), part, node if isinstance(node, dict) else [])
         node = node[part]
-    if key != "freeze" and not override.is_sweep_override() and not isinstance(node, dict):
+    if key != "freeze" and not isinstance(node, dict):
         check_value(key, override.value(), node, groups.root_ranges().get(key))
 
 
@@ -58,7 +63,7 @@ def _meant(word: str, chosen: Config) -> str | None:
 
     Of equal last parts that of a chosen option goes first.
     """
-    names = [*groups.CHECKED, "protocol", "scale", *groups.root()]
+    names = [*groups.GROUPS, *groups.root()]
     keys = [key for key, _ in yamls.leaves(groups.root()) if not key.startswith("warnings.")]  # named after other keys
     for picked in (chosen, {group: groups.files(group) for group in groups.CHECKED}):
         for group in groups.CHECKED:
@@ -84,17 +89,10 @@ def composed(config: Config, choices: Config) -> None:
 
 def _stray(key: str) -> UsageError:
     """Word a key of a protocol or a scale that the root does not have."""
-    paths = [path for group in groups.GROUPS[8:] for path in sorted((groups.ROOT / group).glob("*.yaml"))]
+    paths = [path for group in groups.OVERLAYS for path in sorted((groups.ROOT / group).glob("*.yaml"))]
     where = [path for path in paths if re.search(rf"(?m)^{re.escape(key)}\s*:", path.read_text(errors="replace"))]
     place = f" in {where[0].parent.name}/{where[0].name}" if where else ""
     return UsageError(f"{key}: unknown key{place}{nearest(key, [*groups.CHECKED, *groups.root()])}")
-
-
-def chosen(choices: Config) -> None:
-    """Check the yaml files that were chosen."""
-    for group in groups.CHECKED:
-        for option in _options(choices[group]):
-            groups.raw(group, option)
 
 
 def _options(choice: Any) -> list[str]:
@@ -171,7 +169,7 @@ def _schedule(config: Config) -> Iterator[str]:
         yield "schedule: warmup_epochs and warmup_fraction are both set; choose one"
     if schedule.get("warmup_fraction") and budget["name"] == "seconds":
         yield "schedule.warmup_fraction: budget=seconds has no length in steps to start with; set warmup_epochs"
-    known = [name for name in groups.options("optimizer") if name not in groups.plugins() and name != "custom"]
+    known = [name for name in groups.options("optimizer") if name != "custom"]
     if budget.get("reference", "sgd") not in known:
         yield str(unknown("budget.reference", budget["reference"], known))
 

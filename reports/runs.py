@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from conf import groups
-from conf.composed import composed
+from conf.compose import composed
 from papers.table import METRICS, Cell
 from record import group_id, read_store, semantic
 

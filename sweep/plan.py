@@ -1,25 +1,22 @@
-"""From command lines to runs with ids, fast: composed once for each combination of what is not a number."""
+"""From command lines to runs with ids, each command line composed once for all its seeds."""
 
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from math import isclose
 from pathlib import Path
 from typing import Any
 
-from conf import grammar, groups, reference, validate
-from conf.check import check_tree
-from conf.composed import composed
+from conf import reference
+from conf.compose import compose
 from conf.errors import UsageError
-from conf.tuned import read
 from record import group_id, run_folder, run_id, semantic
 from sweep.wanted import Wanted, Words
 
 Config = dict[str, Any]
 ROOT = Path(__file__).parent.parent
-_NUMBER = re.compile(r"(?:seed|optimizer\.[a-z_]+)=[-+.0-9]\S*", re.ASCII)
+SEED = re.compile(r"seed=(?:0|[1-9][0-9]{0,17})")  # as Hydra reads it, and not too large
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +53,7 @@ def plan(asked: Wanted) -> list[Planned]:
 
     Raises UsageError for what compose refuses, and for one configuration under two command lines of a sweep file.
     """
-    configs = _composed({_split(words)[0] for words in asked.words})
+    configs: dict[Words, Config] = {}
     runs: dict[str, Planned] = {}
     for words in asked.words:
         run = _planned(words, configs)
@@ -67,95 +64,35 @@ def plan(asked: Wanted) -> list[Planned]:
 
 
 def _planned(words: Words, configs: dict[Words, Config]) -> Planned:
-    rest, numbers = _split(words)
-    config = _with_numbers(configs[rest], numbers)
+    config = _config(words, configs)
     kept = semantic(config)
-    return Planned(words, run_id(kept), group_id(kept), run_folder("", kept), config, _reference_id(rest, config))
+    return Planned(words, run_id(kept), group_id(kept), run_folder("", kept), config, _reference_id(words, configs))
 
 
-def _reference_id(words: Words, config: Config) -> str | None:
+def _config(words: Words, configs: dict[Words, Config]) -> Config:
+    """Compose a command line, and its seeds on copies; `configs` has what was composed before.
+
+    Where something may refer to the seed, or where it is given twice, it is composed like any other word.
+    """
+    seeds = [word for word in words if word.lstrip("+").startswith("seed=")]
+    alone = len(seeds) == 1 and SEED.fullmatch(seeds[0]) is not None and not any("${" in word for word in words)
+    rest = tuple(word for word in words if word not in seeds) if alone else words
+    if rest not in configs:
+        configs[rest] = compose(list(rest))
+    return configs[rest] | {"seed": int(seeds[0].partition("=")[2])} if alone else configs[rest]
+
+
+def _reference_id(words: Words, configs: dict[Words, Config]) -> str | None:
+    config = _config(words, configs)
     if "reference" not in config["budget"]:
         return None
     line = tuple(reference.words(words, config["budget"]["reference"]))
-    return run_id(semantic(reference.configuration(_composed_once(line), config)))
-
-
-@lru_cache
-def _composed_once(words: Words) -> Config:
-    return _composed({words})[words]
+    return run_id(semantic(reference.configuration(_config(line, configs), config)))
 
 
 def option(words: Words, group: str, default: str) -> str:
     """Return what a command line chooses for a group."""
     return next((word.partition("=")[2] for word in words if word.startswith(f"{group}=")), default)
-
-
-def _split(words: Words) -> tuple[Words, dict[str, float | int]]:
-    """Part a command line into what must be composed and the numbers that may be set on a copy.
-
-    A number that something else may look at (`where` of tuned values, an interpolation) is composed.
-    """
-    free = _free(words)
-    found = {word: number for word in words if (number := _number(word)) and number[0] in free}
-    return tuple(word for word in words if word not in found), dict(found.values())
-
-
-@lru_cache(maxsize=4096)
-def _number(word: str) -> tuple[str, float | int] | None:
-    """Return the key and the number of an override, as Hydra reads it; None for what it takes for anything else."""
-    if _NUMBER.fullmatch(word) is None:
-        return None
-    try:
-        value = grammar.parse([word])[0].value()
-    except UsageError:
-        return None
-    key = word.partition("=")[0]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return (key, value) if key != "seed" or (isinstance(value, int) and value >= 0) else None
-
-
-def _free(words: Words) -> set[str]:
-    """Return the keys that nothing else of a configuration hangs on: the seed, and keywords with a number's default."""
-    if any("${" in word for word in words):
-        return set()
-    keys = [word.lstrip("+").partition("=")[0] for word in words]
-    named = option(words, "optimizer", "adamw")
-    has_yaml = named in groups.options("optimizer") and named not in groups.plugins()
-    raw = groups.raw("optimizer", named) if has_yaml else {}
-    numbers = {key for key, value in raw.items() if type(value) in (int, float) and not groups.is_open(raw)}
-    free = {"seed", *(f"optimizer.{name}" for name in numbers - {"version"})} - _looked_at(option(words, "tuned", ""))
-    return {key for key in free if keys.count(key) == 1}
-
-
-@lru_cache
-def _looked_at(tuned: str) -> set[str]:
-    """Return the keys that `where` of a tuned file looks at."""
-    try:
-        name = str(grammar.parse([grammar.tuned(f"tuned={tuned}")])[0].value()) if tuned else ""
-        return {key for entry in (read(name) if name else ()) for key in entry.get("where", {})}
-    except UsageError:  # compose says what is wrong
-        return set()
-
-
-def _with_numbers(config: Config, numbers: dict[str, float | int]) -> Config:
-    """Return a copy with these numbers, checked as composing checks them."""
-    optimizer = dict(config["optimizer"])
-    values = {key.removeprefix("optimizer."): value for key, value in numbers.items() if key != "seed"}
-    if values:
-        raw = groups.raw("optimizer", optimizer["name"])
-        known = {key: value for key, value in raw.items() if key not in groups.RESERVED}
-        check_tree("optimizer", values, known, raw.get("ranges", {}))
-    config = config | {"optimizer": optimizer | values, "seed": numbers.get("seed", config["seed"])}
-    validate.combination(config)
-    return config
-
-
-def _composed(combinations: set[Words]) -> dict[Words, Config]:
-    known, reasons = composed(combinations)
-    if reasons:
-        raise UsageError(reasons[min(reasons)])
-    return known
 
 
 # By `base` of SING: the optimizer that it is compared with, and the values that this one has to have.

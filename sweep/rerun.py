@@ -161,7 +161,7 @@ def lies_in(target: str, store: Path) -> bool:
 def _option(group: str, values: Config) -> str:
     """Return the option that a group's values come from: that of their name and class, or the one that takes any."""
     name = str(values["name"])
-    exists = name in groups.options(group) and name not in groups.plugins()
+    exists = name in groups.options(group)
     return name if exists and groups.raw(group, name).get("target") == values.get("target") else ANY.get(group, name)
 
 

@@ -6,10 +6,15 @@ from functools import reduce
 from importlib.metadata import EntryPoint
 
 import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf
 
 from conf import groups
-from conf.compose import compose
+from conf.compose import compose, composed
 from conf.errors import UsageError
+from conf.grammar import parse
+from conf.layers import layered, resolved
 from record import run_id, semantic
 
 
@@ -18,6 +23,27 @@ def test_defaults_make_a_run_on_digits() -> None:
     assert config["data"]["name"] == "digits"
     assert not {"ranges", "sources"} & config["optimizer"].keys()
     assert "replace" not in config
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "optimizer=sing probe=[norms,ranks] logger=tensorboard seed=3 optimizer.lr=0.2",
+        "protocol=rmsgd_cifar_cutout_wallclock optimizer=rmsgd",
+        "experiment=example protocol=adamp_cutmix data.augment={flip:both} checkpoint.every_steps=3",
+        "protocol=sing_imagenet_cosine scale=cpu model=resnet20",
+        "scale=smoke protocol=sing_rde schedule=constant",
+        "optimizer.groups.invariance={channel:[a],layer:[b]} label_smoothing=${optimizer.weight_decay}",
+    ],
+)
+def test_the_layers_are_those_of_hydra(line: str) -> None:
+    with initialize_config_dir(str(groups.ROOT), version_base="1.3"):
+        theirs = hydra_compose("train", [f"++{w}" if "." in w.split("=")[0] else w for w in line.split()])
+    expected = OmegaConf.to_container(theirs, resolve=True)
+    for node in (expected, *(expected[group] for group in groups.CHECKED)):
+        node.pop("ranges", None)
+    made, _ = layered(parse(line.split()), {})
+    assert resolved(made) == expected
 
 
 def test_command_line_beats_protocol_beats_group(tmp_path, monkeypatch) -> None:
@@ -136,6 +162,59 @@ def test_an_installed_plug_in_is_an_optimizer(monkeypatch) -> None:
         monkeypatch.undo()
         groups.plugins.cache_clear()
         groups.options.cache_clear()
+
+
+def test_an_experiment_is_a_command_line_with_a_name() -> None:
+    words = ["model=resnet20", "optimizer=sing", "batch_size=64", "optimizer.lr=1e-2", "budget.epochs=10"]
+    assert compose(["experiment=example"]) == compose(words)
+    assert compose(["experiment=example", "budget.epochs=3", "model=resnet34"]) == compose(
+        [*words, "budget.epochs=3", "model=resnet34"]
+    )
+
+
+def test_an_experiments_values_are_its_optimizers() -> None:
+    other = compose(["experiment=example", "optimizer=adamp"])
+    assert other == compose(["model=resnet20", "optimizer=adamp", "batch_size=64", "budget.epochs=10"])
+
+
+def test_an_experiment_goes_before_tuned_values() -> None:
+    tuned = ["protocol=sing_cifar100", "tuned=sing", "optimizer=sing"]
+    assert compose(tuned)["optimizer"]["lr"] != compose([*tuned, "experiment=example"])["optimizer"]["lr"] == 1e-2
+    replaced = compose(["experiment=example", "protocol=sing_cifar100", "tuned=sing", "optimizer=adamw"])
+    assert replaced["optimizer"] == compose(["protocol=sing_cifar100", "tuned=sing", "optimizer=adamw"])["optimizer"]
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    """A folder of the user's yamls."""
+    monkeypatch.setenv(groups.FOLDER, "")
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /data: mine\nseed: 7\n"
+    )
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.yaml").write_text(groups.text("data", "digits").replace("name: digits", "name: mine"))
+    groups.add_folder(tmp_path)
+    yield tmp_path
+    monkeypatch.undo()
+    for cached in (groups.options, groups.raw):
+        cached.cache_clear()
+
+
+def test_a_folder_of_ones_own_adds_options(own_folder) -> None:
+    config = compose(["experiment=mine"])
+    assert (config["data"]["name"], config["seed"]) == ("mine", 7)
+    (own_folder / "experiment" / "bad.yaml").write_text("defaults:\n  - override /dta: mine\n")
+    groups.options.cache_clear()
+    with pytest.raises(UsageError, match=r"bad.yaml: defaults: unknown 'override /dta'.*nearest: override /data"):
+        compose(["experiment=bad"])
+
+
+def test_several_command_lines_are_composed_at_once() -> None:
+    lines = [("optimizer=sgd",), ("optimizer=adma",), ("optimizer=sgd",)]
+    configs, reasons = composed(lines)
+    assert configs == {lines[0]: compose(["optimizer=sgd"])}
+    assert reasons.keys() == {lines[1]}
 
 
 def test_composing_needs_no_torch() -> None:

@@ -123,7 +123,11 @@ WRONG = {
     "paths.store=/dev/null": "paths.store: '/dev/null': /dev/null is not a folder",
     "paths.cache=/dev/null/below": "paths.cache: '/dev/null/below': /dev/null is not a folder",
     "model=timm model.name=resnet18 model.args={num_classes:3}": "model.args: num_classes comes from the data set",
-    "data.normalise.mean.x=1": "a list is given whole",
+    "data.normalise.mean.x=1": r"mean.x: a list is given whole, .* e.g. data.normalise.mean=\[0.3058\]",
+    "optimizer.betas.7=1": r"optimizer.betas.7: a list is given whole, .* e.g. optimizer.betas=\[0.9, 0.999\]",
+    "optimizer@mine=sgd": "optimizer@mine: a group has one place; allowed: optimizer=<option>",
+    "optimizer.lr=${nothing}": "optimizer.lr: Interpolation key 'nothing' not found",
+    "hydra.run.dir=x": "unknown 'hydra'",
     "device=''": "device: '' is not a word",
     **{
         f"optimizer=custom optimizer.target=torch.optim.SGD optimizer.name={name}": "optimizer.name: .* is not a name"

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from conf import groups
-from conf.composed import composed
+from conf.compose import composed
 from conf.tuned import lookup
 from papers import table as tables
 from papers.published import numbers

@@ -215,10 +215,7 @@ def test_every_shipped_table_renders_from_an_empty_store(tmp_path: Path) -> None
             assert path.stat().st_size > 0
 
 
-def test_a_real_configuration_finds_its_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("conf.composed.CACHE", tmp_path / "cache")
+def test_a_real_configuration_finds_its_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from conf.compose import compose
     from record import group_id, run_id, semantic
 

@@ -1,22 +1,15 @@
 import re
-import shutil
 
 import pytest
 
-from conf import composed as composing
 from conf.compose import compose
 from conf.errors import UsageError
 from conf.grammar import word
 from record import run_id, semantic
+from sweep import plan as planning
 from sweep import show
 from sweep.plan import plan, unlike
 from sweep.wanted import Wanted, wanted
-
-
-@pytest.fixture
-def cache(monkeypatch, tmp_path):
-    monkeypatch.setattr(composing, "CACHE", tmp_path / "plans")
-    return tmp_path / "plans"
 
 
 def asked(*lines, distinct=True):
@@ -32,19 +25,10 @@ LINES = (
 )
 
 
-def test_numbers_on_copies_give_the_ids_that_composing_gives(cache):
+def test_numbers_on_copies_give_the_ids_that_composing_gives():
     runs = plan(asked(*LINES))
     assert [run.id for run in runs] == [run_id(semantic(compose(line.split()))) for line in LINES]
     assert [run.seed for run in runs] == [3, 3, 0, 7, 11]
-
-
-def test_what_was_composed_is_not_composed_again(cache, monkeypatch):
-    first = [run.id for run in plan(asked(*LINES))]
-    monkeypatch.setattr(composing, "compose", lambda words: pytest.fail("composed again"))
-    assert [run.id for run in plan(asked(*LINES))] == first
-    next(cache.iterdir()).write_bytes(next(cache.iterdir()).read_bytes()[:-30])
-    with pytest.raises(BaseException, match="composed again"):
-        plan(asked(*LINES))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +42,7 @@ def test_what_was_composed_is_not_composed_again(cache, monkeypatch):
         (("optimizer=sgd optimizer.lr=0.001", "optimizer=sgd optimizer.lr=1e-3"), "same run twice"),
     ],
 )
-def test_mistakes_are_one_line(cache, lines, words):
+def test_mistakes_are_one_line(lines, words):
     with pytest.raises(UsageError, match=words) as raised:
         plan(asked(*lines))
     assert "\n" not in str(raised.value)
@@ -68,7 +52,7 @@ NUMBERS = ("7", "+7", "007", "7e0", "1_0", "-1", "٣", ".5", "5.", "inf")
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_plan_accepts_the_numbers_that_train_accepts(cache, number):
+def test_plan_accepts_the_numbers_that_train_accepts(number):
     for key in ("seed", "optimizer.lr") if number != "7" else ("optimizer.version", "optimizer.nesterov", "batch_size"):
         words = ["optimizer=sgd", f"{key}={number}"]
         try:
@@ -84,7 +68,7 @@ def ids(*words):
     return [run.id for run in plan(Wanted("test", (words,), True))]
 
 
-def test_a_number_that_something_else_hangs_on_is_composed(cache, tmp_path):
+def test_a_number_that_something_else_hangs_on_is_composed(tmp_path):
     (tmp_path / "w.yaml").write_text(
         "entries: [{optimizer: sgd, where: {optimizer.lr: 1e-3}, set: {optimizer.weight_decay: 0.25}, from: x}]"
     )
@@ -96,49 +80,20 @@ def test_a_number_that_something_else_hangs_on_is_composed(cache, tmp_path):
         assert ids(*words) == [run_id(semantic(compose(list(words))))]
 
 
-def test_what_the_environment_says_is_read_anew(cache, monkeypatch):
+def test_what_the_environment_says_is_read_anew(monkeypatch):
     words, found = ("optimizer=sgd", word("optimizer.lr", "${oc.decode:${oc.env:RATE}}")), []
     for rate in ("0.01", "0.02", "0.01"):
         monkeypatch.setenv("RATE", rate)
         found += ids(*words)
     assert found[0] == found[2] != found[1]
-    assert not any("0.02" in path.read_text() for path in cache.glob("*"))
 
 
-def append(path, text):
-    path.write_text(path.read_text() + text)
-
-
-def test_every_variable_and_every_yaml_that_a_composition_reads_is_part_of_the_key(cache, monkeypatch, tmp_path):
-    root = tmp_path / "checkout"
-    for room in ("conf", "papers"):
-        shutil.copytree(composing.ROOT / room, root / room, ignore=shutil.ignore_patterns("*.py", "*.csv"))
-    monkeypatch.setattr(composing, "ROOT", root)
-    append(root / "conf/optimizer/sgd.yaml", "# ${oc.env:RATE}\n")
-    keys = [composing._fingerprint()]
-    for name, value in (("RATE", "1"), ("RATE", "2"), ("STEPBENCH_DATA", "x"), ("HOME", "/elsewhere")):
-        monkeypatch.setenv(name, value)
-        keys.append(composing._fingerprint())
-    monkeypatch.setenv("OF_NO_ONE", "3")
-    assert composing._fingerprint() == keys[-1]
-    for name in ("papers/metrics.yaml", "conf/launch.yaml", "conf/scale/cpu.yaml"):
-        append(root / name, "\n")
-        keys.append(composing._fingerprint())
-    assert len(set(keys)) == len(keys)
-
-
-def test_a_file_that_a_protocol_names_is_read_anew(cache, monkeypatch, tmp_path):
-    monkeypatch.setattr(composing, "compose", lambda words: compose(words) | {"tuned": str(tmp_path / "x.yaml")})
-    ids("optimizer=sgd")
-    assert not list(cache.glob("*"))
-
-
-def test_cells_of_a_table_may_share_a_run(cache):
+def test_cells_of_a_table_may_share_a_run():
     lines = ("optimizer=sgd optimizer.lr=0.001", "optimizer=sgd optimizer.lr=1e-3")
     assert len(plan(asked(*lines, distinct=False))) == 1
 
 
-def test_wallclock_budgets_of_optimizers_share_a_reference(cache):
+def test_wallclock_budgets_of_optimizers_share_a_reference():
     common = "model=resnet20 budget=wallclock_of budget.reference=sgd budget.epochs=3"
     runs = plan(
         asked(*(f"optimizer={name} {common} seed={seed}" for name in ("sgd", "adamw") for seed in (0, 1)), "seed=0")
@@ -153,7 +108,7 @@ def test_sing_stands_beside_the_base_that_it_has(name):
     assert unlike(plan(wanted(name))) == []
 
 
-def test_a_sing_beside_another_base_is_flagged(cache):
+def test_a_sing_beside_another_base_is_flagged():
     lines = ("optimizer=sgd", "optimizer=sing_sgd", "optimizer=adamw", "optimizer=sing optimizer.betas=[0.8,0.999]")
     flags = unlike(plan(asked(*(f"{line} model=resnet20" for line in lines))))
     assert flags == [
@@ -167,14 +122,14 @@ def test_a_sing_beside_another_base_is_flagged(cache):
     assert [line for line in shown if line.startswith("not one base: ")]
 
 
-def test_a_thousand_runs_share_their_compositions(cache, monkeypatch):
+def test_a_thousand_runs_share_their_compositions(monkeypatch):
     calls = []
-    monkeypatch.setattr(composing, "compose", lambda words: calls.append(words) or compose(words))
+    monkeypatch.setattr(planning, "compose", lambda words: calls.append(words) or compose(words))
     lines = [
         f"optimizer={name} optimizer.lr={lr} seed={s}" for name in ("sgd", "adamw") for lr in (1, 2) for s in range(250)
     ]
     assert len(plan(asked(*lines))) == 1000
-    assert len(calls) == 2
+    assert len(calls) == 4  # the seeds are set on copies
 
 
 @pytest.mark.parametrize(
