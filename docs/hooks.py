@@ -27,6 +27,7 @@ SENTENCES = {
     "logger": "Where metrics go beside the run's own folder; several at once.",
     "paths": "Where files are read and written.",
     "protocol": "What a paper fixes for an experiment. It writes to the root. More in [Protocols](../../protocols.md).",
+    "experiment": "A command line with a name, for `experiment=NAME`. It writes to the root, over protocol and scale.",
     "scale": "How large a table's runs are. It writes to the root. More in [Sweeps](../../sweeps.md).",
 }
 

@@ -178,10 +178,10 @@ def test_an_experiments_values_are_its_optimizers() -> None:
 
 
 def test_an_experiment_goes_before_tuned_values() -> None:
-    tuned = ["protocol=sing_cifar100", "tuned=sing", "optimizer=sing"]
-    assert compose(tuned)["optimizer"]["lr"] != compose([*tuned, "experiment=example"])["optimizer"]["lr"] == 1e-2
-    replaced = compose(["experiment=example", "protocol=sing_cifar100", "tuned=sing", "optimizer=adamw"])
-    assert replaced["optimizer"] == compose(["protocol=sing_cifar100", "tuned=sing", "optimizer=adamw"])["optimizer"]
+    tuned = ["protocol=sing_cifar100", "tuned=sing", "model=resnet18"]
+    for optimizer, lr in (("sing", 1e-2), ("adamw", 1e-3)):
+        without = compose([*tuned, f"optimizer={optimizer}"])["optimizer"]
+        assert compose([*tuned, f"optimizer={optimizer}", "experiment=example"])["optimizer"] == without | {"lr": lr}
 
 
 @pytest.fixture
