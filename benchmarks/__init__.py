@@ -1,22 +1,26 @@
 """Speed, side by side with peers, one command each. Here: what they share, timing in turns and the written report."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import torch
-
 
 def seconds(call: Callable[[], object]) -> float:
     """Return the seconds that a call takes, to the end of what it started on a GPU."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    _finish()
     start = time.perf_counter()
     call()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    _finish()
     return time.perf_counter() - start
+
+
+def _finish() -> None:
+    """Wait for the GPU, where one is used: a benchmark of commands does without torch."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def in_turns(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:

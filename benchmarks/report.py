@@ -1,14 +1,13 @@
 """How long a report takes, and how much memory, as a store grows: python -m benchmarks.report [--runs 1000 10000].
 
-The stores are synthetic: configurations of the shipped tables, drawn scores, no training. `cold` deletes what is kept
-between calls (composed configurations, read results), `warm` is the next call.
+The stores are synthetic: configurations of the shipped tables, drawn scores, no training. `warm` is
+the call after the first, which finds the results that this one read.
 """
 
 import argparse
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import write
-from conf import composed
+from conf.compose import composed
 from papers import table as tables
 from record import group_id, run_folder, run_id, semantic
 
+ROOT = Path(__file__).parent.parent
 EPOCHS = 20
 MIB = 2**10  # of ru_maxrss, which Linux gives in KiB
 
@@ -43,8 +43,6 @@ def main() -> None:
 
 def measured(folder: Path, runs: int, state: str) -> dict[str, Any]:
     """Return seconds and peak memory of one report of <folder>/store, run as a command."""
-    if state == "cold":
-        shutil.rmtree(composed.CACHE, ignore_errors=True)
     command = [
         sys.executable,
         "-m",
@@ -56,7 +54,7 @@ def measured(folder: Path, runs: int, state: str) -> dict[str, Any]:
         str(folder / "out"),
     ]
     began = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=composed.ROOT)
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT)
     _, status, used = os.wait4(child.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)}: exit status {status}")
@@ -81,7 +79,7 @@ def fill(store: Path, runs: int) -> None:
 def configurations() -> Iterator[dict[str, Any]]:
     """Yield the configurations of all cells of the shipped tables, once each."""
     shown = [table for table in map(tables.load, tables.names()) if table.has_runs]
-    made = composed.composed({cell.overrides for table in shown for cell in table.cells()})[0].values()
+    made = composed({cell.overrides for table in shown for cell in table.cells()})[0].values()
     yield from {group_id(semantic(config)): config for config in made}.values()
 
 
