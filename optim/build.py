@@ -2,6 +2,7 @@
 
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -48,6 +49,8 @@ def build(target: str, params: ParamsT, **keywords: Any) -> Optimizer:
     keywords = {key: tuple(value) if isinstance(value, list) else value for key, value in keywords.items()}
     _check_keywords(target, cls, keywords)
     given: list[Any] = list(params)
+    if isinstance(cls, type) and issubclass(cls, Optimizer) and not {"compile", "differentiable"} & keywords.keys():
+        cls = _without_dynamo(cls)
     if cls.__module__.startswith("torch.optim.") and not {"fused", "foreach"} & keywords.keys():
         keywords |= _fused(cls, given)
     try:
@@ -69,6 +72,23 @@ def _resolve(target: str) -> Callable[..., object]:
     if not callable(found):
         raise ValueError(f"target={target!r} does not exist{near(name, dir(scope) if module else [])}")
     return found
+
+
+def _without_dynamo(cls: type[Optimizer]) -> type[Optimizer]:
+    """Return a class whose instances do what those of `cls` do and do not import torch._dynamo.
+
+    torch's decorators import it at the first call, to tell a compiler to leave the optimizer alone. That takes longer
+    than importing torch itself, in each run of a sweep, and is of no use where no optimizer is compiled.
+    """
+    if "torch._dynamo" in sys.modules:
+        return cls
+    for method in vars(Optimizer).values():
+        if inspect.isfunction(plain := getattr(method, "__wrapped__", None)):
+            plain.__dict__.setdefault("__dynamo_disable", plain)  # where torch._compile looks first
+    if not cls.__module__.startswith("torch.optim."):
+        return cls
+    step = torch.no_grad()(inspect.unwrap(cls.step))
+    return type(cls.__name__, (cls,), {"step": step, "__module__": cls.__module__})
 
 
 def _check_keywords(target: str, cls: Callable[..., object], keywords: Mapping[str, Any]) -> None:
