@@ -24,7 +24,7 @@ def test_builds_ours_torchs_and_anyones():
     assert ours.defaults["betas"] == (0.8, 0.9)
     assert ours.param_groups[0]["decay"] == "absolute"
     theirs = optim.build("torch.optim.RMSprop", [{"params": parameters(), "lr": 0.5}], alpha=0.9)
-    assert type(theirs) is torch.optim.RMSprop
+    assert isinstance(theirs, torch.optim.RMSprop)
     assert theirs.param_groups[0]["lr"] == 0.5
     named = optim.build("optim.SING", [("weight", Parameter(torch.ones(2)))])
     assert named.param_groups[0]["param_names"] == ["weight"]
