@@ -123,6 +123,12 @@ def test_smoke_scale_is_two_steps_for_a_table_that_counts_steps() -> None:
     assert compose(["protocol=sing_rde", "budget.steps=4000", "scale=smoke"])["budget"]["steps"] == 2
 
 
+def test_smoke_scale_leaves_the_study_a_validation_image() -> None:
+    data = compose(["protocol=study", "tuned=study", "optimizer=sgd", "scale=smoke"])["data"]
+    assert round(data["synthetic"] * data["validation"]) >= 1
+    assert data["train"] == 0
+
+
 def test_a_replaced_schedule_takes_its_keys_along() -> None:
     protocol = "adamsrt"
     config = compose([f"protocol={protocol}", "data=cifar10", "schedule=cosine"])
