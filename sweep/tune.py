@@ -81,7 +81,8 @@ def write(
 ) -> list[str]:
     """Write the winners of finished trials to a file for `tuned=FILE`; returns one line each.
 
-    everywhere: they are for every data set and net, not for those of their trials alone.
+    Entries of other optimizers that the file has already stay. everywhere: the winners are for every data set and net,
+    not for those of their trials alone.
     """
     scores: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     points: dict[str, Settings] = {}
@@ -95,10 +96,22 @@ def write(
     for entry in entries.values() if everywhere else ():
         del entry["data"], entry["model"]
     number = {names[2]: len(tried) for names, tried in scores.items()}
-    head = "# Written by `python -m sweep tune`; every trial is in the store.\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(head + yamls.dump({"trials": number, "entries": list(entries.values())}), encoding="utf-8")
+    _add(path, number, list(entries.values()))
     return [f"{names}: {entry['set']} ({entry['from']})" for names, entry in entries.items()]
+
+
+def _add(path: Path, trials: dict[str, int], entries: list[Settings]) -> None:
+    before = yamls.mapping(str(path), yamls.load(path)) if path.is_file() else {}
+    ours = [_place(entry) for entry in entries]
+    kept = [entry for entry in before.get("entries", []) if _place(entry) not in ours]
+    head = "# Written by `python -m sweep tune`; every trial is in the store.\n"
+    content = {"trials": before.get("trials", {}) | trials, "entries": kept + entries}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(head + yamls.dump(content), encoding="utf-8")
+
+
+def _place(entry: Settings) -> Settings:
+    return {key: entry.get(key) for key in ("optimizer", "data", "model", "where")}
 
 
 def _entry(names: tuple[str, ...], tried: dict[str, list[float]], points: dict[str, Settings], metric: str) -> Settings:

@@ -4,7 +4,7 @@ import pytest
 
 from conf import yamls
 from conf.errors import UsageError
-from conf.tuned import lookup
+from conf.tuned import lookup, read
 from sweep.__main__ import main
 from sweep.plan import plan
 from sweep.tune import trials, write
@@ -93,6 +93,17 @@ def test_the_edge_of_a_grid_is_named_however_its_numbers_are_written(tmp_path, m
     assert "optimizer.lr" not in lookup(str(tmp_path / "tuned.yaml"), "cifar10", "resnet18", "sgd").values
     write(tmp_path / "all.yaml", runs, tried.settings, Path(), "validation_top1", everywhere=True)
     assert lookup(str(tmp_path / "all.yaml"), "cifar10", "resnet18", "sgd").values["optimizer.lr"] == value
+
+
+def test_a_file_keeps_the_winners_of_other_optimizers(tmp_path, monkeypatch):
+    (tmp_path / "grids.yaml").write_text("grids: {optimizer.lr: [1.0e-3, 1.0e-2]}")
+    monkeypatch.setattr("sweep.tune.read_result", lambda path: {"metrics": {"validation_top1": 50.0}})
+    for name in ("sgd", "adamw", "sgd"):
+        tried = trials(wanted("digits_demo"), str(tmp_path / "grids.yaml"), 0.1, [0], only=[name])
+        runs = plan(tried.wanted)
+        write(tmp_path / "tuned.yaml", runs, tried.settings, Path(), "validation_top1")
+    read.cache_clear()
+    assert sorted(entry["optimizer"] for entry in read(str(tmp_path / "tuned.yaml"))) == ["adamw", "sgd"]
 
 
 def test_variants_of_an_optimizer_have_winners_of_their_own(tmp_path, monkeypatch):
