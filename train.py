@@ -1,7 +1,6 @@
 """Train one network with one optimizer: all that one run does, top to bottom.
 
-    python train.py optimizer=sing model=resnet18
-    python train.py --help
+    python train.py optimizer=sing model=resnet18    (or --help)
 
 Exit codes: 0 finished, diverged or already there; 1 a user's mistake; 70 a failure; 75 stopped, or claimed by another
 process: run the same command again.
@@ -35,6 +34,7 @@ from record.supervise import NullWriter, Writer
 from training import build, contract, mixing, runtime, tasks
 from training.budget import Budget, Clock, WallclockOf
 from training.distribution import World, convert_sync_batchnorm, maybe_no_sync
+from training.losses import Losses
 from training.progress import progress
 from training.random import Streams
 from training.runtime import Diverged, SharedStop, Stopped, StopRequest, in_precision
@@ -64,9 +64,8 @@ class Trainer:
         if config["channels_last"]:
             self.model.to(memory_format=torch.channels_last)
         self.frozen = contract.freeze(self.model, config["freeze"])
-        self.optimizer, self.groups = optim.configure(
-            config["optimizer"], self.model, compile=config["compile_optimizer"]
-        )
+        options, compiled = config["optimizer"], config["compile_optimizer"]
+        self.optimizer, self.groups = optim.configure(options, self.model, compile=compiled)
         contract.check(self.optimizer)
         contract.to_train(self.optimizer)
         self.schedule = build(Schedule, config["schedule"])
@@ -131,7 +130,7 @@ class Trainer:
         if config["compile_model"]:
             eager, size = in_precision(self.model, config["precision"], self.device), config["evaluate"]["batch_size"]
             self.warnings.watch(partial(both_outputs, self.predict, eager, self.model, self.data.test, size))
-        self.log = loggers.Log(config["logger"], run)
+        self.log, self.losses = loggers.Log(config["logger"], run), Losses(self.model, config["log"]["every_steps"])
 
     def train_epoch(self) -> None:
         """Train from where the epoch is to its end, or to the end of the run."""
@@ -206,6 +205,7 @@ class Trainer:
     def after_step(self) -> None:
         """Look whether to go on, and write a checkpoint when one is due."""
         look = self.state.step % CHECK_EVERY == 0
+        self.losses.add(self.state.step, self.loss)
         if look or self.device.type == "cpu":
             with self.state.clock.paused():
                 self.world.require_finite([self.loss])
@@ -226,6 +226,7 @@ class Trainer:
     def save(self, required: bool = False) -> None:
         with self.state.clock.paused():
             self.world.require_equal(self.model)
+            self.log.rows(self.losses.rows(self.world))
             self.run.save_checkpoint(checkpoint(self.state, self.parts, self.world), self.state.step, required=required)
             self.saved_at = time.monotonic()
 
@@ -246,7 +247,7 @@ class Trainer:
             state.selection.update(row, self.budget.counts(state.clock.seconds), self.model)
         if target["metric"]:
             state.look_at_target(time_to_target(target, metrics.metric(target["metric"]).sign, row))
-        self.log.rows([{"kind": "epoch", **row}, *self.observer.epoch_end(state.epoch)])
+        self.log.rows([*self.losses.rows(self.world), {"kind": "epoch", **row}, *self.observer.epoch_end(state.epoch)])
         self.show.row(row)
         state.next_epoch(self.task.meter())
         self.save_when_due(agreed=True)
@@ -263,11 +264,11 @@ class Trainer:
             contract.to_evaluate(self.optimizer)
             load_selected_weights(self.state, self.model, self.scores)
         facts = {"groups": self.groups, "frozen": self.frozen, "data_fingerprint": self.data.fingerprint}
-        memory, parameters = (
-            runtime.memory(self.device, self.optimizer),
-            sum(p.numel() for p in self.model.parameters()),
-        )
-        found = outcome(ending, self.state, self.config["target"]) | {"memory": memory, "parameters": parameters}
+        size, memory = sum(map(Tensor.numel, self.model.parameters())), runtime.memory(self.device, self.optimizer)
+        if ending == "diverged":
+            self.log.rows(self.losses.rows(self.world))
+            facts["diverged"] = self.losses.diverged(self.state.step, self.world)
+        found = outcome(ending, self.state, self.config["target"]) | {"memory": memory, "parameters": size}
         return found | facts, self.model.state_dict()
 
 

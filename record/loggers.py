@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
 
 from record.files import Row
@@ -19,6 +20,16 @@ Mode = Literal["online", "offline", "disabled", "shared"]
 
 
 @dataclass(frozen=True)
+class Logged:
+    """A run that is mirrored. folder: where a mirror may write. config: what can change its result."""
+
+    folder: Path
+    id: str
+    group_id: str
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Mirror:
     """What follows a run. log: takes a row of metrics.jsonl, which has a `step`; close: is called once, at the end."""
 
@@ -26,7 +37,7 @@ class Mirror:
     close: Callable[[], None]
 
 
-def tensorboard(run: Run, flush_seconds: int = 30) -> Mirror:
+def tensorboard(run: Logged, flush_seconds: int = 30) -> Mirror:
     """Write event files into `<run folder>/tensorboard`. flush_seconds: between two writes to the disk."""
     writer: Any = import_module("torch.utils.tensorboard").SummaryWriter
     events = writer(str(run.folder / "tensorboard"), flush_secs=flush_seconds)
@@ -38,7 +49,7 @@ def tensorboard(run: Run, flush_seconds: int = 30) -> Mirror:
     return Mirror(log, events.close)
 
 
-def wandb(run: Run, project: str = "stepbench", mode: Mode = "offline") -> Mirror:
+def wandb(run: Logged, project: str = "stepbench", mode: Mode = "offline") -> Mirror:
     """Make one run of wandb for each run, or go on with it; seeds of one configuration share a group.
 
     project, mode: as for wandb.init.
@@ -50,8 +61,8 @@ def wandb(run: Run, project: str = "stepbench", mode: Mode = "offline") -> Mirro
         mode=mode,
         dir=str(run.folder),
         id=run.id,
-        group=group_id(run.semantic),
-        config=run.semantic,
+        group=run.group_id,
+        config=dict(run.config),
         resume="allow",
         settings=wandb.Settings(silent=True),
     )
@@ -72,11 +83,13 @@ class Log:
         """Open the mirrors."""
         self._run = run
         self._open: dict[str, Mirror] = {}
-        for name, keywords in options.items() if isinstance(run, Run) else ():
-            self._guard(name, partial(self._start, name, **keywords))
+        if isinstance(run, Run):
+            logged = Logged(run.folder, run.id, group_id(run.semantic), run.semantic)
+            for name, keywords in options.items():
+                self._guard(name, partial(self._start, name, logged, **keywords))
 
-    def _start(self, name: str, **keywords: Any) -> None:
-        self._open[name] = MIRRORS[name](self._run, **keywords)
+    def _start(self, name: str, run: Logged, **keywords: Any) -> None:
+        self._open[name] = MIRRORS[name](run, **keywords)
 
     def rows(self, rows: Iterable[Row]) -> None:
         """Append rows to the record, then mirror them. Raises what the record raises, and nothing of a mirror's."""
@@ -95,7 +108,9 @@ class Log:
             call()
         except Exception as error:  # whatever a logger's service throws
             self._open.pop(name, None)
-            self._run.log(f"logger={name} failed and is off from here: {type(error).__name__}: {error}")
+            line = f"logger={name} failed and is off from here: {type(error).__name__}: {error}"
+            print(line, flush=True)
+            self._run.log(line)
 
 
 def check(options: Iterable[str]) -> None:

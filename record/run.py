@@ -11,14 +11,13 @@ from typing import Any, cast
 
 from record import checkpoint
 from record.claim import BEAT, STALE, Claim, Claimed, is_live
+from record.clean import set_aside
 from record.files import SCHEMA, Lines, digest, open_regular, read_as, temporaries, write_atomic, write_json
 from record.identity import complete, group_id, run_folder, run_id, semantic
 from record.provenance import code_diff, config_text, environment, labels_of, provenance
 from record.read import read_result, read_status
 from record.schema import Attempt, Environment, Result
 from record.source import source_hashes
-
-REPLACED = ".replaced"  # below a store: the runs that were made again
 
 
 class Run:
@@ -230,16 +229,6 @@ class Run:
         self._open = False
         self.metrics.close()
         self._claim.release(finished=finished)
-
-
-def set_aside(store: Path, folder: Path) -> None:
-    """Move a finished run's folder to `.replaced`, where no reader looks, so that it can be made again."""
-    if not (folder / "result.json").exists() or is_live(folder):
-        return
-    kept = store / REPLACED / folder.relative_to(store)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileNotFoundError):  # another process was first
-        folder.rename(kept.with_name(f"{kept.name}-{digest(folder / 'result.json')[:8]}-{time.time_ns()}"))
 
 
 def mark_failed(folder: Path, kind: str, message: str) -> None:

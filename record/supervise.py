@@ -124,7 +124,7 @@ def supervise(
     try:
         result, weights = fit()
         run.finish(result, weights)
-        _say(run, f"{result['state']}: {headline(result['metrics'])}")
+        _say(run, f"{result['state']}{_where(result)}: {headline(result['metrics'])}")
         return DONE
     except stops:
         run.stop()
@@ -136,6 +136,12 @@ def supervise(
         run.fail(_kind(error), f"{type(error).__name__}: {error}", traceback.format_exc())
         print(f"failed: {type(error).__name__}: {error}; traceback in {run.folder}/log.txt", file=sys.stderr)
         return FAILED
+
+
+def _where(result: Mapping[str, Any]) -> str:
+    """Say where a run diverged."""
+    found = result.get("diverged")
+    return f" at step {found['step']}, after {found['layer']} grew {found['growth']:.3g} times" if found else ""
 
 
 def _say(run: Writer, words: str) -> None:

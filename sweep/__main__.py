@@ -18,8 +18,8 @@ from pathlib import Path
 from conf.cli import Parser, file, folder, guarded, listed, number, whole, word
 from conf.errors import UsageError, of_the_system
 from record import Status, merge, read_store, status
+from record.clean import set_aside
 from record.merge import AS_IT_IS, PUBLIC
-from record.run import set_aside
 from record.supervise import code_changes
 from sweep import show
 from sweep.backend import Backend, Local

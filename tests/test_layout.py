@@ -31,6 +31,7 @@ MAY = {
 BESIDES = {
     "reports/analyses": {"models", "data", "optim", "training", "probes"},
     "probes/__main__.py": {"conf", "reports"},
+    "record/__main__.py": {"conf", "sweep"},  # a command line; `clean --table` asks which runs a table has
 }
 LONGEST = 60
 

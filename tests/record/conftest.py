@@ -28,12 +28,6 @@ def make_config(**root: Any) -> dict[str, Any]:
     return config | root
 
 
-@pytest.fixture(autouse=True)
-def clean_tree(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run folder has the same files whether or not somebody is at work on the suite."""
-    monkeypatch.setattr("record.run.code_diff", lambda: "")
-
-
 @pytest.fixture
 def config() -> dict[str, Any]:
     return make_config()

@@ -39,6 +39,10 @@ def fakes(monkeypatch):
     monkeypatch.setattr(loggers, "MIRRORS", {"fake": Fake, "other": Fake})
 
 
+def as_logged(run):
+    return loggers.Logged(run.folder, run.id, group_id(run.semantic), run.semantic)
+
+
 def logged(store, config, options):
     """Log all rows and close; return the rows of metrics.jsonl and the lines of log.txt."""
     with Run(store, config) as run:
@@ -56,13 +60,14 @@ def test_a_mirror_gets_each_row_after_the_record_and_is_closed(tmp_path, config,
 
 
 @pytest.mark.parametrize("when", ["open", "log", "close"])
-def test_a_mirror_that_fails_is_off_with_one_line_and_the_record_is_whole(tmp_path, config, fakes, when):
+def test_a_mirror_that_fails_is_off_with_one_line_and_the_record_is_whole(tmp_path, config, fakes, when, capsys):
     rows, lines = logged(tmp_path, config, {"fake": {"fails": when}, "other": {}})
     assert rows == ROWS
     assert [line.partition("logger=")[2] for line in lines] == [
         f"fake failed and is off from here: ConnectionError: no {when}"
     ]
     assert (Fake.last.rows, Fake.last.closed) == (ROWS, True)  # the other one goes on
+    assert capsys.readouterr().out == f"logger=fake failed and is off from here: ConnectionError: no {when}\n"
 
 
 def test_a_record_that_cannot_be_written_is_mirrored_nowhere(tmp_path, config, fakes, monkeypatch):
@@ -101,7 +106,7 @@ def test_wandb_gets_the_numbers_of_a_row_under_its_step_and_the_runs_identity(tm
 
     monkeypatch.setattr(wandb, "init", lambda **keywords: calls.append(keywords) or Service())
     with Run(tmp_path, config) as run:
-        mirror = loggers.wandb(run, project="mine")
+        mirror = loggers.wandb(as_logged(run), project="mine")
         for row in ROWS:
             mirror.log(row)
         mirror.close()
@@ -127,7 +132,7 @@ def test_tensorboard_gets_the_numbers_of_a_row_under_its_step(tmp_path, config, 
 
     monkeypatch.setattr(loggers, "import_module", lambda name: type("Module", (), {"SummaryWriter": Writer}))
     with Run(tmp_path, config) as run:
-        mirror = loggers.tensorboard(run, flush_seconds=7)
+        mirror = loggers.tensorboard(as_logged(run), flush_seconds=7)
         for row in ROWS:
             mirror.log(row)
         mirror.close()

@@ -88,7 +88,18 @@ def test_divergence_is_a_result(settings, capsys) -> None:
     assert train.run(config, []) == 0
     assert read_result(folder(config))["state"] == "diverged"
     assert status(folder(config)).finished
-    assert "diverged" in capsys.readouterr().out
+    assert "diverged at step" in capsys.readouterr().out
+    found = read_result(folder(config))["diverged"]
+    assert found["layer"] in dict(train.Trainer(config, World(), pick_device("cpu")).model.named_modules())
+    assert found["losses"][-1][1] is None  # not finite: JSON has no word for it
+
+
+@pytest.mark.parametrize("stops", [(), (7,)])
+def test_losses_of_steps_are_rows_and_change_nothing(make, stops: tuple[int, ...]) -> None:
+    words = ("optimizer=sgd", "optimizer.lr=0.1", "budget.epochs=2", "threads=1")
+    result = make(*words, "log.every_steps=4", stops=stops)
+    assert [row["step"] for row in result["rows"] if "loss" in row] == list(range(4, 31, 4))
+    assert result["weights_sha256"] == make(*words)["weights_sha256"]
 
 
 def test_best_validation_keeps_that_epoch_and_its_weights(make) -> None:
