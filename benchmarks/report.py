@@ -1,7 +1,7 @@
 """How long a report takes, and how much memory, as a store grows: python -m benchmarks.report [--runs 1000 10000].
 
-The stores are synthetic: configurations of the shipped tables, drawn scores, no training. `warm` is
-the call after the first, which finds the results that this one read.
+The stores are synthetic, without training: scores are drawn. They hold all seeds of one table, and then tuning trials
+of its configurations, at other rates, that no table shows: what a large store mostly is.
 """
 
 import argparse
@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from papers import table as tables
 from record import group_id, run_folder, run_id, semantic
 
 ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent
 EPOCHS = 20
 MIB = 2**10  # of ru_maxrss, which Linux gives in KiB
 
@@ -31,18 +31,20 @@ def main() -> None:
     """Measure reports of stores of each size; prints a line each and writes the JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
     parser.add_argument("--runs", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--table", default="rmsgd_1a")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/report.json"))
     given = parser.parse_args()
     found = []
     for runs in given.runs:
         with tempfile.TemporaryDirectory() as folder:
-            fill(Path(folder, "store"), runs)
-            found += [measured(Path(folder), runs, state) for state in ("cold", "warm")]
-    write(given.out, {"epochs a run": EPOCHS, "reports": found})
+            fill(Path(folder, "store"), runs, given.table)
+            found.append({"runs": runs} | measured(Path(folder)))
+            print("{runs:6} runs: {seconds:5.1f} s, {peak MiB:5.0f} MiB".format(**found[-1]))
+    write(given.out, {"epochs a run": EPOCHS, "table": given.table, "reports": found})
 
 
-def measured(folder: Path, runs: int, state: str) -> dict[str, Any]:
-    """Return seconds and peak memory of one report of <folder>/store, run as a command."""
+def measured(folder: Path) -> dict[str, float]:
+    """Return seconds and peak memory of one report of <folder>/store, run as a command; of the largest process."""
     command = [
         sys.executable,
         "-m",
@@ -58,15 +60,15 @@ def measured(folder: Path, runs: int, state: str) -> dict[str, Any]:
     _, status, used = os.wait4(child.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)}: exit status {status}")
-    spent = {"seconds": time.perf_counter() - began, "peak MiB": used.ru_maxrss / MIB}
-    print(f"{runs:6} runs, {state}: {spent['seconds']:5.1f} s, {spent['peak MiB']:5.0f} MiB")
-    return {"runs": runs, "state": state} | spent
+    return {"seconds": time.perf_counter() - began, "peak MiB": used.ru_maxrss / MIB}
 
 
-def fill(store: Path, runs: int) -> None:
-    """Write a store of so many runs: every configuration that a table shows, seed by seed."""
-    draw, configs = random.Random(0), list(configurations())
-    every = (semantic(config | {"seed": seed}) for seed in count() for config in configs)
+def fill(store: Path, runs: int, table: str) -> None:
+    """Write a store of so many runs: a table's, seed by seed, then the same at other learning rates."""
+    draw, cells = random.Random(0), tables.load(table).cells()
+    configs = list(composed({cell.overrides for cell in cells})[0].values())
+    seeds = range(len(cells[0].seeds))
+    every = (_with(config, trial, seed) for trial in count() for seed in seeds for config in configs)
     for config in islice(every, runs):
         folder = run_folder(store, config)
         folder.mkdir(parents=True)
@@ -76,21 +78,21 @@ def fill(store: Path, runs: int) -> None:
         (folder / "status.json").write_text('{"schema": 1, "state": "done", "attempt": 1}\n')
 
 
-def configurations() -> Iterator[dict[str, Any]]:
-    """Yield the configurations of all cells of the shipped tables, once each."""
-    shown = [table for table in map(tables.load, tables.names()) if table.has_runs]
-    made = composed({cell.overrides for table in shown for cell in table.cells()})[0].values()
-    yield from {group_id(semantic(config)): config for config in made}.values()
+def _with(config: dict[str, Any], trial: int, seed: int) -> dict[str, Any]:
+    optimizer = config["optimizer"]
+    rate = {"lr": (optimizer.get("lr") or 1.0) * 1.01**trial} if trial else {}
+    return semantic(config | {"seed": seed, "optimizer": optimizer | rate})
 
 
 def drawn(config: dict[str, Any], draw: random.Random) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return a result with drawn scores, and its epochs."""
     score = draw.gauss(90, 1)
-    names = ("top1", "top5", "accuracy", "auc", "label_accuracy", "loss", "mse")
+    names = ("top1", "top5", "loss")
     metrics = {f"{part}_{name}": score for part in ("train", "validation", "test") for name in names}
+    metrics["lr"] = 0.1
     curve = [
-        {"kind": "epoch", "epoch": e, "step": 390 * e, "seconds": 2.0 * e, "lr": 0.1 / e}
-        | {key: value * (1 - 0.5 / e) for key, value in metrics.items()}
+        {"kind": "epoch", "epoch": e, "step": 390 * e, "seconds": 2.0 * e}
+        | {key: value * (e / EPOCHS) ** 0.3 for key, value in metrics.items()}
         for e in range(1, EPOCHS + 1)
     ]
     result = {

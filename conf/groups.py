@@ -17,7 +17,7 @@ CHECKED = ("data", "model", "optimizer", "schedule", "budget", "probe", "logger"
 OVERLAYS = ("protocol", "scale", "experiment")  # they write to the root, the later over the earlier
 GROUPS = (*CHECKED, *OVERLAYS)
 LISTS = ("probe", "logger")  # several options at once: probe=norms,spherical
-RESERVED = ("ranges", "sources")  # read by conf, gone from the composed configuration
+RESERVED = ("label", "ranges", "sources")  # read by conf, gone from the composed configuration
 CONSUMED = ("sources", "replace", "set_if_present", "shrink")  # what an overlay tells composition
 HIDDEN = (*CONSUMED, "notes", "config_warnings", "protocol_name", "scale_name")  # not for the command line
 COUNT = "whole [1, inf)"
@@ -97,6 +97,12 @@ def defaults() -> dict[str, Any]:
     """Return the option of each group that runs unless another is chosen."""
     entries = yamls.load(ROOT / "train.yaml")["defaults"]
     return {group: option for entry in entries if isinstance(entry, dict) for group, option in entry.items()}
+
+
+@lru_cache
+def label(optimizer: str) -> str:
+    """Return an optimizer's proper name, as tables and figures print it; its id where no yaml has one."""
+    return str(raw("optimizer", optimizer).get("label", optimizer) if optimizer in files("optimizer") else optimizer)
 
 
 @lru_cache

@@ -15,7 +15,7 @@ from .chain import Chain, Options
 from .invariance import describe, param_groups
 from .stages.base import near
 
-LABELS = ("name", "target", "version", "groups", "ranges", "sources", "args", "decay")
+LABELS = ("name", "label", "target", "version", "groups", "ranges", "sources", "args", "decay")
 
 
 def configure(

@@ -27,7 +27,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from conf import grammar, yamls
+from conf import grammar, groups, yamls
 from conf.check import check_seeds
 from conf.errors import UsageError, unknown
 from papers.published import Published, find
@@ -224,5 +224,9 @@ def _label(entry: Entry) -> str:
 
 
 def _named(key: str, value: Any) -> str:
+    if key == "optimizer":
+        return groups.label(value)
     shown = value if isinstance(value, str) else grammar.text(value)
+    if key.startswith("optimizer.") and isinstance(value, str):
+        return f"({shown})"  # SING (softplus)
     return f"{key.rpartition('.')[2]}={shown}" if "." in key else shown

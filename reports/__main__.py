@@ -1,14 +1,15 @@
-"""Reports from a store of runs.
+"""Reports from stores of runs.
 
-    python -m reports tables [NAME ...]              CSV, Markdown, LaTeX, HTML, JSON of every table
-    python -m reports figures [NAME ...]             the figures of every table that has runs
-    python -m reports report                         both, claims and coverage, as one HTML page
+    python -m reports tables [NAME|FILE ...]         CSV, Markdown, LaTeX, HTML, JSON of tables, or of a sweep file
+    python -m reports figures [NAME|FILE ...]        the figures of every table that has runs: SVG, PDF, PNG
+    python -m reports report                         claims, leaderboard, tables, figures, coverage as one HTML page
     python -m reports explain TABLE WORD ...         the runs behind a cell and the command that makes it again
-    python -m reports compare A B                    two optimizers over all tasks that they share
+    python -m reports compare A B [--where K=V ...]  two optimizers over all tasks that they share
     python -m reports coverage                       where each published number is shown, or why not
     python -m reports analyse NAME ...               the papers' own analyses (analyse --help)
 
-Common: --store runs, --out build, --scale paper|cpu|smoke (default: paper, and every scale that the store holds).
+Common: --store FOLDER, once or more (default: runs/ and results/ together), --out build,
+--scale paper|cpu|smoke (default: paper, and every scale that the stores hold).
 """
 
 import argparse
@@ -20,9 +21,12 @@ from conf.cli import Parser, folder, guarded, word
 from conf.errors import UsageError, of_the_system, unknown
 from papers import table as tables
 from record.source import changed
+from reports import grids
 from reports import runs as store
 from reports.analyses import command as analyses
 from reports.cells import NOT_RUN, Result, fill
+
+OURS = Path(__file__).parent.parent / "results"  # the store that comes with the suite
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.scale not in (None, *tables.SCALES):
         raise unknown("--scale", arguments.scale, tables.SCALES)
     with of_the_system():
-        runs = store.read(arguments.store)
+        runs = store.read(*(arguments.store or _stores()))
         for line in runs.complaints:
             print(f"left out: {line}", file=sys.stderr)
         if other := sum(map(bool, map(changed, runs.rows))):
@@ -49,15 +53,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser("python -m reports", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("command", help=", ".join([*COMMANDS, "analyse"]))
     parser.add_argument("words", type=word, nargs="*")
-    parser.add_argument("--store", type=folder, default=os.environ.get("STEPBENCH_STORE", "runs"))
+    parser.add_argument("--store", type=folder, action="append")
+    parser.add_argument("--where", action="append", default=[])
     parser.add_argument("--out", type=folder, default=Path("build"))
     parser.add_argument("--scale", help=", ".join(tables.SCALES))
     return parser
 
 
+def _stores() -> list[Path]:
+    """Return the user's store and the suite's, those that are there."""
+    mine = Path(os.environ.get("STEPBENCH_STORE", "runs"))
+    return [path for path in (mine, OURS) if path.is_dir()] or [mine]
+
+
 def filled(runs: store.Runs, names: list[str], scale: str | None) -> list[Result]:
     """Fill the named tables, or all, at the wanted scale, or at `paper` and every scale that the store holds."""
-    chosen = [tables.load(name) for name in names or tables.names()]
+    chosen = [grids.load(name) for name in names or tables.names()]
     resolve = store.identify(runs)
     scales = [scale] if scale else runs.scales()
     results = [fill(table, runs, resolve, s) for table in chosen for s in scales if table.has_runs or s == "paper"]
@@ -67,10 +78,10 @@ def filled(runs: store.Runs, names: list[str], scale: str | None) -> list[Result
 
 
 def _tables(runs: store.Runs, arguments: argparse.Namespace) -> None:
-    from reports import render
+    from reports import render, supplement
 
     for result in filled(runs, arguments.words, arguments.scale):
-        paths = render.write(result, arguments.out)
+        paths = render.write(result, arguments.out, supplement.beside(result))
         counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(result.count().items()))
         print(f"{result.table.name} ({result.scale}): {len(result.cells)} cells: {counts}  {paths[0]}")
 
@@ -94,17 +105,18 @@ def _explain(runs: store.Runs, arguments: argparse.Namespace) -> None:
 
     if len(arguments.words) < 2:
         raise UsageError("explain: name a table and a cell, e.g. explain rmsgd_1a cifar10 resnet18 sgd")
-    table = tables.load(arguments.words[0])
+    table = grids.load(arguments.words[0])
     result = fill(table, runs, store.identify(runs), arguments.scale or "paper")
     print(explain(result, arguments.words[1:]), end="")
 
 
 def _compare(runs: store.Runs, arguments: argparse.Namespace) -> None:
-    from reports.explain import compare
+    from reports.compare import compare
 
     if len(arguments.words) != 2:
         raise UsageError("compare: name two optimizers, e.g. compare sgd rmsgd")
-    print(compare(filled(runs, [], arguments.scale), *arguments.words), end="")
+    (a, b), at = arguments.words, [f"scale={arguments.scale}"] if arguments.scale else []
+    print(compare(runs, a, b, [*at, *arguments.where]), end="")
 
 
 def _coverage(runs: store.Runs, arguments: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ NOTHING = Comparison(nan)
 AGREES, DIFFERS, FEW, NOT_RUN, DIVERGED = "agrees", "differs", "too few seeds", "not run", "diverged"
 UNDECIDED = "nothing can be said"  # one seed or no spread: there is nothing to judge a difference by
 NO_VALUE, UNPUBLISHED, OTHER_SCALE, RECREATION = "no such metric", "no published number", "other scale", "re-creation"
+COMPLETE = "complete"  # of a table that is set beside no paper
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,13 @@ class Result:
         return [row for cell in self.cells for row in cell.runs]
 
     @property
+    def labels(self) -> list[str]:
+        """What everyone is told of a result that is no rerun of the paper: its scale, and what it is made on."""
+        kinds = {"synthetic data": self.synthetic, "re-creation": bool(self.table.spec["recreation"])}
+        scale = [] if self.scale == "paper" else [f"scale {self.scale}"]
+        return scale + [kind for kind, true in kinds.items() if true]
+
+    @property
     def comparable(self) -> bool:
         """Whether the numbers may be set against the published ones as the same experiment."""
         return self.scale == "paper" and not self.table.spec["recreation"] and not self.synthetic
@@ -114,9 +122,13 @@ def fill(table: Table, runs: Runs, identify: Identify, scale: str = "paper") -> 
         return Result(table, scale, [_looked_up(table, cell) for cell in cells])
     ids, reasons = identify(cells)
     filled = [_filled(table, cell, runs, ids.get(cell.overrides), reasons.get(cell.overrides, "")) for cell in cells]
-    result = Result(table, scale, filled)
-    judged = {_labels(cell.cell): cell for group in result.groups() for cell in _judged(group, result)}
-    return replace(result, cells=[judged[_labels(cell)] for cell in cells])
+    return judged(Result(table, scale, filled))
+
+
+def judged(result: Result) -> Result:
+    """Compare the cells of each group with the paper and with each other."""
+    found = {_labels(cell.cell): cell for group in result.groups() for cell in _judged(group, result)}
+    return replace(result, cells=[found[_labels(cell.cell)] for cell in result.cells])
 
 
 def _labels(cell: Cell) -> tuple[str, str]:
@@ -137,25 +149,22 @@ def _filled(table: Table, cell: Cell, runs: Runs, group: str | None, reason: str
 
 def _judged(group: list[Filled], result: Result) -> list[Filled]:
     compared = [_against(cell) if result.comparable and cell.sound else NOTHING for cell in group]
-    adjusted = holm([comparison.p for comparison in compared])
-    best = _best(group)
-    places = [_highlight(cell, best) for cell in group]
-    behind = [
-        welch(cell.summary, best.summary).p if best and cell.sound and place != "best" else nan
-        for cell, place in zip(group, places, strict=True)
-    ]
-    shown = result.table.spec["highlight"] != "none"
+    best, shown = _best(group), result.table.spec["highlight"] != "none"
+    behind = holm([_behind(cell, best) for cell in group])
+    found = zip(group, compared, holm([one.p for one in compared]), behind, strict=True)
     return [
         replace(
-            cell,
-            against=comparison,
-            p=p,
-            from_best=from_best,
-            highlight=place if shown else "",
+            cell, against=against, p=p, from_best=from_best, highlight=_highlight(cell, best) if shown else "",
             verdict=_verdict(cell, p, result),
         )
-        for cell, comparison, p, from_best, place in zip(group, compared, adjusted, holm(behind), places, strict=True)
-    ]
+        for cell, against, p, from_best in found
+    ]  # fmt: skip
+
+
+def _behind(cell: Filled, best: Filled | None) -> float:
+    """Return the p value of a cell against the best of its group; NaN where they tie, or nothing can be said."""
+    tested = best is not None and cell.sound and cell.summary.mean != best.summary.mean
+    return welch(cell.summary, best.summary).p if best and tested else nan
 
 
 def _against(cell: Filled) -> Comparison:
@@ -210,6 +219,7 @@ def _verdict(cell: Filled, p: float, result: Result) -> str:
         (FEW, len(cell.values) < cell.planned),
         (OTHER_SCALE, result.scale != "paper" or result.synthetic),
         (RECREATION, bool(result.table.spec["recreation"])),
+        (COMPLETE, not result.table.spec["published"]),
         (UNPUBLISHED, number is None or number.mean is None),
         (DIFFERS, p < ALPHA),
         (AGREES, p >= ALPHA),

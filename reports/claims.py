@@ -2,36 +2,43 @@
 
 A difference counts where Welch's test, Holm-adjusted over the claim's comparisons, has p < 0.05. Verdicts:
 
-    supported        every comparison in the claimed direction, all of them significant
-    in line          every comparison in the claimed direction, not all significant
-    mixed            some level or against the claimed direction, none significantly
-    contradicted     at least one significantly against it
-    open             runs are missing
+    supported             every comparison as claimed, and significantly so
+    contradicted          at least one significantly the other way
+    mixed                 some significantly as claimed; the others would have shown a difference of the paper's size
+    no difference found   none significant, though each would have shown the paper's difference with 80 % power
+    inconclusive          some not significant, and too few seeds for the paper's difference: it says how many it takes
+    open                  runs are missing
+
+A claim names the tables that can test it: `table` at the scales paper and cpu, or `tables: {scale: [names]}`, where a
+scale that is none of the tables' own is a label for tables that are small themselves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise, product
-from math import isfinite, isnan, nan
+from itertools import product
+from math import isfinite, nan
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from conf import yamls
 from papers import table as tables
-from reports.cells import Filled, Result, better, printed, score
-from reports.layout import fixed
-from reports.runs import device, grouped
-from reports.statistics import ALPHA, holm, welch
+from reports.cells import Filled, Result, printed, score
+from reports.pairs import Pairs, pairs, seeds_needed
+from reports.runs import device, grouped, proper
+from reports.statistics import ALPHA, POWER, pooled
 
 Claim = dict[str, Any]
-SUPPORTED, IN_LINE, MIXED, CONTRADICTED, OPEN = "supported", "in line", "mixed", "contradicted", "open"
+SUPPORTED, CONTRADICTED, MIXED = "supported", "contradicted", "mixed"
+NO_DIFFERENCE, INCONCLUSIVE, OPEN = "no difference found", "inconclusive", "open"
+ORDER = (SUPPORTED, CONTRADICTED, MIXED, NO_DIFFERENCE, INCONCLUSIVE, OPEN)  # as the page has them
+Found = tuple[str, str]  # a verdict and its evidence
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim and its verdict by one table at one scale; printed: the same test on the paper's own means."""
+    """A claim and its verdict at one scale; printed: the same test on the paper's own means."""
 
     claim: Claim
     scale: str
@@ -47,26 +54,39 @@ def claims() -> list[Claim]:
     return found
 
 
-def judge(results: list[Result]) -> list[Judged]:
-    """Judge every claim at `paper` scale and, apart and labelled, at `cpu` scale where it is not open.
+def tables_of(claim: Claim) -> dict[str, list[str]]:
+    """Return the names of the tables that test a claim, by scale; `smoke` supports or refutes nothing."""
+    named = {"paper": claim["table"], "cpu": claim["table"]} if "table" in claim else {}
+    return {
+        scale: [names] if isinstance(names, str) else list(names)
+        for scale, names in (named | claim.get("tables", {})).items()
+    }
 
-    Two steps on synthetic data cannot support or refute a claim, so `smoke` is left out.
-    """
-    judged = []
+
+def judge(results: Sequence[Result]) -> list[Judged]:
+    """Judge every claim at each scale at which it is not open, or once where it is open at all; decided ones first."""
+    judged: list[Judged] = []
     for claim in claims():
-        mine = [result for result in results if result.table.name == claim["table"] and result.scale != "smoke"]
-        found = [_judged(claim, result) for result in mine]
-        kept = [one for one in found if one.scale == "paper" or one.verdict != OPEN]
-        judged += kept or [Judged(claim, "paper", OPEN, f"table {claim['table']} was not filled")]
-    return judged
+        found = []
+        for scale, names in tables_of(claim).items():
+            at = scale if scale in tables.SCALES else "paper"
+            mine = [result for result in results if result.table.name in names and result.scale == at]
+            found += [_judged(claim, scale, mine)] if mine else []
+        judged += [one for one in found if one.verdict != OPEN] or found[:1] or [_unfilled(claim)]
+    return sorted(judged, key=lambda one: ORDER.index(one.verdict))
 
 
-def _judged(claim: Claim, result: Result) -> Judged:
-    cells = [cell for cell in result.cells if _counts(cell, claim.get("where", {}))]
+def _unfilled(claim: Claim) -> Judged:
+    names = sorted({name for names in tables_of(claim).values() for name in names})
+    return Judged(claim, "paper", OPEN, f"table {', '.join(names)} was not filled")
+
+
+def _judged(claim: Claim, scale: str, results: Sequence[Result]) -> Judged:
+    cells = [cell for result in results for cell in result.cells if _counts(cell, claim.get("where", {}))]
     verdict, evidence = TESTS[claim["test"]](claim, cells)
     theirs = TESTS[claim["test"]](claim, _printed(cells))[1] if claim["test"] in ON_PRINTED else ""
-    kind = "synthetic data" if result.synthetic else "re-creation" if result.table.spec["recreation"] else ""
-    return Judged(claim, ", ".join(filter(None, [result.scale, kind])), verdict, evidence, theirs)
+    kinds = [label for result in results for label in result.labels if not label.startswith("scale ")]
+    return Judged(claim, ", ".join(dict.fromkeys([scale, *kinds])), verdict, evidence, theirs)
 
 
 def _counts(cell: Filled, where: dict[str, Any]) -> bool:
@@ -80,106 +100,57 @@ def _printed(cells: list[Filled]) -> list[Filled]:
     return [replace(cell, summary=theirs, values=[nan] * cell.planned, runs=[]) for cell, theirs in known]
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """The comparisons of a claim: pairs (claimed higher, claimed lower) that have numbers, and how many have none.
-
-    gains: by how much the first of each pair is better; p: of these, Holm-adjusted.
-    """
-
-    ready: list[tuple[Filled, Filled]]
-    missing: int
-    gains: list[float]
-    p: list[float]
-
-    @property
-    def wins(self) -> int:
-        return sum(gain > 0 for gain in self.gains)
-
-    @property
-    def sure(self) -> int:
-        """How many are as claimed, and significantly so."""
-        return sum(gain > 0 and p < ALPHA for gain, p in zip(self.gains, self.p, strict=True))
-
-    @property
-    def against(self) -> list[tuple[Filled, Filled]]:
-        """Those that are significantly the other way."""
-        every = zip(self.ready, self.gains, self.p, strict=True)
-        return [pair for pair, gain, p in every if gain < 0 and p < ALPHA]
-
-    @property
-    def lacking(self) -> str:
-        return f"{self.missing} comparisons lack runs" if self.missing else ""
-
-
-def _pairs(claim: Claim, cells: list[Filled]) -> Pairs:
-    order, pairs = claim["order"], []
-    for group in grouped((cell.cell.task, cell) for cell in cells).values():
-        task = {str(cell.cell.coordinates.get("optimizer")): cell for cell in reversed(group)}
-        steps = pairwise(order) if len(order) > 1 else ((order[0], other) for other in task if other != order[0])
-        pairs += [(task[a], task[b]) for a, b in steps if a in task and b in task]
-    ready = [(a, b) for a, b in pairs if a.complete and b.complete]
-    tests = [welch(a.summary, b.summary) for a, b in ready]
-    gains = [better(a.cell.metric) * test.difference for (a, _), test in zip(ready, tests, strict=True)]
-    return Pairs(ready, len(pairs) - len(ready), gains, holm([test.p for test in tests]))
-
-
-def _order(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
-    found = _pairs(claim, cells)
+def _order(claim: Claim, cells: list[Filled]) -> Found:
+    found = pairs(claim["order"], cells)
     if not found.ready:
         return OPEN, f"none of {found.missing} comparisons can be made" if found.missing else "no such cells"
-    undecided = sum(map(isnan, found.p))
-    texts = [
-        f"{found.wins} of {len(found.ready)} comparisons as claimed, {found.sure} significantly; "
-        f"{len(found.against)} significantly against",
-        f"{undecided} of one seed or without spread, of which nothing can be said" if undecided else "",
-        found.lacking,
-        *map(_named, found.against[:3]),
-    ]
-    return _verdict(claim, found), "; ".join(filter(None, texts))
+    verdict = _verdict(claim, found)
+    return verdict, found.count() + (seeds_needed(found.ready) if verdict == INCONCLUSIVE and found.ours else "")
 
 
 def _verdict(claim: Claim, found: Pairs) -> str:
-    least = min(found.gains)
-    if found.against:
+    if any(pair.against for pair in found.ready):
         return CONTRADICTED
     if found.missing:
         return OPEN
-    if claim["test"] == "at_least":
-        return SUPPORTED if least >= 0 else IN_LINE
-    return SUPPORTED if found.sure == len(found.gains) else IN_LINE if least > 0 else MIXED
+    if any(pair.weak for pair in found.ready):
+        return INCONCLUSIVE
+    if found.sure == len(found.ready) or claim["test"] == "at_least":
+        return SUPPORTED
+    return MIXED if found.sure else NO_DIFFERENCE
 
 
-def _unsystematic(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
-    """One task where the first is not above shows it; the first above everywhere, significantly, refutes it."""
-    found = _pairs(claim, cells)
-    every = len(found.ready)
-    text = f"{claim['order'][0]} above in {found.wins} of {every} comparisons, {found.sure} significantly"
-    if found.wins < every:
-        return SUPPORTED, text
-    if found.missing or not every:
+def _unsystematic(claim: Claim, cells: list[Filled]) -> Found:
+    """A significant mean gain over the tasks refutes it; where there is none, the power has to have been there."""
+    found = pairs(claim["order"], cells)
+    text = f"above in {found.wins} of {len(found.ready)} comparisons, {found.sure} significantly"
+    if found.missing or not found.ready:
         return OPEN, f"{text}; {found.missing} comparisons lack runs"
-    return CONTRADICTED if found.sure == every else MIXED, text
+    signed = [replace(pair.test, difference=pair.gain) for pair in found.ready]
+    mean, effect = pooled(signed), fmean(pair.effect for pair in found.ready)
+    text += f"; mean gain {mean.difference:+z.2f}, p {mean.p:.2g}"
+    if mean.p < ALPHA:
+        return (CONTRADICTED if mean.difference > 0 else SUPPORTED), text
+    if mean.power(effect) >= POWER:
+        return SUPPORTED, text
+    return INCONCLUSIVE, text + (seeds_needed([replace(pair, p=nan) for pair in found.ready]) if found.ours else "")
 
 
-def _named(pair: tuple[Filled, Filled]) -> str:
-    a, b = pair
-    names = [f"{c.cell.coordinates.get('optimizer')} {fixed(c.summary.mean, c.cell.metric)}" for c in pair]
-    return f"against: {' below '.join(names)} in {' '.join(a.cell.task) or b.cell.row_label}"
-
-
-def _ratio(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
+def _ratio(claim: Claim, cells: list[Filled]) -> Found:
     """Compare a field of the runs, on one device at a time: medians over seeds."""
-    found = _pairs(claim, cells)
-    ratios = [ratio for a, b in found.ready for ratio in _field_ratios(a, b, claim["field"])]
+    found = pairs(claim["order"], cells)
+    ratios = [ratio for pair in found.ready for ratio in _field_ratios(pair.first, pair.second, claim["field"])]
     if not ratios:
-        return OPEN, f"no two cells with {claim['field']} taken on one device"
+        return OPEN, f"no two cells with {claim['field']} taken on one device, by runs that had it to themselves"
     text = f"ratio {min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} comparisons"
     return _within(claim, ratios, bool(found.missing)), "; ".join(filter(None, [text, found.lacking]))
 
 
 def _field_ratios(a: Filled, b: Filled, field: str) -> list[float]:
-    one, other = (grouped((device(row), float(row[field])) for row in cell.runs if row.get(field)) for cell in (a, b))
+    one, other = (
+        grouped((device(row), float(row[field])) for row in cell.runs if row.get(field) and not row.get("shared"))
+        for cell in (a, b)
+    )
     return [median(one[machine]) / median(other[machine]) for machine in sorted(one.keys() & other.keys())]
 
 
@@ -191,7 +162,7 @@ def _within(claim: Claim, ratios: list[float], missing: bool) -> str:
     return MIXED if inside else CONTRADICTED
 
 
-def _best_value(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
+def _best_value(claim: Claim, cells: list[Filled]) -> Found:
     best: list[list[float]] = []
     for name in claim["order"]:
         mine = [cell for cell in cells if cell.cell.coordinates.get("optimizer") == name]
@@ -201,14 +172,15 @@ def _best_value(claim: Claim, cells: list[Filled]) -> tuple[str, str]:
         top = max(map(score, done))
         best.append([float(cell.cell.coordinates[claim["key"]]) for cell in done if score(cell) == top])
     values = ", ".join(
-        f"{name} {' or '.join(f'{value:g}' for value in tied)}" for name, tied in zip(claim["order"], best, strict=True)
+        f"{proper(name)} {' or '.join(f'{value:g}' for value in tied)}"
+        for name, tied in zip(claim["order"], best, strict=True)
     )
     ratios = [one / other for one, other in product(best[0], best[1])]
     shown = " or ".join(f"{ratio:.3g}" for ratio in ratios)
     return _within(claim, ratios, False), f"best {claim['key']}: {values}; ratio {shown}"
 
 
-TESTS: dict[str, Callable[[Claim, list[Filled]], tuple[str, str]]] = {
+TESTS: dict[str, Callable[[Claim, list[Filled]], Found]] = {
     "above": _order, "best": _order, "at_least": _order, "unsystematic": _unsystematic,
     "ratio": _ratio, "best_value": _best_value,
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """All figures of filled tables, and those that compare scores: sensitivity, ranks over tasks, performance profiles."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,32 +11,36 @@ from papers.table import METRICS
 from reports import style
 from reports.cells import Filled, Result, better, score
 from reports.layout import fixed
-from reports.panels import Plot, bars, by_layer, curves, has_axis, label_of, name_of, panels, plain, tasks, warn
+from reports.panels import Plot, bars, by_layer, curves, has_axis, name_of, note, panels, shown_as, tasks, timed
 from reports.runs import device, grouped
 from reports.statistics import ALPHA, Scores, expected_best, friedman, performance_profile, ranks, wilcoxon_holm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LR, DECAY = "optimizer.lr", "optimizer.weight_decay"
 FEWEST_TASKS = 5  # of a rank diagram (Demsar 2006)
+# Optimizers, their scores [tasks, optimizers] where all have one, and the tasks where one has none.
+Table = tuple[list[str], Scores, list[str]]
 
 
-def rates(result: Result, path: Path) -> list[Path]:
+def rates(result: Result) -> "Iterator[Figure]":
     """Lines of the metric over the learning rate, one for each optimizer."""
 
     def draw(axis: "Axes", cells: list[Filled]) -> bool:
         for name, members in grouped((name_of(cell, LR), cell) for cell in cells).items():
             points = sorted((float(c.cell.coordinates[LR]), c.summary.mean, c.summary.std) for c in members)
             x, mean, std = np.array(points).T
-            axis.errorbar(x, mean, np.nan_to_num(std), label=plain(name), capsize=2, **style.look(name))
+            axis.errorbar(x, mean, np.nan_to_num(std), label=shown_as(name), capsize=2, **style.look(name))
         axis.set(xscale="log", xlabel="learning rate", ylabel=METRICS[cells[0].cell.metric]["short"])
         return True
 
-    return panels(result, path, tasks(result), draw) if has_axis(result, LR) and not has_axis(result, DECAY) else []
+    if has_axis(result, LR) and not has_axis(result, DECAY):
+        yield from panels(result, tasks(result), draw)
 
 
-def tuning(result: Result, path: Path) -> list[Path]:
+def tuning(result: Result) -> "Iterator[Figure]":
     """What k tuning trials are worth: the expected best of k of the settings tried, for each optimizer."""
 
     def draw(axis: "Axes", cells: list[Filled]) -> bool:
@@ -44,20 +48,20 @@ def tuning(result: Result, path: Path) -> list[Path]:
         for name, members in grouped((name_of(cell, LR, DECAY), cell) for cell in known).items():
             counts, scores = range(1, len(members) + 1), list(map(score, members))
             best = [better(cells[0].cell.metric) * expected_best(scores, k) for k in counts]
-            axis.plot(counts, best, label=plain(name), **style.look(name))
+            axis.plot(counts, best, label=shown_as(name), **style.look(name))
         axis.set(xlabel="tuning trials", ylabel=f"expected best {METRICS[cells[0].cell.metric]['short']}")
         return bool(known)
 
-    return panels(result, path, tasks(result), draw) if has_axis(result, LR) else []
+    if has_axis(result, LR):
+        yield from panels(result, tasks(result), draw)
 
 
-def heat_map(result: Result, path: Path) -> list[Path]:
+def heat_map(result: Result) -> "Iterator[Figure]":
     """The metric over learning rate and weight decay: one panel for each optimizer and task."""
-    if not has_axis(result, LR, DECAY):
-        return []
-    by_task = [(task, cell) for task, cells in tasks(result).items() for cell in cells]
-    groups = grouped((f"{cell.cell.coordinates.get('optimizer', '')}, {task}", cell) for task, cell in by_task)
-    return panels(result, path, groups, _heat, legend=False)
+    if has_axis(result, LR, DECAY):
+        by_task = [(task, cell) for task, cells in tasks(result).items() for cell in cells]
+        groups = grouped((f"{shown_as(name_of(cell, LR, DECAY))}, {task}", cell) for task, cell in by_task)
+        yield from panels(result, groups, _heat, legend=False)
 
 
 def _heat(axis: "Axes", cells: list[Filled]) -> bool:
@@ -77,12 +81,12 @@ def _heat(axis: "Axes", cells: list[Filled]) -> bool:
     return True
 
 
-def scores_by_task(result: Result, score_of: Callable[[Filled], float | None]) -> tuple[list[str], Scores, list[str]]:
-    """Return optimizers, their scores [tasks, optimizers] where all have one, and the tasks where one has none."""
-    groups = [group for group in result.groups() if len(group) > 1]
-    names = list(dict.fromkeys(name_of(cell) for group in groups for cell in group))
+def scores_by_task(groups: Sequence[Sequence[Filled]], score_of: Callable[[Filled], float | None]) -> Table:
+    """Return what is compared over tasks. groups: the cells of each task."""
+    several = [group for group in groups if len(group) > 1]
+    names = list(dict.fromkeys(name_of(cell) for group in several for cell in group))
     rows, left = [], []
-    for group in groups:
+    for group in several:
         found = {name_of(cell): value for cell in group if (value := score_of(cell)) is not None}
         if set(found) == set(names):
             rows.append([found[name] for name in names])
@@ -96,23 +100,33 @@ def mean_score(cell: Filled) -> float | None:
     return score(cell) if cell.complete else None
 
 
-def time_to_target(cell: Filled) -> float | None:
-    """Return a complete cell's median seconds to the target, inf where a seed missed it; None on mixed devices."""
-    if not cell.complete or len({device(row) for row in cell.runs}) > 1:
+def time_to_target(cell: Filled, unit: str = "seconds") -> float | None:
+    """Return a complete cell's median seconds (or steps) to the target, inf where a seed missed it.
+
+    None where there is no target, and for seconds taken on several devices.
+    """
+    if not cell.complete or (unit == "seconds" and len({device(row) for row in cell.runs}) > 1):
         return None
-    times = [row.get("target.reached.seconds") for row in cell.runs]
+    times = [row.get(f"target.reached.{unit}") for row in cell.runs]
     return np.inf if None in times else float(np.median(np.array(times, float)))
 
 
-def rank_diagram(result: Result, path: Path) -> list[Path]:
-    """Mean ranks over tasks, with bars over those that do not differ (Friedman, Wilcoxon-Holm; Demsar 2006)."""
-    names, table, left = scores_by_task(result, mean_score)
+def rank_diagram(result: Result) -> "Iterator[Figure]":
+    """Mean ranks over the tasks of a table, see `draw_ranks`."""
+    names, table, left = scores_by_task(result.groups(), mean_score)
+    for made in draw_ranks(names, table):
+        note(made, result, f"{len(left)} tasks left out: not every optimizer is complete" if left else "")
+        yield made
+
+
+def draw_ranks(names: list[str], table: Scores) -> "Iterator[Figure]":
+    """Draw mean ranks over tasks, with bars over those that do not differ (Friedman, Wilcoxon-Holm; Demsar 2006)."""
     if len(table) < FEWEST_TASKS or len(names) < 3:
-        return []
+        return
     from pandas import DataFrame
     from scikit_posthocs import critical_difference_diagram
 
-    p, labels = friedman(table)[1], list(map(plain, names))
+    p, labels = friedman(table)[1], list(map(shown_as, names))
     pairs = wilcoxon_holm(table) if p < ALPHA else np.ones((len(names), len(names)))
     with style.figure(width=2 * style.WIDTH, height=1.0 + 0.15 * len(names)) as (made, axes):
         critical_difference_diagram(
@@ -128,8 +142,7 @@ def rank_diagram(result: Result, path: Path) -> list[Path]:
         text = f"mean rank over {len(table)} tasks (1 is best; Friedman p {p:.2g}); bars: no difference found"
         axes[0, 0].set_xlabel(text + _too_few(len(table), len(names)))
         axes[0, 0].grid(visible=False)
-        warn(made, label_of(result, f"{len(left)} tasks left out: not every optimizer is complete" if left else ""))
-        return style.save(made, path)
+        yield made
 
 
 def _too_few(tasks: int, optimizers: int) -> str:
@@ -139,21 +152,28 @@ def _too_few(tasks: int, optimizers: int) -> str:
     return "" if least < ALPHA else text
 
 
-def profile(result: Result, path: Path) -> list[Path]:
-    """Performance profile over the time to the target (Dolan and More 2002), where runs have one."""
-    names, times, left = scores_by_task(result, time_to_target)
+def profile(result: Result) -> "Iterator[Figure]":
+    """Performance profile over the time to the target, where runs have one; see `draw_profile`."""
+    names, times, left = scores_by_task(result.groups(), time_to_target)
+    for made in draw_profile(names, times, "time"):
+        note(made, result, f"{len(left)} tasks left out" if left else "", timed(result)[1])
+        yield made
+
+
+def draw_profile(names: list[str], times: Scores, what: str) -> "Iterator[Figure]":
+    """Draw the share of tasks that each optimizer solves within tau times the best (Dolan and More 2002)."""
     if len(times) < 2 or not np.isfinite(times).any():
-        return []
+        return
     taus, shares = performance_profile(times)
     taus, shares = np.append(taus, 1.05 * taus[-1]), np.concatenate([shares, shares[-1:]])  # so that the end is seen
-    with style.figure() as (made, axes):
+    with style.figure(width=1.5 * style.WIDTH) as (made, axes):
         for index, name in enumerate(names):
             look = style.look(name) | {"marker": ""}
-            axes[0, 0].step(taus, shares[:, index], where="post", label=plain(name), **look)
-        axes[0, 0].set(xlabel="time / best time to the target", ylabel=f"share of {len(times)} tasks", ylim=(0, 1.02))
-        axes[0, 0].legend()
-        warn(made, label_of(result, f"{len(left)} tasks left out" if left else ""))
-        return style.save(made, path)
+            axes[0, 0].step(taus, shares[:, index], where="post", label=shown_as(name), **look)
+        axes[0, 0].set(xlabel=f"{what} / best {what} to the target", ylim=(0, 1.02))
+        axes[0, 0].set_ylabel(f"share of {len(times)} tasks")
+        made.legend(loc="outside right center")
+        yield made
 
 
 SEEDS = ", mean and one standard deviation over seeds"
@@ -161,12 +181,14 @@ LAYERS = " by layer, first layer darkest, first seed"
 MIB = 2.0**20
 # The ending of a figure's file: its caption, and what draws it.
 FIGURES: dict[str, tuple[str, Plot]] = {
+    "sensitivity": ("Sensitivity to the learning rate, with one standard deviation over seeds", rates),
     "test_top1": ("Test accuracy" + SEEDS, curves("test_top1")),
-    "train_top1": ("Training accuracy" + SEEDS, curves("train_top1")),
-    "test_loss": ("Test loss" + SEEDS, curves("test_loss")),
-    "train_loss": ("Training loss" + SEEDS, curves("train_loss")),
     "test_accuracy": ("Test accuracy, every label right" + SEEDS, curves("test_accuracy")),
     "test_auc": ("Area under the ROC curve" + SEEDS, curves("test_auc")),
+    "test_loss": ("Test loss" + SEEDS, curves("test_loss")),
+    "train_top1": ("Training accuracy" + SEEDS, curves("train_top1")),
+    "train_loss": ("Training loss" + SEEDS, curves("train_loss")),
+    "step_loss": ("Training loss by step" + SEEDS, curves("loss", "step", "step", kind="step")),
     "time": ("Test accuracy against training time", curves("test_top1", "seconds", "seconds of training")),
     "rate": ("Learning rate", curves("lr")),
     "layer_ranks": ("Stable rank" + LAYERS, by_layer("ranks", "stable_rank", "stable rank")),
@@ -181,7 +203,6 @@ FIGURES: dict[str, tuple[str, Plot]] = {
     ),
     "memory": ("Peak memory, on one device", bars("memory.peak_bytes", "peak memory (MiB)", MIB)),
     "state": ("Memory of the optimizer's state", bars("memory.optimizer_bytes", "optimizer state (MiB)", MIB)),
-    "sensitivity": ("Sensitivity to the learning rate, with one standard deviation over seeds", rates),
     "tuning": ("Expected best of k tuning trials", tuning),
     "heat": ("Sensitivity to learning rate and weight decay", heat_map),
     "ranks": ("Mean ranks over tasks", rank_diagram),
@@ -193,5 +214,9 @@ def draw(result: Result, out: Path) -> list[Path]:
     """Draw every figure that a result can fill to <out>/figures; returns the files."""
     if not any(cell.runs for cell in result.cells):
         return []
-    folder = out / "figures"
-    return [path for name, (_, plot) in FIGURES.items() for path in plot(result, folder / f"{result.stem}-{name}")]
+    made = (
+        (out / "figures" / f"{result.stem}-{name}", figure)
+        for name, (_, plot) in FIGURES.items()
+        for figure in plot(result)
+    )
+    return [file for path, figure in made for file in style.save(figure, path)]

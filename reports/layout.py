@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from papers.table import METRICS
-from reports.cells import NOT_RUN, Filled, Result, power_note
+from reports.cells import COMPLETE, NOT_RUN, Filled, Result, power_note
 from reports.published import Used
 from reports.runs import made_with
 from reports.statistics import ALPHA, half_width
@@ -85,10 +85,14 @@ def _entry(cell: Filled, result: Result) -> Entry:
         spread=fixed(spread, metric) if isfinite(spread) and isfinite(cell.summary.mean) else "",
         marks=_marks(cell),
         paper=_paper(cell),
-        verdict=cell.verdict_text + (f", {cell.against.errors:+z.1f} se" if isfinite(cell.against.errors) else ""),
+        verdict="" if cell.verdict == COMPLETE else _verdict(cell),
         highlight=cell.highlight,
         hover=_hover(cell),
     )
+
+
+def _verdict(cell: Filled) -> str:
+    return cell.verdict_text + (f", {cell.against.errors:+z.1f} se" if isfinite(cell.against.errors) else "")
 
 
 def _marks(cell: Filled) -> str:

@@ -1,29 +1,47 @@
-"""One self-contained HTML page of everything: coverage, claims, tables, figures, provenance. No network, no dates."""
+"""One self-contained HTML page: claims, leaderboard, tables and figures, coverage. No network, no dates."""
 
 import base64
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from record.source import changed
-from reports import claims, figures, published, render
+from reports import claims, figures, leaderboard, published, render, style, supplement
 from reports.cells import NOT_RUN, Result
-from reports.runs import Runs, diverged, made_with, scale, synthetic
+from reports.layout import grid
+from reports.panels import has_axis, machines
+from reports.runs import Runs, diverged, grouped, made_with, scale, synthetic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+POOL_FROM = 40  # figures, drawn or empty, from which on more processes pay: starting one takes two seconds
+Picture = dict[str, str]
 
 
-def write(results: list[Result], runs: Runs, out: Path) -> Path:
-    """Write every table, every figure, coverage.csv and report.html to `out`; returns the page's path."""
+def write(results: Sequence[Result], runs: Runs, out: Path) -> Path:
+    """Write every table, coverage.csv, the leaderboards and report.html to `out`; returns the page's path.
+
+    The page has every figure; `reports figures` writes them to files.
+    """
     out.mkdir(parents=True, exist_ok=True)
     covered = published.coverage(results)
     (out / "coverage.csv").write_text(render.csv_of(covered), encoding="utf-8", newline="\n")
+    found, judged = leaderboard.boards(results, runs), claims.judge(results)
+    run = [result for result in results if result.runs]
     page = render.template(
         "page.html",
         store=_store(runs),
         complaints=runs.complaints,
         coverage=published.by_table(covered),
-        claims=claims.judge(results),
-        tables=sorted(
-            (_table(result, out) for result in results), key=lambda table: not (table["done"] and table["runs"])
-        ),
+        decided=[one for one in judged if one.verdict != claims.OPEN],
+        undecided=[one for one in judged if one.verdict == claims.OPEN],
+        boards=[_board(board, out) for board in found],
+        tables=[_table(result, pictures, out) for result, pictures in zip(run, _pictures(run), strict=True)],
+        idle=[_table(result, [], out) for result in results if not result.runs],
         colours=render.COLOURS,
     )
     path = out / "report.html"
@@ -43,24 +61,48 @@ def _store(runs: Runs) -> dict[str, Any]:
     return counts | {key: "; ".join(values) or "none" for key, values in kinds.items()}
 
 
-def _table(result: Result, out: Path) -> dict[str, Any]:
-    render.write(result, out)
-    done = len(result.cells) - result.count()[NOT_RUN]
+def _board(board: leaderboard.Board, out: Path) -> dict[str, Any]:
+    shown = leaderboard.grid(board)
+    render.write_grids([shown], out)
+    pictures = [_picture(caption, made) for caption, made in leaderboard.figures(board)]
+    return {"scale": board.scale, "html": render.html_table(shown), "figures": pictures}
+
+
+def _table(result: Result, pictures: list[Picture], out: Path) -> dict[str, Any]:
+    beside = supplement.beside(result)
+    render.write(result, out, beside)
     return {
         "name": result.table.name,
         "anchor": f"{result.table.name}-{result.scale}",
         "title": result.table.title,
-        "scale": result.scale,
-        "synthetic": result.synthetic,
-        "done": done,
+        "labels": result.labels,
+        "done": len(result.cells) - result.count()[NOT_RUN],
         "cells": len(result.cells),
         "runs": result.table.has_runs,
-        "html": render.html_table(result),
-        "figures": [_picture(path) for path in figures.draw(result, out) if path.suffix == ".svg"],
+        "folded": has_axis(result, figures.LR),
+        "html": render.html_table(grid(result)),
+        "beside": [(one.title.removeprefix(f"{result.table.title}: "), render.html_table(one)) for one in beside],
+        "figures": pictures,
     }
 
 
-def _picture(path: Path) -> dict[str, str]:
-    kind = path.stem.rpartition("-")[2]
-    source = "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
-    return {"caption": figures.FIGURES[kind][0], "source": source}
+def _pictures(results: Sequence[Result]) -> list[list[Picture]]:
+    """Return the figures of each result, drawn by several processes where there are many."""
+    jobs = [(result, name) for result in results for name in figures.FIGURES]
+    workers = min(os.cpu_count() or 1, 8)
+    if workers == 1 or len(jobs) < POOL_FROM:
+        drawn = [_drawn(*job) for job in jobs]
+    else:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            drawn = list(pool.map(_drawn, *zip(*jobs, strict=True)))
+    by_result = grouped(((id(result)), made) for (result, _), made in zip(jobs, drawn, strict=True))
+    return [[picture for made in by_result.get(id(result), []) for picture in made] for result in results]
+
+
+def _drawn(result: Result, name: str) -> list[Picture]:
+    caption, plot = figures.FIGURES[name]
+    return [_picture(f"{caption}. {machines(result)}", made) for made in plot(result)]
+
+
+def _picture(caption: str, made: "Figure") -> Picture:
+    return {"caption": caption, "source": "data:image/svg+xml;base64," + base64.b64encode(style.svg(made)).decode()}

@@ -1,6 +1,9 @@
-"""One panel a task: what the runs wrote (curves, bars, lines of layers), and what all figures of a table share."""
+"""One panel a task: what the runs wrote (curves, bars, lines of layers), and what all figures of a table share.
 
-from collections.abc import Callable
+A plot is a generator: it yields its figure, or nothing where a result has nothing to show, and closes it afterwards.
+"""
+
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +14,8 @@ from numpy.typing import NDArray
 from papers.table import METRICS
 from record import read_lines
 from reports import style
-from reports.cells import Filled, Result
-from reports.runs import Row, device, diverged, grouped
+from reports.cells import Filled, Result, better
+from reports.runs import Row, device, diverged, grouped, made_with, proper
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,28 +24,29 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Curve = dict[str, Array]  # column -> values by epoch
 Draw = Callable[["Axes", list[Filled]], bool]  # draws the cells of a task; False where there is nothing to show
-Plot = Callable[[Result, Path], list[Path]]  # writes a figure to a path without ending; returns the files, or none
-SIDE = 4  # panels side by side
+Plot = Callable[[Result], "Iterator[Figure]"]
+SIDE = 2  # panels side by side: more cannot be read on a page
 LINE = 0.15  # inches of a legend's line
-
-
-def label_of(result: Result, *more: str) -> str:
-    """Return what every figure notes about a result that is no rerun of the paper, and what else is to be noted."""
-    scale = "" if result.scale == "paper" else f"scale {result.scale}"
-    kinds = ["synthetic data" if result.synthetic else "", "re-creation" if result.table.spec["recreation"] else ""]
-    return ", ".join(filter(None, [scale, *kinds, *more]))
+DECADE = 10.0  # from this ratio of its values on, a loss is drawn on a logarithmic axis
+SHARED = "times of runs that shared their machine"
 
 
 def name_of(cell: Filled, *without: str) -> str:
-    """Return the optimizer's name with the values, but those `without`, that tell it from others of its name."""
+    """Return the optimizer's id with the values, but those `without`, that tell it from others of its name."""
     place = cell.cell.coordinates
-    more = [str(value) for key, value in place.items() if key.startswith("optimizer.") and key not in without]
+    mine = {key: value for key, value in place.items() if key.startswith("optimizer.") and key not in without}
+    more = [value if isinstance(value, str) else f"{key.split('.')[-1]}={value}" for key, value in mine.items()]
     return " ".join([str(place.get("optimizer", "")), *more]).strip()
 
 
 def plain(text: str) -> str:
     """Keep matplotlib from reading a name as a formula."""
     return text.replace("$", r"\$")
+
+
+def shown_as(name: str) -> str:
+    """Return the optimizer's proper name as a legend has it."""
+    return plain(proper(name))
 
 
 def has_axis(result: Result, *keys: str) -> bool:
@@ -62,34 +66,60 @@ def _task(cell: Filled) -> str:
     return " ".join([*(str(place[k]) for k in ("data", "model") if k in place), *apart])
 
 
-def panels(result: Result, path: Path, groups: dict[str, list[Filled]], draw: Draw, legend: bool = True) -> list[Path]:
-    """Draw one panel for each group of cells; returns nothing when no panel has anything to show."""
-    if not groups:
-        return []
+def panels(
+    result: Result, groups: dict[str, list[Filled]], draw: Draw, legend: bool = True, mark: str = ""
+) -> "Iterator[Figure]":
+    """Draw one panel for each group of cells; nothing when no panel has anything to show. mark: said above, in red."""
     columns = min(SIDE, len(groups))
+    if not groups:
+        return
     with style.figure(columns, -(-len(groups) // columns)) as (made, axes):
         shown = [draw(axis, cells) for axis, cells in zip(axes.flat, groups.values(), strict=False)]
-        if not any(shown):
-            return []
         for axis, title, drawn in zip(axes.flat, groups, shown, strict=False):
             axis.set_title(plain(title or result.table.title))
             axis.set_visible(drawn)
         for axis in axes.flat[len(groups) :]:
             axis.set_visible(False)
-        keys = [zip(*axis.get_legend_handles_labels(), strict=True) for axis in axes.flat]
-        found = {label: line for key in keys for line, label in key}
-        if legend and found:
-            across = min(2 * columns, len(found))  # 1.7 inches a name
-            made.set_figheight(made.get_figheight() + LINE * -(-len(found) // across))
-            made.legend(found.values(), found.keys(), loc="outside lower center", ncols=across)
-        warn(made, label_of(result))
-        return style.save(made, path)
+        if legend:
+            _add_legend(made, columns)
+        note(made, result, mark)
+        if any(shown):
+            yield made
 
 
-def warn(made: "Figure", text: str) -> None:
-    """Write a label above a figure, in red; nothing for an empty one."""
+def _add_legend(made: "Figure", columns: int) -> None:
+    keys = [zip(*axis.get_legend_handles_labels(), strict=True) for axis in made.axes]
+    found = {label: line for key in keys for line, label in key}
+    if found:
+        across = min(2 * columns, len(found))  # 1.7 inches a name
+        made.set_figheight(made.get_figheight() + LINE * (2 - -len(found) // across))
+        made.legend(found.values(), found.keys(), loc="outside lower center", ncols=across)
+
+
+def note(made: "Figure", result: Result, *more: str) -> None:
+    """Write above a figure, in red, what is no rerun of the paper and `more`, and below it what made the runs."""
+    text = ", ".join(filter(None, [*result.labels, *more]))
     if text:
         made.suptitle(text, fontsize=7, color=style.HUES["red"])
+    for legend in made.legends:
+        legend.set_title(machines(result))
+        legend.get_title().set(size=7, color="0.35")
+    if not made.legends:
+        style.annotate(made, machines(result))
+
+
+def machines(result: Result) -> str:
+    """Return what made a result's runs, and how many of them had it to themselves."""
+    rows = list({str(row["id"]): row for row in result.runs}.values())
+    shared = sum(bool(row.get("shared")) for row in rows)
+    load = f"; {shared} of {len(rows)} runs shared it with others" if shared else ""
+    return f"{', '.join(made_with(rows)['devices'])}{load}"
+
+
+def timed(result: Result) -> tuple[Callable[[Row], bool], str]:
+    """Tell which runs' times count: of those that had their machine to themselves; where none had, all, and a mark."""
+    shared = all(row.get("shared") for row in result.runs)
+    return (lambda row: shared or not row.get("shared")), SHARED if shared and result.runs else ""
 
 
 def curve(row: Row) -> Curve:
@@ -98,10 +128,10 @@ def curve(row: Row) -> Curve:
 
 
 @lru_cache(maxsize=4096)  # every figure of a table reads the same runs
-def _curve(folder: str, _: str | None) -> Curve:
+def _curve(folder: str, _: str | None, kind: str = "epoch") -> Curve:
     lines = read_lines(Path(folder) / "metrics.jsonl")[0]
-    epochs = {line["epoch"]: line for line in lines if line.get("kind") == "epoch" and "epoch" in line}
-    ordered = [epochs[epoch] for epoch in sorted(epochs)]
+    by_time = {line[kind]: line for line in lines if line.get("kind") == kind and kind in line}
+    ordered = [by_time[time] for time in sorted(by_time)]
     names = {name for line in ordered for name, value in line.items() if isinstance(value, int | float)}
     return {name: np.array([_number(line.get(name)) for line in ordered]) for name in names}
 
@@ -120,49 +150,70 @@ def band(found: list[Curve], column: str, against: str = "epoch") -> tuple[Array
     return x.mean(0), stacked.mean(0), stacked.std(0, ddof=1) if len(have) > 1 else np.zeros(length)
 
 
-def curves(column: str, against: str = "epoch", xlabel: str = "epoch") -> Plot:
-    """Return a figure of a column of the epochs: mean and one standard deviation over seeds (RMSGD, Figures 7-14)."""
+def curves(column: str, against: str = "epoch", xlabel: str = "epoch", kind: str = "epoch") -> Plot:
+    """Return a figure of a column of the epochs (or, kind="step", of the steps): mean and one standard deviation."""
 
-    def draw(axis: "Axes", cells: list[Filled]) -> bool:
-        from matplotlib.ticker import MaxNLocator
+    def figure(result: Result) -> "Iterator[Figure]":
+        def draw(axis: "Axes", cells: list[Filled]) -> bool:
+            means = []
+            for cell in cells:
+                rows = [row for row in cell.runs if not diverged(row) and counts(row)]
+                x, mean, std = band([_curve(row["folder"], row.get("id"), kind) for row in rows], column, against)
+                seen = np.isfinite(mean)  # a net may be evaluated every few epochs only
+                if seen.any():
+                    x, mean, std, looks = x[seen], mean[seen], std[seen], style.look(name_of(cell), seen.sum())
+                    axis.plot(x, mean, label=shown_as(name_of(cell)), **looks)
+                    axis.fill_between(x, mean - std, mean + std, color=looks["color"], alpha=0.15, linewidth=0)
+                    means.append(mean)
+            axis.set(xlabel=xlabel, ylabel=METRICS.get(column, {}).get("short", column))
+            _fit(axis, column, means)
+            return bool(means)
 
-        drawn = False
-        for cell in cells:
-            x, mean, std = band([curve(row) for row in cell.runs if not diverged(row)], column, against)
-            seen = np.isfinite(mean)  # a net may be evaluated every few epochs only
-            if seen.any():
-                x, mean, std, looks = x[seen], mean[seen], std[seen], style.look(name_of(cell), seen.sum())
-                axis.plot(x, mean, label=plain(name_of(cell)), **looks)
-                axis.fill_between(x, mean - std, mean + std, color=looks["color"], alpha=0.15, linewidth=0)
-                drawn = True
-        axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axis.set(xlabel=xlabel, ylabel=METRICS.get(column, {}).get("short", column))
-        return drawn
+        counts, mark = timed(result) if against == "seconds" else (bool, "")
+        # With a rate on every line, the colours of optimizers would all be one; figures.rates draws these.
+        if not has_axis(result, "optimizer.lr"):
+            yield from panels(result, tasks(result), draw, mark=mark)
 
-    # With a learning rate on every line, the colours of optimizers would all be one; figures.rates draws these.
-    return lambda result, path: [] if has_axis(result, "optimizer.lr") else panels(result, path, tasks(result), draw)
+    return figure
+
+
+def _fit(axis: "Axes", column: str, means: list[Array]) -> None:
+    """Choose the axes: logarithmic where values span decades, and for a score of which more is better its finish."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    values = np.concatenate([*means, np.empty(0)])
+    if len(values) and column in METRICS and better(column) > 0:
+        late = [mean[len(mean) // 3 :] for mean in means]
+        low, high = min(map(np.min, late)), max(map(np.max, late))
+        axis.set_ylim(low - 0.1 * (high - low) - 0.1, high + 0.1 * (high - low) + 0.1)
+    elif (values > 0).any() and values.max() > DECADE * values[values > 0].min():
+        axis.set_yscale("log")
 
 
 def bars(field: str, label: str, unit: float) -> Plot:
     """Return a figure of bars of a field of the runs: median and range over seeds, on the device with most runs."""
 
-    def draw(axis: "Axes", cells: list[Filled]) -> bool:
-        rows = [(name_of(cell), row) for cell in cells for row in cell.runs if row.get(field) is not None]
-        machines = [device(row) for _, row in rows]
-        if not machines:
-            return False
-        machine = max(sorted(set(machines)), key=machines.count)
-        here = grouped((name, row[field] / unit) for name, row in rows if device(row) == machine)
-        middles = np.array([np.median(values) for values in here.values()])
-        ends = np.array([[min(values), max(values)] for values in here.values()]).T
-        colours = [style.look(name)["color"] for name in here]
-        axis.bar(range(len(here)), middles, color=colours, yerr=np.abs(ends - middles), error_kw={"linewidth": 0.8})
-        axis.set_xticks(range(len(here)), list(map(plain, here)), rotation=60, ha="right")
-        axis.set(ylabel=label, xlabel=machine)
-        return True
+    def figure(result: Result) -> "Iterator[Figure]":
+        def draw(axis: "Axes", cells: list[Filled]) -> bool:
+            every = [(name_of(cell), row) for cell in cells for row in cell.runs if counts(row)]
+            rows = [(name, row) for name, row in every if row.get(field) is not None]
+            found = [device(row) for _, row in rows]
+            if not found:
+                return False
+            machine = max(sorted(set(found)), key=found.count)
+            here = grouped((name, row[field] / unit) for name, row in rows if device(row) == machine)
+            middles = np.array([np.median(values) for values in here.values()])
+            ends = np.array([[min(values), max(values)] for values in here.values()]).T
+            colours = [style.look(name)["color"] for name in here]
+            axis.bar(range(len(here)), middles, color=colours, yerr=np.abs(ends - middles), error_kw={"linewidth": 0.8})
+            axis.set_xticks(range(len(here)), list(map(shown_as, here)), rotation=60, ha="right")
+            axis.set(ylabel=label, xlabel=machine)
+            return True
 
-    def figure(result: Result, path: Path) -> list[Path]:
-        return [] if has_axis(result, "optimizer.lr") else panels(result, path, tasks(result), draw, legend=False)
+        counts, mark = timed(result) if field.startswith("time.") else (bool, "")
+        if not has_axis(result, "optimizer.lr"):
+            yield from panels(result, tasks(result), draw, legend=False, mark=mark)
 
     return figure
 
@@ -191,9 +242,9 @@ def by_layer(probe: str, name: str, label: str) -> Plot:
         axis.set(ylabel=label, xlabel="step" if len(x) and x[-1] > len(x) else "epoch")
         return bool(layers)
 
-    def figure(result: Result, path: Path) -> list[Path]:
-        groups = {f"{name_of(cell)}, {task}": [cell] for task, cells in tasks(result).items() for cell in cells}
+    def figure(result: Result) -> "Iterator[Figure]":
+        groups = {f"{shown_as(name_of(c))}, {task}": [c] for task, cells in tasks(result).items() for c in cells}
         seen = {title: cells for title, cells in groups.items() if series(cells[0].runs[0], probe, name)[2]}
-        return panels(result, path, seen, draw, legend=False)
+        yield from panels(result, seen, draw, legend=False)
 
     return figure

@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from math import isfinite
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from papers.published import Published
 from reports.cells import Filled, Result
-from reports.layout import DASH, EMPTY, grid
+from reports.layout import DASH, EMPTY, Grid, grid
 from reports.runs import Row, made_with
 from reports.statistics import half_width
 
@@ -58,12 +58,13 @@ def _raw_row(cell: Filled, scale: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def rounded_csv(result: Result) -> str:
+def rounded_csv(shown: Grid) -> str:
     """Return the table as it is printed: per row our numbers, then the paper's, then the verdicts."""
-    shown = grid(result)
+    kinds = (("ours", "main"), ("paper", "paper"), ("verdict", "verdict"))
+    known = [(what, name) for what, name in kinds if any(getattr(entry, name) for entry in shown.entries.values())]
     lines: list[list[Any]] = [["row", "what", *shown.columns]]
     for row in shown.rows:
-        for what, name in (("ours", "main"), ("paper", "paper"), ("verdict", "verdict")):
+        for what, name in known:
             lines.append([row, what, *(getattr(entry, name) for entry in shown.line(row))])
     return _csv(lines)
 
@@ -124,8 +125,8 @@ def template(name: str, **content: Any) -> str:
     return _templates(Path(name).suffix).get_template(name).render(content)
 
 
-def _from(name: str) -> Callable[[Result], str]:
-    return lambda result: template(name, shown=grid(result), colours=COLOURS, dash=DASH, empty=EMPTY)
+def _from(name: str) -> Callable[[Grid], str]:
+    return lambda shown: template(name, shown=shown, colours=COLOURS, dash=DASH, empty=EMPTY)
 
 
 markdown, latex, html_table = _from("table.md"), _from("table.tex"), _from("table.html")
@@ -158,17 +159,30 @@ def _run(row: Row, value: float) -> dict[str, Any]:
     return kept | {"value": value if isfinite(value) else None}
 
 
-FORMATS: dict[str, Callable[[Result], str]] = {
-    ".csv": rounded_csv, ".raw.csv": raw_csv, ".md": markdown, ".tex": latex, ".html": html_table, ".json": provenance,
+# The formats of what is printed, and of a table's numbers and their origin.
+PRINTED: dict[str, Callable[[Grid], str]] = {
+    ".csv": rounded_csv, ".md": markdown, ".tex": latex, ".html": html_table,
 }  # fmt: skip
+NUMBERS: dict[str, Callable[[Result], str]] = {".raw.csv": raw_csv, ".json": provenance}
 
 
-def write(result: Result, out: Path) -> list[Path]:
-    """Write a table in every format to `<out>/tables/<name>[@scale]<ending>`; returns the files."""
-    folder = out / "tables"
+def write(result: Result, out: Path, beside: Iterable[Grid] = ()) -> list[Path]:
+    """Write a table in every format to `<out>/tables/<name>[@scale]<ending>`; returns the files.
+
+    beside: further tables, as printed, to files of their own names.
+    """
+    texts = {f"{result.stem}{ending}": render(result) for ending, render in NUMBERS.items()}
+    shown = replace(grid(result), name=result.stem)
+    return write_grids([shown, *beside], out) + _write(texts, out / "tables")
+
+
+def write_grids(grids: Iterable[Grid], out: Path) -> list[Path]:
+    """Write tables, as printed, to `<out>/tables/<name><ending>`; returns the files."""
+    return _write({f"{one.name}{end}": render(one) for one in grids for end, render in PRINTED.items()}, out / "tables")
+
+
+def _write(texts: dict[str, str], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for ending, render in FORMATS.items():
-        paths.append(folder / f"{result.stem}{ending}")
-        paths[-1].write_text(render(result), encoding="utf-8", newline="\n")
-    return paths
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    return [folder / name for name in texts]

@@ -1,8 +1,8 @@
 """The runs of a store, found by what they are: the only place where reports know the names of a result's fields."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import nan
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ V = TypeVar("V")
 Words = tuple[str, ...]
 Identify = Callable[[list[Cell]], tuple[dict[Words, str], dict[Words, str]]]
 KINDS = ("data", "model", "optimizer", "labels.scale", "labels.protocol")
+DESCRIBING = ("name", "label", "target", "decay")
 # What a run that diverged scores, in percent, given the number of classes. A metric that is not here has no such value.
 CHANCE: dict[str, Callable[[int], float]] = {
     "top1": lambda classes: 100.0 / classes,
@@ -37,6 +38,8 @@ class Runs:
 
     def __post_init__(self) -> None:
         self.by_group = grouped((row["group_id"], row) for row in self.rows)
+        for row in _overlapping(self.rows):
+            row["shared"] = True
 
     def of(self, group: str | None, seeds: Iterable[int]) -> list[Row]:
         """Return a group's runs with these seeds, in order of seed, one for each."""
@@ -58,11 +61,31 @@ class Runs:
         return ["paper", *sorted({scale(row) for row in self.rows} - {"paper"})]
 
 
-def read(store: Path | str) -> Runs:
-    """Read a store's finished runs. Raises FileNotFoundError, one line, when there is none."""
-    if not Path(store).is_dir():
-        raise FileNotFoundError(f"--store: no store at {store}; runs are written to runs/ unless told otherwise")
-    return Runs(*read_store(store))
+def read(*stores: Path | str) -> Runs:
+    """Read the finished runs of one or more stores; of a run that several have, the first store's counts.
+
+    Raises FileNotFoundError, one line, for a store that is not there.
+    """
+    rows: dict[str, Row] = {}
+    complaints: list[str] = []
+    for store in stores:
+        if not Path(store).is_dir():
+            raise FileNotFoundError(f"--store: no store at {store}; runs are written to runs/ unless told otherwise")
+        found, left_out = read_store(store)
+        rows = {row["id"]: row for row in found} | rows
+        complaints += left_out
+    return Runs(list(rows.values()), complaints)
+
+
+def _overlapping(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield the runs that shared their machine: another run of the store was under way on it at the same time."""
+    timed = [row for row in rows if row.get("started") and row.get("finished")]
+    for members in grouped(((row.get("machine.host"), device(row)), row) for row in timed).values():
+        latest: Row | None = None
+        for row in sorted(members, key=lambda row: float(row["started"])):
+            if latest is not None and row["started"] < latest["finished"]:
+                yield from (latest, row)
+            latest = row if latest is None or row["finished"] > latest["finished"] else latest
 
 
 def identify(runs: Runs) -> Identify:
@@ -127,6 +150,35 @@ def made_with(rows: Iterable[Row]) -> dict[str, list[str]]:
         "torch": sorted({str(row.get("platform.torch")) for row in rows}),
         "commits": sorted({str(commit)[:10] for row in rows for commit in row.get("commits") or []}),
     }
+
+
+def settings(row: Row, without: Words) -> frozenset[tuple[str, str]]:
+    """Return a run's configuration but for its seed and the keys `without`, to find runs that differ in these alone."""
+    left = ("config.seed", *(f"config.{key}" for key in without))
+    return frozenset(
+        (key, str(value)) for key, value in row.items() if key.startswith("config.") and not key.startswith(left)
+    )
+
+
+def variant(row: Row) -> str:
+    """Return a run's optimizer with those of its words that are not its yaml's: `sing eps`, but `sing`."""
+    name = str(row["optimizer"])
+    own = {key: row.get(f"config.optimizer.{key}", usual) for key, usual in _words(name).items()}
+    return " ".join([name, *(str(value) for key, value in own.items() if value != _words(name)[key])])
+
+
+@lru_cache
+def _words(optimizer: str) -> dict[str, str]:
+    """Return the keys of an optimizer's yaml that take a word, with its default."""
+    known = optimizer in groups.options("optimizer") and optimizer not in groups.plugins()
+    content = groups.raw("optimizer", optimizer) if known else {}
+    return {key: value for key, value in content.items() if isinstance(value, str) and key not in DESCRIBING}
+
+
+def proper(name: str) -> str:
+    """Return the proper name of an optimizer's id and what tells it from others of it: `SING (eps)` of `sing eps`."""
+    first, *rest = name.split(" ")
+    return " ".join([groups.label(first), *(word if "=" in word else f"({word})" for word in rest)])
 
 
 def notes(row: Row) -> dict[str, str]:

@@ -55,28 +55,36 @@ class Comparison:
         """The difference in standard errors; NaN where none is known."""
         return self.difference / self.error if self.error > 0 else nan
 
-    def detectable(self, power: float = POWER, alpha: float = ALPHA) -> float:
-        """Return the smallest true difference that this comparison would have shown with that power (approximately)."""
+    def detectable(self) -> float:
+        """Return the smallest true difference that this comparison would have shown with 80 % power (approximately)."""
         from scipy import stats
 
         if not self.dof > 0:
             return nan
-        return float((stats.t.ppf(1 - alpha / 2, self.dof) + stats.t.ppf(power, self.dof)) * self.error)
+        return float((stats.t.ppf(1 - ALPHA / 2, self.dof) + stats.t.ppf(POWER, self.dof)) * self.error)
 
-    def needed(self, n: float) -> int | None:
-        """Return how many seeds a side, more than n, show a true difference of the size that n seeds did not show.
+    def power(self, effect: float) -> float:
+        """Return the chance that this comparison shows a true difference `effect`; NaN where nothing can be said."""
+        known = self.error > 0 and self.dof > 0 and isfinite(effect)
+        return _power(abs(effect) / self.error, 1, self.dof) if known else nan
 
-        None where that is more than MOST.
+    def needed(self, n: float, effect: float | None = None) -> int | None:
+        """Return how many seeds a side, more than n, show a true difference `effect` with 80 % power.
+
+        effect: the difference that n seeds saw, unless given. None where it would take more than MOST.
         """
-        from statsmodels.stats.power import TTestPower
-
-        effect, growth, least = abs(self.errors) / sqrt(n), self.dof / (n - 1), int(n) + 1
-
-        def power(m: int) -> float:
-            return float(np.nan_to_num(TTestPower().power(effect, m, ALPHA, df=growth * (m - 1)), nan=1.0))
-
-        found = least + bisect_left(range(least, MOST + 1), POWER, key=power)
+        size, growth = abs(self.difference if effect is None else effect) / self.error, self.dof / (n - 1)
+        least = int(n) + 1
+        counts = range(least, MOST + 1)
+        found = least + bisect_left(counts, POWER, key=lambda m: _power(size / sqrt(n), m, growth * (m - 1)))
         return found if found <= MOST else None
+
+
+def _power(effect: float, n: float, dof: float) -> float:
+    """Return the power of a t test of n values for an effect in standard deviations; 1 where it is beyond computing."""
+    from statsmodels.stats.power import TTestPower
+
+    return float(np.nan_to_num(TTestPower().power(effect, n, ALPHA, df=dof), nan=1.0))
 
 
 def summary(values: Sample) -> Summary:
@@ -138,6 +146,25 @@ def paired(a: Sample, b: Sample) -> Comparison:
         return Comparison(mean)
     test = stats.ttest_1samp(list(map(float, differences)), 0.0)
     return Comparison(mean, std / sqrt(len(a)), float(test.df), float(test.pvalue))
+
+
+def pooled(tests: Sequence[Comparison]) -> Comparison:
+    """Return the mean of independent differences (a fixed-effect meta-analysis of equal weights)."""
+    from scipy import stats
+
+    known = [test for test in tests if test.error > 0]
+    if not known:
+        return Comparison(nan)
+    mean = float(np.mean([test.difference for test in known]))
+    error, dof = sqrt(sum(test.error**2 for test in known)) / len(known), sum(test.dof for test in known)
+    return Comparison(mean, error, dof, float(2 * stats.t.sf(abs(mean) / error, dof)))
+
+
+def effect_size(a: Summary, b: Summary) -> float:
+    """Return Hedges' g: the difference in pooled standard deviations, corrected for few seeds (Hedges 1981)."""
+    dof = a.n + b.n - 2
+    spread = sqrt(((a.n - 1) * a.std**2 + (b.n - 1) * b.std**2) / dof) if a.n > 1 and b.n > 1 else nan
+    return (a.mean - b.mean) / spread * (1 - 3 / (4 * dof - 1)) if spread > 0 else nan
 
 
 def holm(p: Sample) -> list[float]:

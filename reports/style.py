@@ -1,13 +1,14 @@
 """One look for all figures: a fixed colour and marker for each optimizer, print sizes, colour-blind safe.
 
-Colours are Okabe and Ito's, and two more; where two optimizers share a hue, line style and marker tell them apart, so
-that a figure can be read in grey. Import-light: matplotlib is imported when a figure is made.
+Colours are Okabe and Ito's, and more; where two optimizers share a hue, line style and marker tell them apart, so that
+a figure can be read in grey. Import-light: matplotlib is imported when a figure is made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -23,17 +24,18 @@ HUES = {
     "black": "#000000", "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73", "yellow": "#C9B400",
     "blue": "#0072B2", "red": "#D55E00", "pink": "#CC79A7", "grey": "#7F7F7F", "purple": "#6A3D9A",
 }  # fmt: skip
+SING = {"wine": "#882255", "brown": "#8C564B", "salmon": "#FF7F6E", "crimson": "#C2003F", "rust": "#7A3300"}
 MARKERS = "osD^v<>PX*hp"
 LINES = ("-", "--", "-.", ":")
-# Name, hue, marker, line style. A hue a family: SGD black, Adam blue, projections green, spheres orange, SING red.
+# Name, hue, marker, line style. A hue a family: SGD black, Adam blue, projections green, spheres orange; SING reds.
 _TEXT = """
     sgd black o -; gc_sgd black s :; sgdp green s --; adamp green ^ -; adam blue o -; adamw blue s --;
     gc_adamw blue D :; nadam sky ^ -; radam sky v --; adagrad sky P -.; adafactor sky X :; lamb yellow h -;
     yogi yellow v --; adabelief pink D -; adabound pink < --; sam grey P -; asam grey X --; sls grey * :;
-    lookahead yellow p :; rmsgd purple D -; sing red * -; sing_lookahead red p -.; sing_sgd red o --;
-    sing_adabelief red v :; sing_adafactor red X --; adams orange s --; adamsrt orange ^ -; sgdmrt orange v -.;
-    adamg orange P :; adamg_repo orange X :; adamg_star orange * :; sgdg orange h -.;
-    adafactor_torch sky X --;
+    lookahead yellow p :; rmsgd purple D -; sing red * -; sing_lookahead wine p -.; sing_sgd brown o --;
+    sing_adabelief salmon v :; sing_adafactor rust X --; sing_eps crimson h :; adams orange s --; adamsrt orange ^ -;
+    sgdmrt orange v -.; adamg orange P :; adamg_repo orange X :; adamg_star orange * :; sgdg orange h -.;
+    adafactor_torch sky X --; chain grey D -.;
 """
 LOOKS = {name: tuple(look) for name, *look in (entry.split() for entry in _TEXT.split(";") if entry.strip())}
 SETTINGS: dict[RcKeyType, Any] = {
@@ -43,9 +45,10 @@ SETTINGS: dict[RcKeyType, Any] = {
     "savefig.dpi": 200, "figure.constrained_layout.use": True, "svg.hashsalt": "stepbench", "svg.fonttype": "path",
     "legend.handlelength": 3.0,  # long enough to tell the lines apart
 }  # fmt: skip
-WIDTH = 3.4  # inches: a column of a two-column paper
-HEIGHT = 2.4
+WIDTH, HEIGHT = 3.4, 2.4  # inches; a column of a two-column paper
 NOTE_WIDTH = 18  # characters an inch of a note below a figure
+# The formats of a figure, and what leaves the date out of each.
+FORMATS: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
 
 
 def look(name: str, points: int = 0) -> dict[str, Any]:
@@ -53,15 +56,16 @@ def look(name: str, points: int = 0) -> dict[str, Any]:
 
     points: length of a line that is to have about six markers.
 
-    `name` may go on after a blank (`sing eps`): then the rest chooses the line style. An unknown name gets a look from
-    its letters, always the same.
+    `name` may go on after a blank (`sgd lr=0.1`): then the rest chooses the line style, unless the whole has a look of
+    its own (`sing eps`). An unknown name gets a look from its letters, always the same.
     """
     first, _, rest = name.partition(" ")
     number, hues = crc32(first.encode()), [hue for hue in HUES if hue not in ("black", "red")]
     drawn = hues[number % len(hues)], MARKERS[number % len(MARKERS)], LINES[number % len(LINES)]
-    hue, marker, line = LOOKS.get(first, drawn)
-    drawn_as = LINES[crc32(rest.encode()) % len(LINES)] if rest else line
-    return {"color": HUES[hue], "marker": marker, "linestyle": drawn_as, "markevery": max(1, points // 6)}
+    whole = LOOKS.get(name.replace(" ", "_"))
+    hue, marker, line = whole or LOOKS.get(first, drawn)
+    drawn_as = LINES[crc32(rest.encode()) % len(LINES)] if rest and not whole else line
+    return {"color": (HUES | SING)[hue], "marker": marker, "linestyle": drawn_as, "markevery": max(1, points // 6)}
 
 
 @contextmanager
@@ -88,23 +92,29 @@ def figure(
             pyplot.close(made)
 
 
-def save(
-    made: Figure, path: Path, vector: str = ".svg", data: pd.DataFrame | None = None, note: str = ""
-) -> list[Path]:
-    """Write a figure as SVG (or vector=".pdf") and PNG, without dates: the same figure gives the same bytes.
+def annotate(made: Figure, note: str) -> None:
+    """Write a note below a figure, in lines as long as it is wide."""
+    made.supxlabel(fill(note, round(NOTE_WIDTH * made.get_figwidth())), fontsize=7, color="0.35")
+
+
+def svg(made: Figure) -> bytes:
+    """Return a figure as SVG, without its date."""
+    stream = BytesIO()
+    made.savefig(stream, format="svg", metadata=FORMATS[".svg"])
+    return stream.getvalue()
+
+
+def save(made: Figure, path: Path, data: pd.DataFrame | None = None, note: str = "") -> list[Path]:
+    """Write a figure as SVG, PDF and PNG, without dates: the same figure gives the same bytes.
 
     path: without ending. data: what is drawn, as CSV beside it. note: written below the figure.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if note:
-        made.supxlabel(fill(note, round(NOTE_WIDTH * made.get_figwidth())), fontsize=7, color="0.35")
-    undated: dict[str, dict[str, str | None]] = {
-        vector: {"Date" if vector == ".svg" else "CreationDate": None},
-        ".png": {},
-    }
-    paths = [path.with_name(path.name + ending) for ending in undated]
-    for target, metadata in zip(paths, undated.values(), strict=True):
-        made.savefig(target, metadata=metadata)
+        annotate(made, note)
+    paths = [path.with_name(path.name + ending) for ending in FORMATS]
+    for target in paths:
+        made.savefig(target, metadata=FORMATS[target.suffix])
         made.set_layout_engine("none")  # the first file has laid the figure out
     if data is not None:
         paths.append(path.with_name(path.name + ".csv"))

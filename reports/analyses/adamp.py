@@ -67,7 +67,7 @@ def detection(out: Path, scale: Scale) -> list[Check]:
             axis.hist(shown, bins=np.logspace(-12, 0, 61), alpha=0.7, label=f"{label}, 99 %: {low:.1e} to {high:.1e}")
         axis.set(xscale="log", xlabel="|cos(w, gradient)|", ylabel="tensors x steps", title="AdamP, Section C")
         axis.legend(loc="upper left")
-        style.save(made, out / "detection", ".pdf", table, NOTE.format(**about))
+        style.save(made, out / "detection", table, NOTE.format(**about))
     told = shares(table[table.matrix])
     words, seeds = scale.words(NORMS_SETS, WORDS), scale.of(SEEDS)
     scores = accuracies([*words, f"model={about['net']}"], scale.of(TRAINED_DELTAS), seeds)
@@ -117,7 +117,7 @@ def draw(out: Path, told: pd.DataFrame, scores: pd.DataFrame, note: str) -> None
         right.plot(scores.groupby("delta").test_top1.mean(), label="mean")
         right.set(xscale="log", xlabel="delta", ylabel="test accuracy of AdamP (%)")
         right.legend()
-        style.save(made, out / "delta", ".pdf", told.merge(scores, on="delta", how="outer"), note)
+        style.save(made, out / "delta", told.merge(scores, on="delta", how="outer"), note)
 
 
 def norms(out: Path, scale: Scale) -> list[Check]:
@@ -137,7 +137,7 @@ def norms(out: Path, scale: Scale) -> list[Check]:
             column[0].legend(fontsize=6)
         axes[0, 0].set_ylabel("norm")
         axes[1, 0].set_ylabel("effective step")
-        style.save(made, out / "norms", ".pdf", table, NORMS_NOTE.format(net=net, words=" ".join(words)))
+        style.save(made, out / "norms", table, NORMS_NOTE.format(net=net, words=" ".join(words)))
     ends = table[table.decay == 0].groupby("optimizer").norm.agg(lambda rows: rows.iloc[-1] - rows.iloc[0])
     return [
         Check("norm growth of SGD over SGDP, no decay", 1, ends["sgd"] / ends["sgdp"], at_least=True),
@@ -170,7 +170,7 @@ def growth(out: Path, scale: Scale) -> list[Check]:
         axis.set(yscale="log", xlabel="momentum beta", ylabel="ratio of norm growth", title="AdamP, Corollary 2.3")
         axis.legend()
         note = GROWTH_NOTE.format(data=scale.dataset(GROWTH_SETS)["name"], rate=RATE, steps=steps)
-        style.save(made, out / "growth", ".pdf", data, note)
+        style.save(made, out / "growth", data, note)
     means = data.groupby("beta")[["theory", "ratio"]].mean()
     return [Check(f"ratio of growth, beta {beta}", row.theory, row.ratio, 0.05) for beta, row in means.iterrows()]
 

@@ -55,7 +55,7 @@ def draw(out: Path, table: pd.DataFrame, note: str) -> None:
                 axis.plot(rows.step, rows[column], label=method.label, **method.look(len(rows)))
             axis.set(yscale="log", xlabel="step", title=title)
         made.legend(*axes[0, -1].get_legend_handles_labels(), loc="outside right center")
-        style.save(made, out / "tracking", ".pdf", table, note)
+        style.save(made, out / "tracking", table, note)
 
 
 def tracked(first: torch.nn.Module, method: Method, images: Dataset, steps: int) -> pd.DataFrame:

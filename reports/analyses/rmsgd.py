@@ -70,7 +70,7 @@ def layers(out: Path, tables: dict[str, pd.DataFrame], note: str) -> None:
         axes[0, -1].set_ylim(top=1.35 * axes[0, -1].get_ylim()[1])
         axes[0, -1].legend(ncols=len(tables), loc="upper center", fontsize=6, handlelength=2)
         data = pd.concat([table.assign(optimizer=name) for name, table in tables.items()])
-        style.save(made, out / "quality", ".pdf", data, note)
+        style.save(made, out / "quality", data, note)
 
 
 def structured(table: pd.DataFrame) -> pd.DataFrame:
@@ -101,7 +101,7 @@ def rates(out: Path, tables: dict[str, pd.DataFrame], betas: dict[float, Run], n
         mean.legend()
         error.legend()
         data = pd.concat([*ablation, *(table.assign(optimizer=name) for name, table in tables.items())])
-        style.save(made, out / "rates", ".pdf", data, note)
+        style.save(made, out / "rates", data, note)
 
 
 def generalisation(out: Path, table: pd.DataFrame, note: str) -> None:
@@ -118,7 +118,7 @@ def generalisation(out: Path, table: pd.DataFrame, note: str) -> None:
                 axis.scatter(rows.Q, rows[value], 20, colour, marker=markers[net], label=f"{name}, {net}")
             axis.set(xlabel="Q", ylabel=value.replace("_", " ") + " (%)", title=correlations(drawn.Q, drawn[value]))
         made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=6)
-        style.save(made, out / "generalisation", ".pdf", table, note)
+        style.save(made, out / "generalisation", table, note)
 
 
 def summary(net: str, name: str, seed: int, run: Run) -> dict[str, object]:

@@ -74,7 +74,7 @@ def rosenbrock3d(out: Path, scale: Scale) -> list[Check]:
             axis.set_visible(axis.has_data())
         columns = {name: (*angles(path), path.norm(dim=1), height(path)) for name, path in paths.items()}
         data = table(("psi", "phi", "radius", "loss"), columns)
-        style.save(made, out / "rosenbrock3d", ".pdf", data, NOTE)
+        style.save(made, out / "rosenbrock3d", data, NOTE)
     peaks = {name: paths[name].norm(dim=1).max().item() for name in CHECKS}
     return [Check(f"largest radius, {n} (AdamP, Section 3.2)", wanted, peaks[n]) for n, wanted in CHECKS.items()]
 
@@ -140,7 +140,7 @@ def theorem4(out: Path, scale: Scale) -> list[Check]:
         axes[0, 2].legend()
         frames = {rate: pd.DataFrame({"angle": gap}) for rate, gap in gaps.items()}
         data = pd.concat(frames, names=["rate", "step"]).reset_index()
-        style.save(made, out / "theorem4", ".pdf", data, NOTE_4)
+        style.save(made, out / "theorem4", data, NOTE_4)
     order = np.log2(gaps[RATES[-2]].max() / gaps[RATES[-1]].max())
     return [Check("order in the rate of the angle between the paths", 2, order, at_least=True)]
 

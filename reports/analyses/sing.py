@@ -61,7 +61,7 @@ def narrow(out: Path, scale: Scale) -> list[Check]:
         right.set(xscale="log", yscale="log", xlabel="clipped at norm", ylabel="change of weights", title="clipping")
         right.legend()
         note = NOTE.format(steps=steps, data=scale.dataset(SETS)["name"])
-        style.save(made, out / "narrow", ".pdf", pd.concat([rates, changes]), note)
+        style.save(made, out / "narrow", pd.concat([rates, changes]), note)
     worst = (rates.rate / rates.bound - 1).abs().max()
     return [
         Check("rate needed / bound of Theorem 3.1, farthest from 1", 1, 1 + worst),
@@ -152,7 +152,7 @@ def rde_sheet(out: Path, scale: Scale) -> list[Check]:
                     scores.append({"run": name, "sample": number, **meter.result()})
                     panel.set_xlabel(f"{scores[-1]['rectangle_accuracy']:.0f} %")
         table = pd.DataFrame(scores, columns=["run", "sample", "mse", "rectangle_accuracy"])
-        style.save(made, out / "rde_sheet", ".pdf", table, SHEET_NOTE)
+        style.save(made, out / "rde_sheet", table, SHEET_NOTE)
     return []
 
 

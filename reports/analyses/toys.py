@@ -80,7 +80,7 @@ def toy2d(out: Path, scale: Scale) -> list[Check]:
             axis.set(title=title, xlabel="step")
         axes[3, 2].set(yscale="log")
         axes[3, 2].legend(fontsize=6)
-        style.save(made, out / "toy2d", ".pdf", data, NOTE)
+        style.save(made, out / "toy2d", data, NOTE)
     animate(paths, out / "toy2d.gif")
     printed = {0.9: 2.93, 0.99: 27.87}
     largest = {beta: paths[f"GD, momentum {beta}"].norm(dim=1).max().item() for beta in printed}

@@ -11,7 +11,7 @@ from conf.check import check_value
 from data.memory import Recipe
 
 RESERVED = {
-    "optimizer": {"name", "target", "version", "decay", "groups", "ranges", "sources", "args"},
+    "optimizer": {"name", "label", "target", "version", "decay", "groups", "ranges", "sources", "args"},
     "model": {"name", "target", "version", "input", "force", "task", "ranges", "sources", "args"},
     "data": {"name", "target", "version", "num_classes", "in_channels", "image_size", "task", "ranges", "sources"},
     "schedule": {"name", "target", "version", "ranges"},
@@ -79,3 +79,14 @@ def test_an_optimizer_names_its_source_and_its_decay(option: str) -> None:
     assert content["name"] == option
     assert content["decay"] in ("decoupled", "coupled", "absolute")
     assert (groups.ROOT / "optimizer" / f"{option}.yaml").read_text().startswith("# ")
+
+
+def test_every_optimizer_has_a_proper_name_of_its_own() -> None:
+    names = [groups.label(option) for option in groups.files("optimizer")]
+    assert len({*names}) == len(names)
+    assert [groups.label(option) for option in ("adamw", "sing_sgd", "somebodys")] == [
+        "AdamW",
+        "SING (SGD)",
+        "somebodys",
+    ]
+    assert not [option for option in groups.files("optimizer") if "label" not in groups.raw("optimizer", option)]

@@ -44,7 +44,7 @@ def test_a_list_of_blocks_is_the_union_of_their_products_less_the_excluded(tmp_p
     cells = table(tmp_path, columns=columns, exclude=[{"optimizer": "adam", "data": "cifar10"}]).cells()
     assert len(cells) == 4 * 4 - 2
     assert cells[1].overrides[-3:] == ("optimizer=sing", "optimizer.denominator=softplus", "optimizer.betas=[0.9,0.99]")
-    assert cells[1].column_label == "sing denominator=softplus betas=[0.9,0.99]"
+    assert cells[1].column_label == "SING (softplus) betas=[0.9,0.99]"
     adam = cells[-1]
     assert (adam.seeds, "protocol=q" in adam.overrides, "protocol=p" in adam.overrides) == ((0, 1), True, False)
 

@@ -49,9 +49,12 @@ def result(overrides: Words, seed: int, draw: random.Random, state: str = "done"
         "labels": labels | {"notes": notes},
         "platform": {"device": "cpu", "torch": "0.0-synthetic", "threads": 1},
         "machine": {"host": "synthetic", "cpu": "synthetic processor", "gpu": None},
-        "one_platform": True, "attempts": 1, "commits": ["0123456789abcdef"], "started": 0.0, "finished": 1.0,
+        "one_platform": True, "attempts": 1, "commits": ["0123456789abcdef"],
         "metrics_sha256": "0" * 64, "weights_sha256": f"{seed}" * 64, "state": state,
-        "metrics": {"test_top1": score, "test_loss": round((100 - score) / 20, 4), "train_loss": 0.01},
+        "metrics": {
+            "lr": 0.02, "train_loss": 0.01, "train_top1": score, "test_top1": score,
+            "test_loss": round((100 - score) / 20, 4),
+        },
         "selection": "last", "selected": {"epoch": 5, "step": 50, "seconds": 10.0}, "parameters": 1000,
         "target": {"metric": "top1", "value": 90.0, "reached": {"epoch": 3, "step": 30, "seconds": 6.0 + seed}},
         "time": {"train_seconds": 10.0, "epoch_seconds": {"median": 2.0 * (1 + (seed % 2) / 10), "iqr": 0.1, "n": 5}},
@@ -60,15 +63,12 @@ def result(overrides: Words, seed: int, draw: random.Random, state: str = "done"
 
 
 def curve(content: dict[str, Any]) -> list[dict[str, Any]]:
-    last = content["metrics"]["test_top1"]
+    """Return five epochs, the last of them as in the result."""
     return [
-        {
-            "kind": "epoch", "epoch": e, "step": 10 * e, "seconds": 2.0 * e, "lr": round(0.1 / e, 4),
-            "train_loss": round(1.0 / e, 4), "train_top1": round(last * (1 - 0.4 / e), 3),
-            "test_top1": round(last * (1 - 0.5 / e + 0.1), 3), "test_loss": round(1.2 / e, 4),
-        }
+        {"kind": "epoch", "epoch": e, "step": 10 * e, "seconds": 2.0 * e}
+        | {key: round(value * (e / 5) ** 0.3, 4) for key, value in content["metrics"].items()}
         for e in range(1, 6)
-    ]  # fmt: skip
+    ]
 
 
 def write_run(store: Path, content: dict[str, Any]) -> Path:
@@ -114,14 +114,15 @@ def runs() -> Runs:
 
 
 def main() -> None:
+    from reports import render
     from reports.cells import fill
-    from reports.render import FORMATS
 
     write_store()
     GOLDEN.mkdir(exist_ok=True)
     filled = fill(table(), runs(), identify)
-    for ending, render in FORMATS.items():
-        (GOLDEN / f"synthetic{ending}").write_text(render(filled), newline="\n")
+    for path in render.write(filled, GOLDEN / "out"):
+        shutil.move(path, GOLDEN / path.name)
+    shutil.rmtree(GOLDEN / "out")
 
 
 if __name__ == "__main__":

@@ -73,6 +73,6 @@ def test_every_shell_gives_the_same_words(shell: str, tmp_path: Path) -> None:
 def test_the_page_and_the_csv_have_the_same_words(tmp_path: Path) -> None:
     result = one_cell(CELLS[0])
     (cell,) = result.cells
-    assert f"again: {layout.again(cell)}" in layout.grid(result).entries["digits", "sgd"].hover
+    assert f"again: {layout.again(cell)}" in layout.grid(result).entries["digits", "SGD"].hover
     line = render.raw_csv(result).splitlines()[1].rpartition(',"')[2].removesuffix('"').replace('""', '"')
     assert tuple(pasted(f"python {line}", SHELLS[0], tmp_path)) == CELLS[0]

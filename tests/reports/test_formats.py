@@ -14,6 +14,7 @@ from papers import table as tables
 from papers.table import Table
 from reports import figures, page, render
 from reports.cells import Result, fill
+from reports.layout import grid
 from reports.runs import Runs
 from tests.reports import synthetic
 from tests.reports.test_page import drawn
@@ -34,7 +35,7 @@ def rows(text: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("label", ["[0.9, 0.999]", "[", "*", "[1ex]", "-- x", "a\n\nb", "| `x`", "lr --- 1"])
 def test_no_label_is_read_as_latex(label: str) -> None:
-    lines = render.latex(labelled(label, label)).splitlines()
+    lines = render.latex(grid(labelled(label, label))).splitlines()
     body = "\n".join(lines[lines.index(r"\toprule") :])
     assert not re.search(r"(\\\\|rule)\s*[\[*]", body)  # an optional length, or a star, after the end of a row
     assert not re.search(r"--|[|`](?!\{\})|\n\s*\n", body.replace(r"\`{}", ""))
@@ -56,15 +57,15 @@ def test_no_label_is_read_as_latex(label: str) -> None:
     ],
 )
 def test_no_note_is_read_as_markdown(text: str, written: str) -> None:
-    assert f"\n- {written}\n" in render.markdown(labelled("x", note=text))
+    assert f"\n- {written}\n" in render.markdown(grid(labelled("x", note=text)))
 
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_no_label_and_no_note_is_read_as_a_formula(text: str) -> None:
     result = labelled(text, text)
     noted = replace(result, cells=[replace(cell, notes={text: "x"}, reason=text) for cell in result.cells])
-    for format in (render.rounded_csv, render.raw_csv):
-        cells = [cell for row in rows(format(noted)) for cell in row]
+    for written in (render.rounded_csv(grid(noted)), render.raw_csv(noted)):
+        cells = [cell for row in rows(written) for cell in row]
         assert f"'{text}" in cells
         assert not [cell for cell in cells if cell[:1] in tuple("=+-@\t＝") and not render._NUMERAL.fullmatch(cell)]
 
@@ -72,14 +73,17 @@ def test_no_label_and_no_note_is_read_as_a_formula(text: str) -> None:
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_number_stays_one(number: str) -> None:
     result = labelled(number, number)
-    assert rows(render.rounded_csv(result))[0][2] == number
+    assert rows(render.rounded_csv(grid(result)))[0][2] == number
     assert rows(render.raw_csv(result))[1][0] == number
     (line,) = rows(render.raw_csv(labelled("x", published={"paper": "rmsgd", "table": "1a"})))[1:]
     assert float(line[rows(render.raw_csv(result))[0].index("difference")]) < 0
 
 
 def test_a_column_may_be_called_as_one_of_ours_is() -> None:
-    assert rows(render.rounded_csv(labelled("x", "row")))[:2] == [["row", "what", "row"], ["x", "ours", "95.20 ± 0.12"]]
+    assert rows(render.rounded_csv(grid(labelled("x", "row"))))[:2] == [
+        ["row", "what", "row"],
+        ["x", "ours", "95.20 ± 0.12"],
+    ]
 
 
 def test_two_rows_of_one_name_are_refused() -> None:

@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ import numpy as np
 import pytest
 
 from papers import table as tables
+from papers.published import Published
 from papers.table import Table
-from reports import claims, figures, page, panels, render, style
+from reports import claims, figures, page, pairs, panels, render, style
 from reports.cells import Result, fill
 from reports.runs import Runs
 from reports.statistics import Comparison
@@ -39,6 +42,10 @@ def drawn(means: dict[str, float], seeds: int = 5, spread: float = 0.1, **change
     return fill(table, Runs(rows), synthetic.identify)
 
 
+def count(made: Iterable[object]) -> int:
+    return sum(1 for _ in made)
+
+
 def flat(content: dict[str, Any]) -> dict[str, Any]:
     from record.read import flat as flatten
 
@@ -47,7 +54,7 @@ def flat(content: dict[str, Any]) -> dict[str, Any]:
 
 def judged(result: Result, **claim: Any) -> claims.Judged:
     full = {"id": "x", "paper": "p", "says": "s", "where_said": "w", "table": result.table.name} | claim
-    return claims._judged(full, result)
+    return claims._judged(full, result.scale, [result])
 
 
 def test_a_claim_is_supported_only_by_significant_differences_throughout() -> None:
@@ -56,13 +63,29 @@ def test_a_claim_is_supported_only_by_significant_differences_throughout() -> No
     assert judged(result, test="best", order=["rmsgd"]).verdict == "supported"
     turned = judged(result, test="above", order=["adam", "sgd"])
     assert turned.verdict == "contradicted"
-    assert "against: adam 9" in turned.evidence
+    assert "against: Adam 9" in turned.evidence
 
 
-def test_equal_optimizers_neither_support_nor_contradict() -> None:
+def test_equal_optimizers_are_inconclusive_without_power_for_the_papers_difference() -> None:
     result = drawn({"rmsgd": 95.0, "sgd": 95.0}, spread=1.0)
-    assert judged(result, test="above", order=["rmsgd", "sgd"]).verdict in ("mixed", "in line")
-    assert judged(result, test="at_least", order=["rmsgd", "sgd"]).verdict in ("supported", "in line")
+    for test in ("above", "at_least"):
+        found = judged(result, test=test, order=["rmsgd", "sgd"])
+        assert found.verdict == "inconclusive"
+        assert "cannot show a difference of the size seen with 80 % power: that would take" in found.evidence
+
+
+def test_no_difference_is_found_where_the_papers_difference_would_have_been() -> None:
+    result = drawn({"rmsgd": 95.0, "sgd": 95.0}, spread=0.1)
+    number = Published(0, "p", "1", "d", "m", "o", "", "test_top1", 95.0, 0.1, 5, "")
+    higher = {"rmsgd": replace(number, mean=96.0), "sgd": number}
+    cells = [replace(cell, published=higher[str(cell.cell.coordinates["optimizer"])]) for cell in result.cells]
+    told = judged(replace(result, cells=cells), test="above", order=["rmsgd", "sgd"])
+    assert told.verdict == "no difference found"
+    near = [replace(c, published=replace(c.published, mean=95 + (c.published.mean - 95) / 20)) for c in cells]
+    told = judged(replace(result, cells=near), test="above", order=["rmsgd", "sgd"])
+    assert told.verdict == "inconclusive"
+    seeds = int(re.search(r"would take (\d+) seeds", told.evidence)[1])
+    assert 5 < seeds < 10_000
 
 
 def test_no_systematic_improvement_is_refuted_by_being_above_everywhere() -> None:
@@ -71,20 +94,29 @@ def test_no_systematic_improvement_is_refuted_by_being_above_everywhere() -> Non
     assert judged(drawn({"rmsgd": 93.0, "sgd": 94.0}), **claim).verdict == "supported"
     assert judged(drawn({"rmsgd": 95.0}), **claim).verdict == "open"
     mrt = fill(tables.load("adamsrt_5"), Runs([]), lambda cells: ({}, {}))
-    one = claims._judged(next(claim for claim in claims.claims() if claim["id"] == "sgdmrt-unsystematic"), mrt)
-    assert (one.verdict, one.printed) == ("open", "sgdmrt above in 3 of 8 comparisons, 0 significantly")
+    shipped = next(claim for claim in claims.claims() if claim["id"] == "sgdmrt-unsystematic")
+    one = claims._judged(shipped, "paper", [mrt])
+    assert one.verdict == "open"
+    assert one.printed.startswith("above in 3 of 8 comparisons, 0 significantly; mean gain -0.07")
+
+
+def test_a_small_gain_everywhere_is_systematic() -> None:
+    result = drawn({"rmsgd": 95.1, "sgd": 95.0}, spread=0.1)
+    found = judged(result, test="unsystematic", order=["rmsgd", "sgd"])
+    assert found.verdict == "contradicted"
+    assert int(found.evidence.split(" significantly")[0][-1]) < 6  # no comparison alone would do
 
 
 def test_many_comparisons_are_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
     result = drawn({"rmsgd": 94.0, "sgd": 95.0})
-    monkeypatch.setattr(claims, "welch", lambda a, b: Comparison(-1.0, 0.3, 8.0, 0.02))
-    assert judged(result, test="above", order=["rmsgd", "sgd"]).verdict == "mixed"  # six tasks: 0.12 after Holm
+    monkeypatch.setattr(pairs, "welch", lambda a, b: Comparison(-1.0, 0.3, 8.0, 0.02))
+    assert judged(result, test="above", order=["rmsgd", "sgd"]).verdict == "inconclusive"  # six tasks: 0.12 after Holm
     assert judged(result, test="above", order=["rmsgd", "sgd"], where={"model": "net0"}).verdict == "contradicted"
 
 
 def test_a_claim_without_runs_stays_open_and_says_what_is_missing() -> None:
     empty = fill(tables.load("adamsrt_2"), Runs([]), lambda cells: ({}, {}))
-    one = claims._judged(next(claim for claim in claims.claims() if claim["id"] == "adamsrt-order"), empty)
+    one = claims._judged(next(claim for claim in claims.claims() if claim["id"] == "adamsrt-order"), "paper", [empty])
     assert (one.verdict, one.evidence) == ("open", "none of 16 comparisons can be made")
     assert one.printed.startswith("16 of 16 comparisons as claimed")
 
@@ -97,6 +129,8 @@ def test_ratios_of_times_stay_on_one_device() -> None:
         for row in cell.runs:
             row["time.epoch_seconds.median"] = 4.0 if row["optimizer"] == "sam" else 2.0
     assert judged(result, **double).verdict == "supported"
+    shared = [replace(cell, runs=[row | {"shared": True} for row in cell.runs]) for cell in result.cells]
+    assert judged(replace(result, cells=shared), **double).verdict == "open"
     for cell in result.cells:
         for row in cell.runs:
             row["machine.cpu"] = row["optimizer"]
@@ -106,7 +140,9 @@ def test_ratios_of_times_stay_on_one_device() -> None:
 def test_every_shipped_claim_names_cells_that_exist() -> None:
     for claim in claims.claims():
         assert claim["test"] in claims.TESTS
-        cells = tables.load(claim["table"]).cells()
+        cells = [
+            cell for names in claims.tables_of(claim).values() for one in names for cell in tables.load(one).cells()
+        ]
         kept = [c for c in cells if claims._counts(_bare(c), claim.get("where", {}))]
         assert {str(c.coordinates.get("optimizer")) for c in kept} >= set(claim["order"]), claim["id"]
     assert max(Counter(claim["id"] for claim in claims.claims()).values()) == 1
@@ -122,29 +158,30 @@ def _bare(cell: Any) -> Any:
 def test_scores_over_tasks_leave_incomplete_tasks_out_and_say_so() -> None:
     result = drawn({"rmsgd": 95.0, "sgd": 94.0, "adam": 93.0})
     result.cells[0].values.pop()
-    names, scores, left = figures.scores_by_task(result, figures.mean_score)
+    names, scores, left = figures.scores_by_task(result.groups(), figures.mean_score)
     assert (names, scores.shape, len(left)) == (["rmsgd", "sgd", "adam"], (5, 3), 1)
     assert "net0" in left[0]
 
 
 def test_rank_diagram_and_profile_are_drawn_and_refused_when_tasks_are_few(tmp_path: Path) -> None:
     result = drawn({"rmsgd": 95.0, "sgd": 94.0, "adam": 93.0}, seeds=2)
-    assert [p.suffix for p in figures.rank_diagram(result, tmp_path / "a.b-ranks")] == [".svg", ".png"]
-    assert len(figures.profile(result, tmp_path / "profile")) == 2
+    (made,) = figures.rank_diagram(result)
+    assert [p.name for p in style.save(made, tmp_path / "a.b-ranks")] == [f"a.b-ranks{end}" for end in style.FORMATS]
+    assert count(figures.profile(result)) == 1
     few = drawn({"rmsgd": 95.0, "sgd": 94.0}, seeds=2)
-    assert figures.rank_diagram(few, tmp_path / "few") == []
+    assert count(figures.rank_diagram(few)) == 0
 
 
-def test_sensitivity_figures_need_their_axes(tmp_path: Path) -> None:
+def test_sensitivity_figures_need_their_axes() -> None:
     axes = {"optimizer.lr": [0.1, 0.2], "optimizer.weight_decay": [0.0, 0.1]}
     grid = drawn({"sgd": 94.0}, seeds=2, rows={"data": "cifar10", "model": "net"}, columns={"optimizer": "sgd"} | axes)
-    assert len(figures.heat_map(grid, tmp_path / "heat")) == 2
-    assert figures.rates(grid, tmp_path / "rates") == []
+    assert count(figures.heat_map(grid)) == 1
+    assert count(figures.rates(grid)) == 0
     lines = {"optimizer": ["sgd", "adam"], "optimizer.lr": [0.1, 0.2]}
     line = drawn({"sgd": 94.0, "adam": 93.0}, 2, rows={"data": "cifar10", "model": "net"}, columns=lines)
-    assert len(figures.rates(line, tmp_path / "rates")) == 2
-    assert len(figures.tuning(line, tmp_path / "tuning")) == 2
-    assert figures.heat_map(line, tmp_path / "heat2") == []
+    assert count(figures.rates(line)) == 1
+    assert count(figures.tuning(line)) == 1
+    assert count(figures.heat_map(line)) == 0
 
 
 def test_curves_are_cut_to_the_shortest_and_the_last_row_of_an_epoch_counts(tmp_path: Path) -> None:
@@ -171,17 +208,17 @@ def test_a_probes_rows_become_one_line_a_layer(tmp_path: Path) -> None:
     assert np.isnan(values[:, 1]).all()
     result = drawn({"sgd": 94.0}, seeds=1, rows={"data": "cifar10", "model": "net"})
     draw = panels.by_layer("ranks", "stable_rank", "stable rank")
-    assert draw(result, tmp_path / "none") == []
+    assert count(draw(result)) == 0
     result.cells[0].runs[0]["folder"] = str(tmp_path)
-    assert len(draw(result, tmp_path / "ranks")) == 2
+    assert count(draw(result)) == 1
 
 
 def test_a_figure_has_the_same_bytes_twice(tmp_path: Path) -> None:
     result = fill(synthetic.table(), synthetic.runs(), synthetic.identify)
     _, draw = figures.FIGURES["epoch_time"]
-    one, two = draw(result, tmp_path / "x" / "f"), draw(result, tmp_path / "y" / "f")
+    (one,), (two,) = ([style.save(made, tmp_path / place / "f") for made in draw(result)] for place in "xy")
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
-    assert len(one) == 2
+    assert len(one) == 3
 
 
 def test_every_optimizer_of_the_suite_has_its_own_look() -> None:
@@ -192,8 +229,9 @@ def test_every_optimizer_of_the_suite_has_its_own_look() -> None:
     looks = Counter(tuple(style.look(name).values()) for name in style.LOOKS)
     assert max(looks.values()) == 1
     eps, softplus = style.look("sing eps"), style.look("sing softplus")
-    assert eps["linestyle"] != softplus["linestyle"]
-    assert (eps["color"], eps["marker"]) == (style.look("sing")["color"], style.look("sing")["marker"])
+    assert softplus["color"] == style.look("sing")["color"]
+    variants = [eps, *(style.look(name) for name in groups.options("optimizer") if name.startswith("sing"))]
+    assert len({look["color"] for look in variants}) == len({look["marker"] for look in variants}) == len(variants)
     assert style.look("somebody's own") == style.look("somebody's own")
 
 
@@ -221,8 +259,10 @@ def test_the_page_is_self_contained_and_escapes_every_name(written: Path) -> Non
 
 def test_the_page_shows_tables_claims_and_coverage_and_writes_them_beside_it(written: Path) -> None:
     text = written.read_text()
-    for words in ("7 of 8 cells have runs", 'id="claims"', 'id="coverage"', "not covered: image retrieval", "s0 "):
+    for words in ("7 of 8 cells have runs", "not covered: image retrieval", "s0 "):
         assert words in text
+    places = [text.index(f'<h2 id="{name}"') for name in ("claims", "leaderboard", "tables", "coverage")]
+    assert places == sorted(places)
     assert (written.parent / "coverage.csv").read_text().count("\n") == 606
     assert (written.parent / "tables" / "synthetic.tex").read_text().startswith("% \\usepackage")
     assert render.COLOURS["best"] in text

@@ -6,7 +6,6 @@ import json
 import random
 import shutil
 import subprocess
-from dataclasses import replace
 from math import isnan
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import pytest
 from conf.errors import UsageError
 from papers import table as tables
 from reports import __main__ as cli
-from reports import cells, explain, published, render
+from reports import cells, compare, explain, published, render
 from reports.cells import Filled, fill
+from reports.layout import grid
 from reports.runs import Runs, read
 from tests.reports import synthetic
 
@@ -35,9 +35,9 @@ def cell(result: cells.Result, *words: str) -> Filled:
     return explain.find_cell(result, list(words))
 
 
-@pytest.mark.parametrize("ending", render.FORMATS)
-def test_every_format_is_the_committed_one_byte_for_byte(result: cells.Result, ending: str) -> None:
-    assert render.FORMATS[ending](result) == (synthetic.GOLDEN / f"synthetic{ending}").read_text()
+def test_every_format_is_the_committed_one_byte_for_byte(result: cells.Result, tmp_path: Path) -> None:
+    written = render.write(result, tmp_path)
+    assert {p.name: p.read_text() for p in written} == {p.name: p.read_text() for p in synthetic.GOLDEN.iterdir()}
 
 
 def test_the_committed_store_is_what_its_script_makes(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_diverged_seed_counts_at_chance_and_is_never_dropped(result: cells.Res
 
 def test_no_mean_hides_a_missing_seed(result: cells.Result) -> None:
     found = cell(result, "resnet34", "adam")
-    assert "‡" in render.rounded_csv(result).splitlines()[4].split(",")[2]
+    assert "‡" in render.rounded_csv(grid(result)).splitlines()[4].split(",")[2]
     assert found.highlight == ""
     assert not found.complete
 
@@ -100,7 +100,7 @@ def test_another_scale_is_labelled_and_never_compared(runs: Runs) -> None:
     assert {c.verdict for c in result.cells} <= {"other scale", "not run", "too few seeds", "diverged"}
     assert all(isnan(c.p) for c in result.cells)
     for ending in (".md", ".tex", ".html"):
-        assert "Scale smoke" in render.FORMATS[ending](result)
+        assert "Scale smoke" in render.PRINTED[ending](grid(result))
     assert all(row["scale"] == "smoke" for row in csv.DictReader(io.StringIO(render.raw_csv(result))))
 
 
@@ -114,7 +114,7 @@ def test_synthetic_data_and_recreations_are_not_compared(runs: Runs) -> None:
     generated = Runs([row | {"config.data.stand_in": 64} for row in runs.rows])
     result = fill(synthetic.table(), generated, synthetic.identify)
     assert cell(result, "resnet18", "sgd").verdict == "other scale"
-    assert "Synthetic data" in render.markdown(result)
+    assert "Synthetic data" in render.markdown(grid(result))
     spec = synthetic.table().spec | {"recreation": "not the original"}
     assert cell(fill(tables.Table("x", spec), runs, synthetic.identify), "resnet18", "sgd").verdict == "re-creation"
 
@@ -139,10 +139,10 @@ def test_names_are_escaped_in_every_format() -> None:
         "rows": {"data": "cifar10", "model": ["<script>alert(1)</script>", r"a_b & \input{x} | `c`"]}
     }
     result = fill(tables.Table("x", spec), Runs([]), lambda cells: ({}, {}))
-    assert "<script>" not in render.html_table(result)
-    assert "<script>" not in render.markdown(result)
-    assert r"a\_b \& \textbackslash{}input\{x\} \textbar{} \`{}c\`{}" in render.latex(result)
-    row = next(line for line in render.markdown(result).splitlines() if "input" in line)
+    assert "<script>" not in render.html_table(grid(result))
+    assert "<script>" not in render.markdown(grid(result))
+    assert r"a\_b \& \textbackslash{}input\{x\} \textbar{} \`{}c\`{}" in render.latex(grid(result))
+    row = next(line for line in render.markdown(grid(result)).splitlines() if "input" in line)
     assert row.count("|") - row.count(r"\|") == 6
 
 
@@ -151,20 +151,17 @@ def test_names_are_escaped_in_every_format() -> None:
 def test_latex_compiles(result: cells.Result, tmp_path: Path) -> None:
     head = r"\documentclass{article}\usepackage[utf8]{inputenc}\usepackage{booktabs}\usepackage[table]{xcolor}"
     source = tmp_path / "all.tex"
-    source.write_text(head + "\\begin{document}\n" + render.latex(result) + "\\end{document}\n")
+    source.write_text(head + "\\begin{document}\n" + render.latex(grid(result)) + "\\end{document}\n")
     for _ in range(2):  # the second run reads the labels of the first
         subprocess.run(
             ["pdflatex", "-halt-on-error", source.name], cwd=tmp_path, check=True, capture_output=True, timeout=60
         )
 
 
-def test_every_output_is_the_same_whatever_the_order_of_runs(runs: Runs) -> None:
+def test_every_output_is_the_same_whatever_the_order_of_runs(runs: Runs, tmp_path: Path) -> None:
     shuffled = random.Random(1).sample(runs.rows, len(runs.rows))
-    for ending, one in render.FORMATS.items():
-        assert (
-            one(fill(synthetic.table(), Runs(shuffled), synthetic.identify))
-            == (synthetic.GOLDEN / f"synthetic{ending}").read_text()
-        )
+    for path in render.write(fill(synthetic.table(), Runs(shuffled), synthetic.identify), tmp_path):
+        assert path.read_text() == (synthetic.GOLDEN / path.name).read_text()
 
 
 def test_sidecar_names_every_run(result: cells.Result, runs: Runs) -> None:
@@ -184,21 +181,37 @@ def test_explain_gives_runs_commits_and_one_command(result: cells.Result) -> Non
         explain.explain(result, ["sgd"])
 
 
-def test_compare_pairs_seeds_and_names_what_a_test_needs(result: cells.Result) -> None:
-    text = explain.compare([result], "rmsgd", "adam")
-    assert "1 shared tasks" in text  # the other lacks a seed
-    assert "(paired, n 3): rmsgd better" in text
+def test_compare_finds_runs_pairs_seeds_and_names_what_a_test_needs(runs: Runs) -> None:
+    text = compare.compare(runs, "rmsgd", "adam")
+    assert text.startswith("RMSGD against Adam: 2 shared tasks\n")
+    assert "(paired, n 3): RMSGD better" in text
+    assert "(Welch, n 3): RMSGD better" in text  # Adam lacks a seed on the second net
     assert "needs at least 6" in text
-    assert "one of this size would need" in explain.compare([result], "rmsgd", "sam")
+    assert "inconclusive; one of this size would need" in compare.compare(runs, "rmsgd", "sam")
+    assert "1 shared tasks" in compare.compare(runs, "rmsgd", "adam", ["model=resnet34"])
     with pytest.raises(UsageError, match=r"compare: unknown 'sgdd'.*nearest: sgd"):
-        explain.compare([result], "rmsgd", "sgdd")
+        compare.compare(runs, "rmsgd", "sgdd")
+    with pytest.raises(UsageError, match=r"--where: unknown 'modle'.*nearest: model"):
+        compare.compare(runs, "rmsgd", "sgd", ["modle=resnet34"])
 
 
-def test_compare_never_pairs_two_scales(result: cells.Result) -> None:
-    small = replace(result, scale="smoke", cells=[c for c in result.cells if c.cell.coordinates["optimizer"] == "sgd"])
-    large = replace(result, cells=[c for c in result.cells if c.cell.coordinates["optimizer"] == "rmsgd"])
-    assert "0 shared tasks" in explain.compare([large, small], "rmsgd", "sgd")
-    assert "[scale smoke]" in explain.compare([replace(result, scale="smoke")], "rmsgd", "sgd")
+def test_compare_never_pairs_two_scales(runs: Runs) -> None:
+    small = [row | {"labels.scale": "smoke"} for row in runs.rows]
+    mixed = [row for row in small if row["optimizer"] == "sgd"] + [r for r in runs.rows if r["optimizer"] == "rmsgd"]
+    assert "0 shared tasks" in compare.compare(Runs(mixed), "rmsgd", "sgd")
+    assert "[scale smoke]" in compare.compare(Runs(small), "rmsgd", "sgd", ["scale=smoke"])
+
+
+def test_compare_takes_the_best_setting_by_validation_images(runs: Runs) -> None:
+    sgd = [row | {"metrics.validation_top1": 90.0} for row in runs.rows if row["optimizer"] == "sgd"]
+    worse = [
+        row | {"metrics.validation_top1": 80.0, "metrics.test_top1": 99.0, "group_id": "x", "config.optimizer.lr": 9.0}
+        for row in sgd
+    ]
+    others = [row for row in runs.rows if row["optimizer"] == "rmsgd"]
+    text = compare.compare(Runs([*worse, *sgd, *others]), "sgd", "rmsgd", ["model=resnet18"])
+    assert "best of 2 and 1 settings by validation" in text
+    assert ": 95.20 against" in text
 
 
 def test_every_published_number_has_a_cell_or_a_reason() -> None:
@@ -228,7 +241,7 @@ def test_a_real_configuration_finds_its_run(tmp_path: Path, capsys: pytest.Captu
         "title: t\nseeds: [1]\nrows: {data: digits}\ncolumns: {optimizer: [sgd, sing]}\nmetric: test_top1\n"
     )
     assert cli.main(["tables", str(table), "--store", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
-    assert "small (paper): 2 cells: 1 no published number, 1 not run" in capsys.readouterr().out
+    assert "small (paper): 2 cells: 1 complete, 1 not run" in capsys.readouterr().out
     raw = list(csv.DictReader(io.StringIO((tmp_path / "out/tables/small.raw.csv").read_text())))
     assert [float(row["mean"]) for row in raw if row["mean"]] == [content["metrics"]["test_top1"]]
 

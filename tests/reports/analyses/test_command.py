@@ -39,9 +39,9 @@ def test_check(check, met):
 def test_save_writes_picture_vector_and_data(tmp_path):
     with style.figure() as (made, ((axis,),)):
         axis.plot([1, 2])
-        style.save(made, tmp_path / "new" / "name", ".pdf", pd.DataFrame({"x": [1.0]}), "calibrated")
+        style.save(made, tmp_path / "new" / "name", pd.DataFrame({"x": [1.0]}), "calibrated")
         assert made.get_supxlabel() == "calibrated"
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {"name.png", "name.pdf", "name.csv"}
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"name.png", "name.pdf", "name.svg", "name.csv"}
 
 
 def test_an_optimizer_looks_as_in_the_tables_figures():
