@@ -17,9 +17,10 @@ from typing import Any, cast
 import data
 from conf import cli, command_line, metrics, multirun, reference
 from conf.compose import compose
-from record.supervise import AGAIN, DONE, leave, skip_if_finished, supervise
+from record.supervise import AGAIN, DONE, NullWriter, Writer, leave, skip_if_finished, supervise
 
 if __name__ == "__main__":
+    cli.interruptible()
     ASKED = command_line.begin(skip_if_finished, data.look)
 
 import torch
@@ -30,7 +31,6 @@ import optim
 import probes
 from record import Claimed, Run, loggers
 from record.provenance import epoch_seconds, fixed_seconds, reference_store
-from record.supervise import NullWriter, Writer
 from training import build, contract, mixing, runtime, tasks
 from training.budget import Budget, Clock, WallclockOf
 from training.distribution import World, convert_sync_batchnorm, maybe_no_sync

@@ -1,13 +1,15 @@
 """What all commands have in common: the types of their arguments, and a mistake that is one line and exit code 1."""
 
 import argparse
+import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TextIO, TypeVar
 
 from conf.check import check_folder, check_number
 from conf.errors import UsageError, of_the_system
@@ -52,16 +54,46 @@ def one_line(*, unless: bool, key: str = "", but: type[Exception] = UsageError) 
 
 def guarded(call: Callable[[], int | None]) -> int | None:
     """Run a command's main function; a UsageError becomes one line and exit code 1. A reader may leave (`| head`)."""
-    try:
-        with of_the_system():
-            code = call()
+    with redirect_stdout(Patient(sys.stdout)), redirect_stderr(Patient(sys.stderr)):
+        try:
+            with of_the_system():
+                code = call()
+        except UsageError as error:
+            refuse(error)
+        finally:
             sys.stdout.flush()
-    except UsageError as error:
-        refuse(error)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain once more at its end
-        return 0
     return code
+
+
+def interruptible() -> None:
+    """Have Ctrl-C end this process with 75 and no traceback, until a run listens: so far nothing has been written."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(75))
+
+
+class Patient(io.TextIOBase):
+    """A stream whose reader may leave before the end: what is written then goes nowhere, and no run is lost."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def _try(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def attempt(call: Callable[[], int]) -> int:

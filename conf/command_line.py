@@ -44,7 +44,7 @@ class Asked:
 def begin(finished: Callable[[dict[str, Any]], bool], look: Callable[[dict[str, Any], Path], None]) -> Asked:
     """Read a command line; returns the runs that it asks for, each with its checked configuration.
 
-    Answers --help, --cfg and the like itself, leaves if a single run is `finished`, and has its data `look`ed for. A
+    Answers --help, --cfg and the like itself, leaves if a single run is `finished`, and has the data `look`ed for. A
     mistake is one line on stderr and exit code 1, before torch is imported; so is a result that cannot be read.
     """
     try:
@@ -54,6 +54,8 @@ def begin(finished: Callable[[dict[str, Any]], bool], look: Callable[[dict[str, 
                 raise SystemExit(guarded(partial(answer, flags, words)) or 0)
         if flags.multirun:
             jobs, launcher = multirun.split(words)
+            for config, _ in jobs:
+                look(config["data"], Path(config["paths"]["data"]))
             return Asked(jobs, True, launcher)
         config = compose(_for_a_run(words))
         if finished(config):

@@ -22,7 +22,7 @@ from record.clean import set_aside
 from record.merge import AS_IT_IS, PUBLIC
 from record.supervise import code_changes
 from sweep import show
-from sweep.backend import Backend, Local
+from sweep.backend import Backend, Local, devices
 from sweep.cost import Speeds
 from sweep.plan import Planned, plan
 from sweep.runner import Options, Sweep
@@ -32,7 +32,11 @@ COMPLETE, MISSING, FAILED, STOPPED = 0, 3, 4, 75
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
+    arguments, late = _parser().parse_known_args(argv)
+    if [flag for flag in late if flag.startswith("-")] or (late and "overrides" not in arguments):
+        raise UsageError(f"python -m sweep: unrecognized arguments: {' '.join(late)}")
+    if late:
+        arguments.overrides += late  # those behind a flag, which argparse does not take
     with of_the_system():
         return int(arguments.command(arguments))
 
@@ -156,18 +160,19 @@ def rerun_command(arguments: argparse.Namespace) -> int:
 def _slurm(arguments: argparse.Namespace) -> Backend:
     from sweep.clusters import Slurm
 
-    return Slurm(arguments.store.resolve() / ".sweep" / "slurm", arguments.jobs, arguments.slurm)
+    return Slurm(arguments.store.resolve() / ".sweep" / "slurm", arguments.jobs or 0, arguments.slurm)
 
 
 def _ray(arguments: argparse.Namespace) -> Backend:
     from sweep.clusters import Ray
 
-    return Ray(arguments.jobs, arguments.cpus, arguments.gpus_per_run, arguments.address)
+    return Ray(arguments.jobs or 0, arguments.cpus, arguments.gpus_per_run, arguments.address)
 
 
 def _local(arguments: argparse.Namespace) -> Backend:
-    jobs = arguments.jobs or len(arguments.gpus) or 1
-    return Local(jobs, arguments.gpus, 60 * arguments.timeout or math.inf)
+    gpus = devices() if arguments.gpus is None else [] if arguments.gpus == ["none"] else arguments.gpus
+    jobs = arguments.jobs or len(gpus) * arguments.per_gpu or 1
+    return Local(jobs, gpus, 60 * arguments.timeout or math.inf)
 
 
 BACKENDS: dict[str, Callable[[argparse.Namespace], Backend]] = {"local": _local, "slurm": _slurm, "ray": _ray}
@@ -180,14 +185,20 @@ def _code(found: Iterable[Status]) -> int:
 
 def _add_running(run: argparse.ArgumentParser) -> None:
     add = run.add_argument
-    add("--jobs", type=whole("[0, 10000]"), default=0, help="runs at once (default: one, or one a GPU)")
-    add("--gpus", type=listed, default=[], help="e.g. 0,1: the slots' CUDA_VISIBLE_DEVICES in turn")
+    add(
+        "--jobs",
+        type=whole("[1, 10000]"),
+        default=None,
+        help="runs at once (default: one, or those that the GPUs hold)",
+    )
+    add("--gpus", type=listed, help="e.g. 0,1: the slots' CUDA_VISIBLE_DEVICES in turn (default: all); none")
+    add("--per-gpu", type=whole("[1, 100]"), default=1, help="runs at once on each GPU")
     add("--backend", default="local", choices=list(BACKENDS))
     add("--slurm", action="append", default=[], metavar="KEY=VALUE", help="a parameter of submitit")
     add("--cpus", type=number("(0, inf)"), default=1, help="cores a run (ray)")
     add("--gpus-per-run", type=number("[0, inf)"), default=0, help="GPUs a run (ray)")
     add("--address", default="", help="of a ray cluster; `auto` for the one on this machine")
-    add("--limit", type=whole("[0, inf)"), default=0, help="at most so many runs")
+    add("--limit", type=whole("[0, inf)"), default=None, help="at most so many runs")
     add("--retry", choices=["failed"], help="also run again what failed before")
     add("--retries", type=whole("[0, inf)"), default=2, help="how often a run whose process died is repeated")
     add("--fail-fast", action="store_true", help="stop all at the first failure")

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Protocol
 
+from conf.errors import UsageError
 from sweep.plan import ROOT, Planned
 
 GRACE = 60.0  # seconds that a run gets to write its checkpoint before it is killed
@@ -23,10 +23,11 @@ LOOK = 0.05  # seconds between looks at a process
 
 @dataclass(frozen=True)
 class Job:
-    """A process that makes a run. Its output goes to `log`."""
+    """A process that makes a run; `processes` of them, where torchrun starts them. The output goes to `log`."""
 
     command: tuple[str, ...]
     log: Path
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,11 @@ class Backend(Protocol):
 
     threads: int  # of each run, where all share this machine; 0 elsewhere
 
-    def room(self) -> int:
-        """Return how many more jobs may be submitted now."""
+    def room(self, processes: int) -> int:
+        """Return how many more jobs of so many processes each may be submitted now.
+
+        Raises UsageError where one would never have room.
+        """
         ...
 
     def submit(self, jobs: Sequence[Job]) -> list[Handle]:
@@ -66,15 +70,34 @@ class Backend(Protocol):
         ...
 
 
-def command(words: Sequence[str], store: Path) -> tuple[str, ...]:
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
+
+
+def command(words: Sequence[str], store: Path, processes: int = 1) -> tuple[str, ...]:
     """Return the command that makes a run in a store."""
     program = os.environ.get("STEPBENCH_TRAIN", str(ROOT / "train.py"))  # the tests have a fake one
-    return (sys.executable, program, *words, f"paths.store={store.resolve()}")
+    launcher = (*TORCHRUN, str(processes)) if processes > 1 else ()
+    return (sys.executable, *launcher, program, *words, f"paths.store={store.resolve()}")
 
 
 def job(run: Planned, store: Path) -> Job:
     """Return the process that makes a run in a store."""
-    return Job(command(run.words, store), store.resolve() / ".sweep" / f"{run.id}.log")
+    log = store.resolve() / ".sweep" / f"{run.id}.log"
+    return Job(command(run.line, store, run.processes), log, run.processes)
+
+
+def devices() -> list[str]:
+    """Return this machine's GPUs, by their names for CUDA_VISIBLE_DEVICES; where that is set, those that it lets."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name for name in given.split(",") if name]
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return listed.stdout.split() if listed.returncode == 0 else []
 
 
 class Child:
@@ -126,42 +149,54 @@ class Child:
 
 
 class Local:
-    """At most `jobs` processes at once, each with its share of the cores and, if there are any, its GPU.
+    """At most `jobs` processes at once, each with its share of the cores (or OMP_NUM_THREADS) and, if any, its GPU.
 
-    gpus: names for CUDA_VISIBLE_DEVICES, given to the slots in turn. timeout: seconds a run may take; then it writes
-    its checkpoint and ends. A Ctrl-C reaches the sweep alone, which then stops the runs one by one. Each process has a
+    gpus: names for CUDA_VISIBLE_DEVICES, given to the slots in turn: with more slots than GPUs runs share one. A run of
+    several processes takes as many slots, on different GPUs. timeout: seconds a run may take; then it writes its
+    checkpoint and ends. A Ctrl-C reaches the sweep alone, which then stops the runs one by one. Each process has a
     thread that watches it and ends with the sweep: `--detach` leaves the processes behind.
     """
 
     def __init__(self, jobs: int, gpus: Sequence[str] = (), timeout: float = math.inf, grace: float = GRACE) -> None:
-        self.gpus, self.timeout, self.grace = list(gpus), timeout, grace
-        self._free = deque(range(jobs))
-        self.threads = max(1, (os.cpu_count() or 1) // jobs)
+        self.timeout, self.grace = timeout, grace
+        self._free = [gpus[slot % len(gpus)] if gpus else "" for slot in range(jobs)]
+        self._most = len(set(self._free)) if gpus else jobs
+        own = os.environ.get("OMP_NUM_THREADS", "")
+        self.threads = int(own) if own.isdigit() and int(own) else max(1, (os.cpu_count() or 1) // jobs)
 
-    def room(self) -> int:
-        return len(self._free)
+    def room(self, processes: int) -> int:
+        if processes > self._most:
+            raise UsageError(
+                f"processes: {processes} for a run; there are {self._most} slots on different GPUs or cores"
+            )
+        return len(self._free) if processes == 1 else int(len(self._chosen(processes)) == processes)
 
     def submit(self, jobs: Sequence[Job]) -> list[Handle]:
         return [self._start(job) for job in jobs]
 
+    def _chosen(self, processes: int) -> list[str]:
+        """Return free slots, each on another GPU where there are any."""
+        return (list(dict.fromkeys(self._free)) if any(self._free) else self._free)[:processes]
+
     def _start(self, job: Job) -> Handle:
         future: Future[Exit] = Future()
-        asked, slot = Event(), self._free[0]
+        asked, slots = Event(), self._chosen(job.processes)
         environment = {"OMP_NUM_THREADS": str(self.threads)}
-        if self.gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
+        if any(slots):
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(slots)
         try:
             child = Child(job, environment)
         except OSError as error:
             future.set_exception(error)
             return Handle(future, lambda hard: None)
-        self._free.popleft()
-        Thread(target=self._watch, args=(child, slot, asked, future), daemon=True).start()
+        for slot in slots:
+            self._free.remove(slot)
+        Thread(target=self._watch, args=(child, slots, asked, future), daemon=True).start()
         return Handle(future, lambda hard: child.stop(hard=True) if hard else asked.set())
 
-    def _watch(self, child: Child, slot: int, asked: Event, future: Future[Exit]) -> None:
+    def _watch(self, child: Child, slots: Sequence[str], asked: Event, future: Future[Exit]) -> None:
         code = child.watch(self.timeout, asked)
         timeout = code is None and not asked.is_set()
         code = child.end(self.grace) if code is None else code
-        self._free.append(slot)
+        self._free += slots
         future.set_result(Exit(code, timeout))

@@ -70,7 +70,7 @@ class Slurm:
         self._loop = asyncio.new_event_loop()  # submitit's jobs have no futures: this thread asks for them
         Thread(target=self._loop.run_forever, daemon=True).start()
 
-    def room(self) -> int:
+    def room(self, processes: int) -> int:
         return MAX_ARRAY
 
     def submit(self, jobs: Sequence[Job]) -> list[Handle]:
@@ -114,7 +114,7 @@ class Ray:
         self._environment = {"OMP_NUM_THREADS": str(max(1, int(cpus)))}
         self._work = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(_work)
 
-    def room(self) -> int:
+    def room(self, processes: int) -> int:
         return 100  # waiting in Ray's queue costs nothing; the rest waits here, where others may take it
 
     def submit(self, jobs: Sequence[Job]) -> list[Handle]:

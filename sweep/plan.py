@@ -23,11 +23,13 @@ SEED = re.compile(r"seed=(?:0|[1-9][0-9]{0,17})")  # as Hydra reads it, and not 
 class Planned:
     """One run before it is run.
 
-    words: its command line. folder: relative to a store. reference_id: of the run that measures its wall-clock
-    budget, if it has one.
+    words: as asked for. line: those for train.py, all but `processes=N`: torchrun starts so many. folder: relative to a
+    store. reference_id: of the run that measures its wall-clock budget, if it has one.
     """
 
     words: Words
+    line: Words
+    processes: int
     id: str
     group_id: str
     folder: Path
@@ -64,9 +66,20 @@ def plan(asked: Wanted) -> list[Planned]:
 
 
 def _planned(words: Words, configs: dict[Words, Config]) -> Planned:
-    config = _config(words, configs)
-    kept = semantic(config)
-    return Planned(words, run_id(kept), group_id(kept), run_folder("", kept), config, _reference_id(words, configs))
+    line, processes = _parted(words)
+    config = _config(line, configs)
+    kept = semantic(config | {"world_size": processes})
+    reference_id = _reference_id(line, configs)
+    return Planned(words, line, processes, run_id(kept), group_id(kept), run_folder("", kept), config, reference_id)
+
+
+def _parted(words: Words) -> tuple[Words, int]:
+    """Return the words for train.py, and in how many processes torchrun starts it."""
+    line = tuple(word for word in words if not word.startswith("processes="))
+    number = option(words, "processes", "1")
+    if not (number.isdecimal() and number.isascii() and 0 < int(number) < 1000):
+        raise UsageError(f"processes: {number!r} is not a number of processes; allowed: 1 to 999")
+    return line, int(number)
 
 
 def _config(words: Words, configs: dict[Words, Config]) -> Config:

@@ -8,7 +8,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 
 from record import Status, mark_failed, status
@@ -25,10 +26,13 @@ AGAIN, FAILURE, MISTAKE = 75, 70, 1  # exit codes of train.py
 
 @dataclass
 class Options:
-    """retries: how often a run whose process died, or was stopped by others, is repeated. 0 is no limit elsewhere."""
+    """retries: how often a run whose process died, or was stopped by others, is repeated. limit: None for all runs.
+
+    max_failures: 0 for any number.
+    """
 
     retries: int = 2
-    limit: int = 0
+    limit: int | None = None
     retry_failed: bool = False
     max_failures: int = 0
     detach: bool = False
@@ -65,8 +69,9 @@ class Sweep:
         self.progress = Progress(total=len(runs))
         for run in runs:
             self._sort_in(run, status(store / run.folder))
-        if options.limit:
-            self.pending = deque(list(self.pending)[: options.limit])
+        self.pending = deque(list(self.pending)[: options.limit])
+        for processes in {run.processes for run in self.pending}:
+            backend.room(processes)  # or an error, before anything runs
         self.unmeasured = self._unmeasured()
         self.measuring: Planned | None = None
         self._looked = time.monotonic()
@@ -139,7 +144,9 @@ class Sweep:
         if self.measuring in self.handles or (alone and self.handles):
             return 0
         if alone is None:
-            return min(self.backend.room(), len(self.pending))
+            processes = self.pending[0].processes if self.pending else 1
+            alike = takewhile(lambda run: run.processes == processes, self.pending)
+            return min(self.backend.room(processes), len(list(alike)))
         self.measuring = alone
         self.unmeasured.remove(alone)
         self.pending.remove(alone)
@@ -174,6 +181,8 @@ class Sweep:
     def _judge(self, run: Planned, ended: Exit, seconds: float) -> None:
         self.tries[run.id] += 1
         found = status(self.store / run.folder)
+        if run.processes > 1 and ended.code > 0:  # torchrun's own code; the record is the truth
+            ended = replace(ended, code={"stopped": AGAIN, "failed": FAILURE}.get(found.state, ended.code))
         lost = ended.code < 0 or ended.code == AGAIN
         if found.finished:
             self.succeeded += 1
@@ -234,6 +243,7 @@ class Sweep:
         """Say why a process died: its last line of output, if it ended by itself."""
         log = job(run, self.store).log
         lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        lines = [line for line in lines if line.startswith("stepbench: ")] or lines  # torchrun says more behind it
         return lines[-1] if lines and ended.code > 0 else _ending(ended)
 
     def _pass_on_the_stop(self) -> None:

@@ -14,6 +14,11 @@ class Horizon:
     steps_per_epoch: int
     total_steps: int
 
+    @property
+    def epochs(self) -> int:
+        """The run's epochs, the last perhaps cut."""
+        return math.ceil(self.total_steps / self.steps_per_epoch)
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -39,8 +44,9 @@ class Schedule:
         raise NotImplementedError
 
     def unfinished(self, horizon: Horizon) -> str | None:
-        """Say what of the schedule the run will never reach, if anything."""
-        return None
+        """Say what of the schedule the run will never reach, if anything: here the end of the warm-up."""
+        warmup, steps = self.warmup_steps(horizon), horizon.total_steps
+        return f"schedule: a warm-up of {warmup} steps; the run has {steps}" if warmup and warmup >= steps else None
 
     def apply(self, optimizer: Optimizer, step: int, horizon: Horizon) -> float:
         """Set every group's learning rate for `step`; returns the first group's."""
@@ -107,6 +113,12 @@ class Step(Schedule):
         """Return the factor; the warm-up does not shift it."""
         return float(self.gamma ** (step // horizon.steps_per_epoch // self.step_size))
 
+    def unfinished(self, horizon: Horizon) -> str | None:
+        """Say so if the rate never falls."""
+        epochs = horizon.epochs
+        late = f"schedule.step_size: {self.step_size} lies behind the run's end at epoch {epochs}"
+        return super().unfinished(horizon) or (late if self.step_size >= epochs else None)
+
 
 @dataclass(frozen=True)
 class MultiStep(Schedule):
@@ -121,6 +133,7 @@ class MultiStep(Schedule):
 
     def unfinished(self, horizon: Horizon) -> str | None:
         """Name the milestones that the run never comes to."""
-        epochs = math.ceil(horizon.total_steps / horizon.steps_per_epoch)
+        epochs = horizon.epochs
         late = [milestone for milestone in self.milestones if milestone >= epochs]
-        return f"schedule.milestones: {late} lie behind the run's end at epoch {epochs}" if late else None
+        words = f"schedule.milestones: {late} lie behind the run's end at epoch {epochs}" if late else None
+        return super().unfinished(horizon) or words

@@ -25,6 +25,7 @@ WRONG = [
     ),
     *((sweep, f"{command} --store {place}") for command in ("plan T", "status T", "verify") for place in ("''", "F")),
     *((sweep, f"status T --every {value}") for value in ("0", "1e300")),
+    (sweep, "run T --jobs 0"),
     (sweep, "run T --jobs 1000000000"),
     (sweep, "run T --gpus ''"),
     (sweep, "run T --gpus 0,,1"),

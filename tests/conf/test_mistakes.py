@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -148,7 +149,11 @@ def test_a_wrong_command_line_is_one_line(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["optimizer=adma", "data=svhn paths.data=nowhere", "--frobnicate", "-m optimizer=sgd,adma"]
+    "line",
+    [
+        *("optimizer=adma", "data=svhn paths.data=nowhere", "--frobnicate", "-m optimizer=sgd,adma"),
+        "-m data=digits,svhn paths.data=nowhere",
+    ],
 )
 def test_it_ends_with_exit_code_1_before_torch(line: str, tmp_path: Path) -> None:
     poison = tmp_path / "torch"
@@ -171,6 +176,20 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         run.stdout.close()
         assert run.stderr.read() == ""
     assert run.returncode == 0
+
+
+def test_ctrl_c_while_it_starts_is_75_without_a_word(tmp_path: Path) -> None:
+    poison = tmp_path / "torch"
+    poison.mkdir()
+    (poison / "__init__.py").write_text("print('importing', flush=True); import time; time.sleep(60)")
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": ""}
+    command = [sys.executable, str(ROOT / "train.py")]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) as run:
+        assert run.stdout.readline() == "importing\n"
+        run.send_signal(signal.SIGINT)
+        assert run.stderr.read() == ""
+    assert run.returncode == 75
 
 
 OWN = "target: torch.optim.SGD\nversion: 1\ndecay: coupled"

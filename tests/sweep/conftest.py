@@ -14,15 +14,8 @@ grid:
 """
 
 
-@pytest.fixture(scope="session")
-def configs(tmp_path_factory) -> Path:
-    """A folder of what the fakes of this session have composed."""
-    return tmp_path_factory.mktemp("configs")
-
-
 @pytest.fixture(autouse=True)
-def fake(monkeypatch, configs):
-    monkeypatch.setenv("STEPBENCH_FAKE_CONFIGS", str(configs))
+def fake(monkeypatch):
     monkeypatch.setenv("STEPBENCH_TRAIN", str(FAKE))
     monkeypatch.delenv("STEPBENCH_PLANT", raising=False)
 
@@ -35,12 +28,11 @@ def table(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def complete(tmp_path_factory, table, configs) -> Path:
+def complete(tmp_path_factory, table) -> Path:
     """The store of an uninterrupted sweep. Copy it before changing it."""
     store = tmp_path_factory.mktemp("complete") / "runs"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEPBENCH_TRAIN", str(FAKE))
-        patch.setenv("STEPBENCH_FAKE_CONFIGS", str(configs))
         assert main(["run", str(table), "--store", str(store), "--jobs", "2"]) == 0
     return store
 

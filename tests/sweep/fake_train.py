@@ -1,13 +1,11 @@
 """A fake train.py: the same contract with record, exit codes and signals, without torch and in half a second.
 
-STEPBENCH_PLANT, e.g. `{"sgd-s1": "segv"}`, says which runs misbehave, and how. STEPBENCH_FAKE_CONFIGS is a folder that
-keeps what was composed: Hydra would take most of the time.
+STEPBENCH_PLANT, e.g. `{"sgd-s1": "segv"}`, says which runs misbehave, and how.
 """
 
 import hashlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,9 +14,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from conf import reference
+from conf.compose import compose
 from record import Claimed, Run, read_result, run_folder
 from record.claim import is_live
-from record.files import write_atomic
 from record.provenance import epoch_seconds, reference_store
 
 EPOCHS, SECONDS = 4, float(os.environ.get("STEPBENCH_FAKE_SECONDS", "0.02"))
@@ -43,27 +42,8 @@ def fill(path: Path) -> None:
             file.flush()
 
 
-def composed(words: list[str]) -> dict:
-    """Compose; plain words without their seed and their store, which are set on a copy, once for all processes."""
-    own = dict(word.split("=", 1) for word in words if word.startswith(("seed=", "paths.store=")))
-    rest = [word for word in words if word.partition("=")[0] not in own]
-    kept = os.environ.get("STEPBENCH_FAKE_CONFIGS")
-    if not kept or any(word.startswith("tuned=") or not re.fullmatch(r"[\w./=-]+", word) for word in words):
-        from conf.compose import compose
-
-        return compose(words)
-    path = Path(kept, hashlib.sha256(repr(rest).encode()).hexdigest())
-    if not path.exists():
-        from conf.compose import compose
-
-        write_atomic(path, json.dumps(compose(rest)).encode())
-    config = json.loads(path.read_text())
-    config["paths"]["store"] = own.get("paths.store", config["paths"]["store"])
-    return config | {"seed": int(own.get("seed", config["seed"]))}
-
-
 def main(words: list[str]) -> int:
-    config = composed(words)
+    config = compose(words)
     store = config["paths"]["store"]
     if read_result(run_folder(store, config)):
         print("already there")
@@ -88,7 +68,7 @@ def main(words: list[str]) -> int:
 
 def train(run: Run, words: list[str], name: str, deed: str | None, stopped: list[int]) -> int:
     with open(Path(run.folder).parents[4] / "executed.txt", "a") as file:
-        file.write(f"{run.id} {run.attempt}\n")
+        file.write(f"{run.id} {run.attempt} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}\n")
     run.load_checkpoint()
     if run.config["budget"]["name"] == "wallclock_of":
         measure(run, words)
@@ -109,9 +89,6 @@ def train(run: Run, words: list[str], name: str, deed: str | None, stopped: list
 
 def measure(run: Run, words: list[str]) -> None:
     """Make a wall-clock budget's reference as train.py does, and note whether this process was alone meanwhile."""
-    from conf import reference
-    from conf.compose import compose
-
     facts = {"device": "cpu", "threads": int(os.environ["OMP_NUM_THREADS"])}
     config = compose(reference.words(words, run.config["budget"]["reference"]))
     config = reference.configuration(config, run.config, reference_store(run.config["paths"]["store"], facts))

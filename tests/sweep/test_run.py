@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from conf.errors import UsageError
 from record import read_store
 from sweep import backend
 from sweep.__main__ import main
@@ -108,6 +109,26 @@ def test_fail_fast_and_limit(table, tmp_path, monkeypatch):
     monkeypatch.delenv("STEPBENCH_PLANT")
     assert sweep(table, tmp_path / "b" / "runs", "--limit", "2") == 3
     assert len(read_store(tmp_path / "b" / "runs")[0]) == 2
+    assert sweep(table, tmp_path / "c" / "runs", "--limit", "0") == 3
+    assert not (tmp_path / "c" / "executed.txt").exists()
+
+
+def test_overrides_may_stand_behind_the_flags(table, tmp_path, capsys):
+    assert main(["plan", "--store", str(tmp_path), str(table), "--list", "budget.epochs=7", "seed=5"]) == 0
+    assert capsys.readouterr().out.count("budget.epochs=7 seed=5") == 4
+    with pytest.raises(UsageError, match="unrecognized arguments: --lst"):
+        main(["plan", "--store", str(tmp_path), str(table), "--lst"])
+
+
+def test_a_reader_that_leaves_costs_no_run(table, tmp_path):
+    """`python -m sweep run TABLE | head -1`."""
+    command = [sys.executable, "-m", "sweep", "run", str(table), "--store", str(tmp_path / "runs"), "--jobs", "2"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        running.stdout.readline()
+        running.stdout.close()
+        assert running.stderr.read() == ""
+    assert running.returncode == 0
+    assert len(read_store(tmp_path / "runs")[0]) == 12
 
 
 def test_when_the_first_all_fail_the_rest_is_not_tried(table, tmp_path, monkeypatch, capsys):
