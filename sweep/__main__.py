@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from conf.cli import Parser, file, folder, guarded, listed, number, whole, word
 from conf.errors import UsageError, of_the_system
@@ -26,7 +27,10 @@ from sweep.backend import Backend, Local, devices
 from sweep.cost import Speeds
 from sweep.plan import Planned, plan
 from sweep.runner import Options, Sweep
-from sweep.wanted import SCALES, Wanted, wanted
+from sweep.wanted import SCALES, Wanted, Words, wanted
+
+if TYPE_CHECKING:
+    from sweep.tune import Settings, Tuning
 
 COMPLETE, MISSING, FAILED, STOPPED = 0, 3, 4, 75
 
@@ -70,8 +74,10 @@ def run_command(arguments: argparse.Namespace) -> int:
     return execute(plan(asked(arguments)), arguments)
 
 
-def execute(runs: Sequence[Planned], arguments: argparse.Namespace) -> int:
-    """Run what is missing of a plan on the chosen back end; returns the exit code."""
+def execute(
+    runs: Sequence[Planned], arguments: argparse.Namespace, pruned: Callable[[Planned], bool] = lambda run: False
+) -> int:
+    """Run what is missing of a plan on the chosen back end; returns the exit code. pruned: of what is to end early."""
     store = arguments.store
     for run in runs:
         if run.config["rerun"] and code_changes(store / run.folder):
@@ -83,7 +89,7 @@ def execute(runs: Sequence[Planned], arguments: argparse.Namespace) -> int:
     print(f"{arguments.table}: {show.counts_line(sweep.progress.counts)}, {len(sweep.pending)} to run", flush=True)
     try:
         with display.open(), of_the_system():
-            sweep.finish(display.show)
+            sweep.finish(display.show, pruned)
     except UsageError as error:
         if not sweep.tries:
             raise
@@ -97,16 +103,37 @@ def execute(runs: Sequence[Planned], arguments: argparse.Namespace) -> int:
 def tune_command(arguments: argparse.Namespace) -> int:
     from sweep import tune
 
-    tried = tune.trials(asked(arguments), arguments.grids, arguments.validation, arguments.seeds, arguments.only)
-    runs = plan(tried.wanted)
-    tune.check_metric(arguments.metric, {run.names[0] for run in runs})
-    code = execute(runs, arguments)
+    given = arguments
+    tuning = tune.tuning(asked(given), given.grids, given.validation, given.seeds, given.only, given.metric)
+    code, runs, settings = (SEARCHES[given.search])(tuning, given)
     if code == COMPLETE:
-        print(
-            *tune.write(arguments.out, runs, tried.settings, arguments.store, arguments.metric, arguments.everywhere),
-            sep="\n",
-        )
+        print(*tune.write(given.out, runs, settings, given.store, given.metric, given.everywhere), sep="\n")
     return code
+
+
+Tried = tuple[int, list[Planned], "dict[Words, Settings]"]  # exit code, trials, what each tries
+
+
+def _try_grid(tuning: "Tuning", arguments: argparse.Namespace) -> Tried:
+    settings = tuning.trials()
+    runs = plan(Wanted(arguments.table, tuple(settings), distinct=False))
+    return execute(runs, arguments), runs, settings
+
+
+def _try_optuna(tuning: "Tuning", arguments: argparse.Namespace) -> Tried:
+    from sweep import adaptive
+
+    store, runs = arguments.store, []
+    made = adaptive.studies(tuning, arguments.pruner, arguments.draw)
+    for trials in adaptive.rounds(made, arguments.trials or tuning.number(), store):
+        code = execute(trials, arguments, adaptive.watcher(made, store))
+        if code in (FAILED, STOPPED):
+            return code, [], {}
+        runs += [study.run for study in made]
+    return COMPLETE, runs, {words: point for study in made for words, point in study.settings.items()}
+
+
+SEARCHES: dict[str, Callable[["Tuning", argparse.Namespace], Tried]] = {"grid": _try_grid, "optuna": _try_optuna}
 
 
 def status_command(arguments: argparse.Namespace) -> int:
@@ -215,6 +242,10 @@ def _add_tuning(search: argparse.ArgumentParser) -> None:
     add("--seeds", type=whole("[0, inf)"), nargs="+", default=[0])
     add("--metric", default="validation_top1")
     add("--everywhere", action="store_true", help="the winners are for every data set and net, not for the table's own")
+    add("--search", default="grid", choices=list(SEARCHES), help="how the points are chosen: the file's, or by optuna")
+    add("--trials", type=whole("[1, 100000]"), help="of each optimizer, with optuna (default: `n` of its `search`)")
+    add("--pruner", default="none", choices=["none", "hyperband"], help="what ends trials early, with optuna")
+    add("--draw", type=whole("[0, inf)"), default=0, help="the seed of optuna's search")
     add("--only", type=listed, default=[], help="optimizers of the table, e.g. sgd,sing")
 
 

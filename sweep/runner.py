@@ -64,6 +64,7 @@ class Sweep:
         self.handles: dict[Planned, Handle] = {}
         self.tries: Counter[str] = Counter()  # processes that have ended, by run
         self.interrupted: set[Planned] = set()
+        self.dropped: set[Planned] = set()
         self.failures = self.succeeded = 0
         self.interrupts = self._told = 0
         self.progress = Progress(total=len(runs))
@@ -76,8 +77,14 @@ class Sweep:
         self.measuring: Planned | None = None
         self._looked = time.monotonic()
 
-    def finish(self, show: Callable[[Progress], None] = lambda progress: None) -> Counter[str]:
+    def finish(
+        self,
+        show: Callable[[Progress], None] = lambda progress: None,
+        pruned: Callable[[Planned], bool] = lambda run: False,
+    ) -> Counter[str]:
         """Work until nothing is left, or until Ctrl-C, SIGTERM or too many failures have stopped all running ones.
+
+        show: is called at each turn. pruned: tells of a running one whether it is to end, for good.
 
         An error meanwhile, as of a store that cannot be written, stops them too, and is raised when all have ended.
         """
@@ -86,6 +93,7 @@ class Sweep:
             while self.handles or (not self.progress.stopping and (self.pending or self.progress.elsewhere)):
                 try:
                     self._turn()
+                    self._drop(pruned)
                     show(self.progress)
                 except Exception as error:
                     raised = raised or error
@@ -96,6 +104,12 @@ class Sweep:
         if raised is not None:
             raise raised
         return self.progress.counts
+
+    def _drop(self, pruned: Callable[[Planned], bool]) -> None:
+        """End for good the running ones that are `pruned`; each writes its checkpoint."""
+        for run in [run for run in self.handles if run not in self.dropped and pruned(run)]:
+            self.dropped.add(run)
+            self.handles[run].stop(False)
 
     def _turn(self) -> None:
         self._pass_on_the_stop()
@@ -196,6 +210,8 @@ class Sweep:
             self.tries[run.id] -= 1
             self.report("measured", run, Status("stopped", message="goes on later"), seconds)
             self.pending.appendleft(run)
+        elif run in self.dropped and lost:
+            self._count("pruned", run, found, seconds)
         elif self.progress.stopping and lost:
             self._count("stopped", run, found, seconds)
         elif lost and self.tries[run.id] <= self.options.retries:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # rich takes longer to import than a plan of a thousand runs 
     from rich.live import Live
     from rich.table import Table
 
-ORDER = ("done", "diverged", "failed", "stopped", "running", "missing")
+ORDER = ("done", "diverged", "failed", "pruned", "stopped", "running", "missing")
 REDRAW = 0.5  # seconds
 
 

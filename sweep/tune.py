@@ -31,39 +31,69 @@ Settings = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Trials:
-    """The runs of a tuning. settings: what each command line tries."""
+class Tuning:
+    """What is tuned. cells: the table's command lines, of the chosen optimizers, without their seeds. grids: a file's.
 
-    wanted: Wanted
-    settings: dict[Words, Settings]
-
-
-def trials(asked: Wanted, grids: str, validation: float, seeds: Sequence[int], only: Sequence[str] = ()) -> Trials:
-    """Replace a table's optimizer values by those of the grids, and hold a share of the training data out.
-
-    grids: a paper or a file. Raises UsageError for an optimizer without a grid, and for unequal numbers of trials that
-    the file gives no reason for.
+    validation: the share of the training images that is held out. metric: what the best trial has most of.
     """
+
+    cells: tuple[Words, ...]
+    grids: dict[str, Any]
+    validation: float
+    seeds: list[int]
+    metric: str
+
+    def trials(self) -> dict[Words, Settings]:
+        """Return the command lines of all trials, and what each tries.
+
+        Raises UsageError for an optimizer without a grid, and for unequal numbers of trials that the file gives no
+        reason for.
+        """
+        points = {name: _points(self.grids["grids"], name) for name in map(_optimizer, self.cells)}
+        self._require_equal({name: len(tried) for name, tried in points.items()})
+        return {
+            trial(cell, point, self.validation, seed): point
+            for cell in self.cells
+            for point, seed in itertools.product(points[_optimizer(cell)], self.seeds)
+        }
+
+    def number(self) -> int:
+        """Return how many points are searched for each optimizer: `n` of its `search`."""
+        counts = {name: int(_search(self.grids["grids"], name).get("n", 0)) for name in map(_optimizer, self.cells)}
+        self._require_equal(counts)
+        return max(counts.values())
+
+    def space(self, cell: Words) -> Any:
+        """Return the declared space of a cell's optimizer."""
+        return _search(self.grids["grids"], _optimizer(cell)).get("space")
+
+    def _require_equal(self, counts: dict[str, int]) -> None:
+        if len(set(counts.values())) > 1 and not self.grids.get("unequal"):
+            listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise UsageError(f"grids: {listed} trials; make them equal, or say why not in `unequal:`")
+
+
+def tuning(
+    asked: Wanted, grids: str, validation: float, seeds: Sequence[int], only: Sequence[str], metric: str
+) -> Tuning:
+    """Return what is tuned of a table. grids: a paper or a file. only: its optimizers, all where there are none."""
     content, seeds = _read(grids), check_seeds("tune", list(seeds))
     cells = dict.fromkeys(tuple(w for w in words if not w.startswith("seed=")) for words in asked.words)
-    chosen = [cell for cell in cells if not only or _optimizer(cell) in only]
-    points = {name: _points(content["grids"], name) for name in map(_optimizer, chosen)}
-    counts = {name: len(tried) for name, tried in points.items()}
-    if len(set(counts.values())) > 1 and not content.get("unequal"):
-        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise UsageError(f"grids: {listed} trials; make them equal, or say why not in `unequal:`")
-    settings: dict[Words, Settings] = {}
-    for cell in chosen:
-        for point, seed in itertools.product(points[_optimizer(cell)], seeds):
-            values = point | _held_out(cell, validation) | {"seed": seed}
-            kept = [w for w in cell if w.partition("=")[0] not in values]
-            settings[(*kept, *(word(key, value) for key, value in values.items()))] = point
-    if not settings:
+    chosen = tuple(cell for cell in cells if not only or _optimizer(cell) in only)
+    if not chosen:
         raise UsageError(f"tune: no cell of {asked.name} has one of {', '.join(only)}")
-    return Trials(Wanted(asked.name, tuple(settings), distinct=False), settings)
+    _check_metric(metric, {option(cell, "data", "digits") for cell in chosen})
+    return Tuning(chosen, content, validation, seeds, metric)
 
 
-def check_metric(metric: str, data: Iterable[str]) -> None:
+def trial(cell: Words, point: Settings, validation: float, seed: int) -> Words:
+    """Return the command line of a trial: a cell with a point's values, judged by images that are held out."""
+    values = point | _held_out(cell, validation) | {"seed": seed}
+    kept = [w for w in cell if w.partition("=")[0] not in values]
+    return (*kept, *(word(key, value) for key, value in values.items()))
+
+
+def _check_metric(metric: str, data: Iterable[str]) -> None:
     """Raise UsageError, before anything runs, unless the runs on every data set are scored by `metric`."""
     known = [metrics.measured(raw["task"], raw["num_classes"]) for raw in (groups.raw("data", name) for name in data)]
     shared = {f"{split}_{name}" for split in metrics.SPLITS for name in set.intersection(*map(set, known))}
@@ -90,8 +120,8 @@ def write(
         if run.words in settings:
             key = " ".join(word(name, value) for name, value in settings[run.words].items())
             points[key] = settings[run.words]
-            score = _score(read_result(store / run.folder), metric)
-            scores[*run.names, *_fixed(run.words, settings[run.words])][key].append(score)
+            names = (*run.names, *_fixed(run.words, settings[run.words]))
+            scores[names][key].append(score(read_result(store / run.folder), metric))
     entries = {" ".join(names): _entry(names, tried, points, metric) for names, tried in scores.items()}
     for entry in entries.values() if everywhere else ():
         del entry["data"], entry["model"]
@@ -135,7 +165,7 @@ def _mean(scores: Sequence[float]) -> Fraction | float:
     return sum(map(exact, scores)) / len(scores) if all(map(math.isfinite, scores)) else -math.inf
 
 
-def _score(result: Result | None, metric: str) -> float:
+def score(result: Result | None, metric: str) -> float:
     """Return a number of which more is better; a trial that diverged, or has no number, is worse than any other."""
     score = result["metrics"].get(metric) if result and result.get("state") != "diverged" else None
     if score is None or not math.isfinite(score):
@@ -154,9 +184,16 @@ def _points(grids: dict[str, Any], optimizer: str) -> list[Settings]:
     if axes is None:
         raise unknown("grids", optimizer, grids)
     if "search" in yamls.mapping(f"grids.{optimizer}", axes):
-        return draws(yamls.mapping(f"grids.{optimizer}.search", axes["search"]))
+        return draws(_search(grids, optimizer))
     lists = (yamls.values(f"grids: {key}", values) for key, values in axes.items())
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*lists)]
+
+
+def _search(grids: dict[str, Any], optimizer: str) -> dict[str, Any]:
+    if optimizer not in grids:
+        raise unknown("grids", optimizer, grids)
+    place = f"grids.{optimizer}"
+    return yamls.mapping(f"{place}.search", yamls.mapping(place, grids[optimizer]).get("search"))
 
 
 def _read(grids: str) -> dict[str, Any]:

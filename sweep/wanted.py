@@ -128,8 +128,7 @@ def draws(search: Point) -> list[Point]:
     """Draw `n` points of a declared space.
 
     search: {kind: random | sobol, n, seed: 0, space: {key: {uniform: [a, b]} | {log: [a, b]} | {choice: [...]}}}.
-    Numbers are rounded to six digits, so that they are the same in a file, on a command line and in an id. Raises
-    UsageError for a kind, a space or a key that does not exist, and for bounds that are none.
+    Raises UsageError for a kind, a space or a key that does not exist, and for bounds that are none.
     """
     for key in search:
         if key not in ("kind", "n", "seed", "space"):
@@ -137,16 +136,27 @@ def draws(search: Point) -> list[Point]:
     kind, n, seed = search.get("kind", "random"), search.get("n", 0), search.get("seed", 0)
     if kind not in KINDS:
         raise unknown("search.kind", kind, KINDS)
-    space = [(key, *_axis(key, axis)) for key, axis in yamls.mapping("search.space", search.get("space")).items()]
-    if not space:
-        raise UsageError("search.space: names no key")
+    space = axes(search.get("space"))
     check_value("search.n", n, 1, "[1, 100000]")
     check_value("search.seed", seed, 0, "[0, inf)")
     points = []
     for row in KINDS[kind](n, len(space), seed):
         values = {key: SPACES[name](u, limits) for u, (key, name, limits) in zip(row, space, strict=True)}
-        points.append({k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in values.items()})
+        points.append({key: rounded(value) for key, value in values.items()})
     return points
+
+
+def axes(space: Any) -> list[tuple[str, str, list[Any]]]:
+    """Return key, kind and limits of each axis of a declared space; raises UsageError for one that is none."""
+    found = [(key, *_axis(key, axis)) for key, axis in yamls.mapping("search.space", space).items()]
+    if not found:
+        raise UsageError("search.space: names no key")
+    return found
+
+
+def rounded(value: Any) -> Any:
+    """Return a drawn number to six digits, so that it is the same in a file, on a command line and in an id."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _axis(key: str, axis: Any) -> tuple[str, list[Any]]:
