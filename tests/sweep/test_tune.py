@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -7,14 +8,19 @@ from conf.errors import UsageError
 from conf.tuned import lookup, read
 from sweep.__main__ import main
 from sweep.plan import plan
-from sweep.tune import trials, write
-from sweep.wanted import wanted
+from sweep.tune import tuning, write
+from sweep.wanted import Wanted, wanted
 
 GRIDS = """
 grids:
   sgd: {optimizer.lr: [0.05, 0.1, 0.2]}
   adamw: {search: {kind: sobol, n: 3, space: {optimizer.lr: {log: [1.0e-4, 1.0e-2]}}}}
 """
+
+
+def trials(asked, grids, validation, seeds, only=()):
+    settings = tuning(asked, grids, validation, seeds, only, "validation_loss").trials()
+    return SimpleNamespace(settings=settings, wanted=Wanted("tune", tuple(settings), distinct=False))
 
 
 @pytest.fixture
