@@ -65,11 +65,11 @@ def test_every_group_keeps_its_own_rate() -> None:
 def test_milestones_behind_the_end_are_told() -> None:
     assert "30" in MultiStep(milestones=(3, 30)).unfinished(HORIZON)
     assert MultiStep(milestones=(3, 11)).unfinished(HORIZON) is None
-    assert "step_size: 12" in Step(step_size=12).unfinished(HORIZON)
-    assert Step(step_size=11).unfinished(HORIZON) is None
+    assert f"step_size: {HORIZON.epochs}" in Step(step_size=HORIZON.epochs).unfinished(HORIZON)
+    assert Step(step_size=HORIZON.epochs - 1).unfinished(HORIZON) is None
 
 
 @pytest.mark.parametrize("schedule", [Cosine, Step, MultiStep])
 def test_a_warm_up_that_outlasts_the_run_is_told(schedule) -> None:
-    late = schedule(warmup_epochs=12).unfinished(HORIZON)
-    assert late == f"schedule: a warm-up of {12 * HORIZON.steps_per_epoch} steps; the run has {HORIZON.total_steps}"
+    late = schedule(warmup_epochs=HORIZON.epochs).unfinished(HORIZON)
+    assert late == f"schedule: a warm-up of {HORIZON.epochs * HORIZON.steps_per_epoch} steps; the run has {HORIZON.total_steps}"
