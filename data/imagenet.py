@@ -3,6 +3,12 @@
 python -m data.imagenet prepare --tars DIR --root DIR    # DIR/imagenet/{train,val}/<wnid>/*.JPEG from the tars
 """
 
+if __name__ == "__main__":  # nothing of it needs torch
+    from data.imagenet_tars import main
+
+    main()
+    raise SystemExit(0)
+
 import hashlib
 import os
 from collections.abc import Sequence
@@ -127,9 +133,3 @@ def write_synthetic(root: Path, size: int) -> None:
         for index, pixels in enumerate(images):
             image = Image.fromarray(pixels[: 64 + index % 33])
             image.save(folders[labels[index]] / f"{part}_{index:08d}.JPEG", quality=90)
-
-
-if __name__ == "__main__":
-    from data.imagenet_tars import main
-
-    main()

@@ -105,6 +105,9 @@ def _check_keywords(target: str, cls: Callable[..., object], keywords: Mapping[s
     for p in named:
         if p.default is p.empty and p.name not in keywords:
             raise ValueError(f"{target} needs {p.name!r}")
+        value = keywords.get(p.name, p.default)
+        if isinstance(p.default, tuple) and isinstance(value, tuple) and len(value) != len(p.default):
+            raise ValueError(f"{target}: {p.name}={value} is not allowed: give {len(p.default)}, as in {p.default}")
 
 
 def _fused(cls: Callable[..., Any], params: Iterable[Any]) -> dict[str, bool]:
