@@ -7,17 +7,24 @@ command line.
 import json
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
-from conf import grammar, groups, validate
+from conf import grammar, groups, validate, yamls
+from conf.check import check_value
 from conf.errors import UsageError
-from conf.fill import config_warnings, fill, replaced_groups, tuned
-from conf.layers import experiment_keys, layered, resolved
+from conf.layers import Choices, Config, experiment_keys, get, layered, put, resolved
+from conf.tuned import Tuned, lookup
 
 Words = tuple[str, ...]
+COUNT_EPOCHS = (
+    *("schedule.milestones", "schedule.step_size", "schedule.warmup_epochs"),
+    *("optimizer.step_size", "evaluate.every_epochs", "probe.ranks.every_epochs"),
+)
+ACCELERATORS = {"precision": "fp32", "channels_last": False, "compile_model": False, "compile_optimizer": False}
 
 
-def compose(overrides: list[str]) -> dict[str, Any]:
+def compose(overrides: list[str]) -> Config:
     """Compose, fill in and check a run's configuration.
 
     overrides: as on the command line, `key=value` or `group=option`. Returns plain dicts, lists and scalars, with no
@@ -31,7 +38,7 @@ def compose(overrides: list[str]) -> dict[str, Any]:
         raise _laid_at_the_protocol(error, words) from error
 
 
-def composed(lines: Iterable[Words]) -> tuple[dict[Words, dict[str, Any]], dict[Words, str]]:
+def composed(lines: Iterable[Words]) -> tuple[dict[Words, Config], dict[Words, str]]:
     """Compose many command lines; returns their configurations, and the reasons of those that have none."""
     outcomes = {words: _outcome(list(words), compose) for words in lines}
     reasons = {words: str(outcome) for words, outcome in outcomes.items() if isinstance(outcome, UsageError)}
@@ -55,28 +62,30 @@ def _laid_at_the_protocol(error: UsageError, words: list[str]) -> UsageError:
     return error
 
 
-def _outcome(words: list[str], composing: Callable[[list[str]], dict[str, Any]]) -> dict[str, Any] | UsageError:
+def _outcome(words: list[str], composing: Callable[[list[str]], Config]) -> Config | UsageError:
     try:
         return composing(words)
     except UsageError as error:
         return error
 
 
-def _checked(words: list[str]) -> dict[str, Any]:
+def _checked(words: list[str]) -> Config:
     given = grammar.parse(words)
     validate.command_line(given)
     config, choices = layered(given, {})
     explicit = {override.key_or_group for override in given} | experiment_keys(choices)
-    values, notes = tuned(config, choices)
-    other = replaced_groups(config, choices, values, explicit)
+    values, notes = _tuned(config, choices)
+    other = _replaced(config, choices, values, explicit)
     config, now = layered(given, other) if other else (config, choices)
-    fill(config, now, values, explicit)
+    _fill(config, now, values, explicit)
     config = json.loads(json.dumps(resolved(config)))  # plain scalars only, or an error here, not in the run's record
     names = {"protocol_name": now["protocol"], "scale_name": choices["scale"]}
-    config |= names | {"notes": notes, "config_warnings": config_warnings(config, choices, values)}
+    config |= names | {"notes": notes, "config_warnings": _warnings(config, choices, values)}
     config["paths"] = {key: grammar.place(place) for key, place in config["paths"].items()}
     validate.composed(config, now)
-    return _stripped(config)
+    for group in groups.CHECKED:
+        config[group] = {k: v for k, v in config[group].items() if k not in groups.RESERVED}
+    return {key: value for key, value in config.items() if key not in groups.CONSUMED}
 
 
 def _listed(word: str) -> str:
@@ -85,7 +94,143 @@ def _listed(word: str) -> str:
     return f"{group}=[{value}]" if group in groups.LISTS and "," in value and value[:1] != "[" else word
 
 
-def _stripped(plain: dict[str, Any]) -> dict[str, Any]:
-    for group in groups.CHECKED:
-        plain[group] = {k: v for k, v in plain[group].items() if k not in groups.RESERVED}
-    return {key: value for key, value in plain.items() if key not in groups.CONSUMED}
+def _tuned(config: Config, choices: Choices) -> tuple[Config, dict[str, str]]:
+    """Return the values of `tuned` for the chosen data set, net and optimizer, and notes on some of them."""
+    if config["tuned"] is None:
+        return {}, {}
+    found = _lookup(config["replace"].get("tuned", {}).get("*", config["tuned"]), config, choices)
+    return found.values, {key: note for key, note in found.notes.items() if note}
+
+
+def _lookup(paper: str, config: Config, choices: Choices) -> Tuned:
+    names = (choices["data"], choices["model"], choices["optimizer"])
+    return lookup(paper, *names, config["source"], given=partial(get, config))
+
+
+def _replaced(config: Config, choices: Choices, values: Config, explicit: set[str]) -> Choices:
+    """Return the options to choose instead: the scale's protocol, data sets and nets, the schedule of `tuned` values.
+
+    A scale replaces what the command line chose, too (`replace: {model: {resnet34: resnet20, "*": resnet20}}`).
+    """
+    other = {key: value for key, value in values.items() if key in groups.GROUPS and key not in explicit}
+    for group in choices.keys() & config["replace"].keys():
+        table = config["replace"][group]
+        if choices[group] in table or "*" in table:
+            other[group] = table.get(choices[group], table.get("*"))
+    return {group: option for group, option in other.items() if option != choices[group]}
+
+
+def _fill(config: Config, choices: Choices, values: Config, explicit: set[str]) -> None:
+    """Put values in, weakest first, each only where the command line is silent; then make the whole consistent."""
+    _drop_leftovers(config, choices, explicit)
+    for key, value in (_source_values(config, choices) | values).items():
+        if key not in groups.GROUPS:
+            _set(config, key, value, explicit)
+    for key, value in config["set_if_present"].items():
+        group, _, name = key.partition(".")
+        if name in groups.raw(group, str(choices[group])):
+            _set(config, key, value, explicit)
+    _shrink(config)
+    if not isinstance(config["warnings"], dict):  # one word for all
+        check_value("warnings", config["warnings"], True)
+        config["warnings"] = dict.fromkeys(groups.root()["warnings"], config["warnings"])
+    if config["mode"] == "reference":
+        for key, off in ACCELERATORS.items():
+            if key in explicit and config[key] != off:
+                raise UsageError(
+                    f"{key}: {config[key]!r} contradicts mode=reference, which turns every accelerator off"
+                )
+            config[key] = off
+
+
+def _set(config: Config, key: str, value: Any, explicit: set[str]) -> None:
+    if not any(key == name or key.startswith(f"{name}.") for name in explicit - set(groups.GROUPS)):
+        put(config, key, value)
+
+
+def _source_values(config: Config, choices: Choices) -> Config:
+    """Collect the `sources` blocks that hold for the chosen source: dotted key -> value.
+
+    A block is named text, code, or any (whatever the source). Inside a block an entry `group=option: {...}` holds for
+    that choice alone: `any: {data=cifar10: {data: {normalise: ...}}}`.
+    """
+    values: Config = {}
+    for prefix in ("data.", "model.", "optimizer.", ""):
+        blocks = get(config, f"{prefix}sources") or {}
+        for name in ("any", config["source"]):
+            values |= {f"{prefix}{key}": value for key, value in _holding(blocks.get(name), choices).items()}
+    return values
+
+
+def _holding(block: Config | None, choices: Choices) -> Config:
+    values: Config = {}
+    for key, entry in (block or {}).items():
+        group, conditional, option = str(key).partition("=")
+        if not conditional:
+            values |= yamls.leaves({str(key): entry})
+        elif choices[group] == option:
+            values |= yamls.leaves(entry)
+    return values
+
+
+def _drop_leftovers(config: Config, choices: Choices, explicit: set[str]) -> None:
+    """Drop the keys of a schedule or a budget that something stronger has replaced; a scale replaces all."""
+    for group in ("schedule", "budget"):
+        if choices["scale"] != "paper" and group not in explicit:
+            explicit = {key for key in explicit if not key.startswith(f"{group}.")}
+        known = groups.raw(group, choices[group])
+        others = {key for option in groups.options(group) for key in groups.raw(group, option)}
+        for key in [k for k in config[group] if k in others - known.keys() and f"{group}.{k}" not in explicit]:
+            del config[group][key]
+
+
+def _shrink(config: Config) -> None:
+    """Cut a budget that is longer than the scale's to it, and by the same factor all that counts epochs."""
+    for unit, longest in config["shrink"].items():
+        length = config["budget"].get(unit)
+        if length is not None and length > longest:
+            config["budget"][unit] = longest
+            for key in COUNT_EPOCHS:
+                value = get(config, key)
+                if value:  # 0: never
+                    put(config, key, _times(value, longest / length))
+
+
+def _times(value: Any, ratio: float) -> Any:
+    if isinstance(value, list):
+        return [_times(entry, ratio) for entry in value]
+    return max(1, round(value * ratio)) if isinstance(value, int) else value * ratio
+
+
+def _warnings(config: Config, choices: Choices, tuned: Config) -> dict[str, str]:
+    """Return the warnings that a configuration gives without torch: name -> line.
+
+    tuned: the values that `tuned` gave; without it the protocol's paper is asked.
+    """
+    protocol, paper = choices["protocol"], config["tuned"] or choices["protocol"].partition("_")[0]
+    smoothing, own = _said(protocol, "label_smoothing"), config["optimizer"]
+    printed = tuned if config["tuned"] else _printed(paper, config, choices)
+    amount, kind = printed.get("optimizer.weight_decay", 0.0), printed.get("optimizer.decay")
+    kind = kind or groups.raw("optimizer", choices["optimizer"]).get("decay")
+    found = {}
+    if smoothing and not config["label_smoothing"]:
+        found["label_smoothing"] = f"label_smoothing: 0, where protocol={protocol} has {smoothing}"
+    if amount and own.get("weight_decay") == 0:
+        found["weight_decay"] = f"optimizer.weight_decay: 0, where {paper} has {amount} for {own['name']}"
+    if amount and own.get("weight_decay") == amount and own["decay"] != kind:
+        found["decay"] = f"optimizer.decay: {own['decay']}, where {paper}'s weight_decay of {amount} is {kind}"
+    return found
+
+
+def _said(protocol: str, key: str) -> Any:
+    """Return what a protocol, or else one that it builds on, sets a root key to."""
+    overlay = groups.raw("protocol", protocol)
+    bases = [base for base in overlay.get("defaults", []) if isinstance(base, str) and base != "_self_"]
+    return overlay[key] if key in overlay else next(filter(None, (_said(base, key) for base in bases)), None)
+
+
+def _printed(paper: str, config: Config, choices: Choices) -> Config:
+    try:
+        return _lookup(paper, config, choices).values
+    except UsageError:  # a protocol of no paper, or an optimizer that the paper does not have
+        return {}

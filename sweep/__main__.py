@@ -24,7 +24,6 @@ from record.merge import AS_IT_IS, PUBLIC
 from record.supervise import code_changes
 from sweep import show
 from sweep.backend import Backend, Local, devices
-from sweep.cost import Speeds
 from sweep.plan import Planned, plan
 from sweep.runner import Options, Sweep
 from sweep.wanted import SCALES, Wanted, Words, wanted
@@ -61,7 +60,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
     runs = plan(asked(arguments))
     found = states(arguments.store, runs)
     rows, complaints = read_store(arguments.store)
-    cost = Speeds(rows).cost(run for run in runs if not found[run.id].finished)
+    cost = show.Speeds(rows).cost(run for run in runs if not found[run.id].finished)
     print("\n".join([*show.plan_lines(arguments.table, runs, found, cost.line()), *show.code_lines(runs, rows)]))
     for complaint in complaints:
         print(f"skipped: {complaint}")

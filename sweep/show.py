@@ -1,10 +1,15 @@
-"""What a person sees of a sweep: a live table on a terminal, plain lines elsewhere."""
+"""What a person sees of a sweep: what it will cost, a live table on a terminal, plain lines elsewhere.
 
+A cost is made of times that were measured in the store; without any it is not known.
+"""
+
+import statistics
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from record import Status, read_lines, read_result
 from record.source import changed
 from record.supervise import headline
-from sweep.cost import hours
 from sweep.plan import Planned, unlike
 from sweep.runner import Progress
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:  # rich takes longer to import than a plan of a thousand runs 
 
 ORDER = ("done", "diverged", "failed", "pruned", "stopped", "running", "missing")
 REDRAW = 0.5  # seconds
+Row = dict[str, Any]
 
 
 def counts_line(counts: Counter[str]) -> str:
@@ -104,3 +109,60 @@ def plan_lines(name: str, runs: Sequence[Planned], states: dict[str, Status], co
         f"not from the paper: {name} {', '.join(sorted(keys))}: {note}" for (name, note), keys in sorted(notes.items())
     ]
     return [*lines, *unlike(runs), cost]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one slot. low and high: the fastest and slowest like runs. unknown: runs that nothing is known of."""
+
+    seconds: float
+    low: float
+    high: float
+    unknown: int
+
+    def line(self) -> str:
+        if not self.seconds:
+            return f"cost: nothing known of {self.unknown} runs" if self.unknown else "cost: nothing to run"
+        known = f"cost: {hours(self.seconds)} of one slot ({hours(self.low)} to {hours(self.high)})"
+        return known + (f", and nothing known of {self.unknown} runs" if self.unknown else "")
+
+
+class Speeds:
+    """Seconds an epoch and a step, by what was trained, on one machine: the one with the most runs in the store."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        machines: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            machines[f"{row.get('machine.host')} {row.get('machine.cpu')} {row.get('machine.gpu')}"].append(row)
+        self.machine = max(machines, key=lambda name: (len(machines[name]), name), default="")
+        self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)  # by unit, data, net and optimizer
+        for row in machines.get(self.machine, []):
+            seconds = row.get("time.train_seconds")
+            for unit in ("epochs", "steps"):
+                if seconds and row.get(unit):
+                    self._seconds[unit, row["data"], row["model"], row["optimizer"]].append(seconds / row[unit])
+
+    def cost(self, runs: Iterable[Planned]) -> Cost:
+        """Add up what `runs` will take."""
+        spans = [self._span(run) for run in runs]
+        known = [span for span in spans if span]
+        middle, low, high = (sum(span[k] for span in known) for k in range(3))
+        return Cost(middle, low, high, unknown=len(spans) - len(known))
+
+    def _span(self, run: Planned) -> tuple[float, float, float] | None:
+        """Return median, fastest and slowest of the same cell, or of any optimizer on the same data and net."""
+        budget = run.config["budget"]
+        if "seconds" in budget:
+            return (budget["seconds"],) * 3
+        unit = "steps" if "steps" in budget else "epochs"
+        key = (unit, *run.names[:2], budget.get("reference", run.names[2]))
+        like = [value for name, values in self._seconds.items() if name[:3] == key[:3] for value in values]
+        times, count = self._seconds.get(key) or like, budget[unit]
+        return (count * statistics.median(times), count * min(times), count * max(times)) if times else None
+
+
+def hours(seconds: float) -> str:
+    """Write a duration for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

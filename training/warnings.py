@@ -1,6 +1,6 @@
 """Warnings, a line each, about what is allowed and rarely meant. `warnings.<name>=false` turns one off.
 
-Those that need no torch are conf's (conf/fill.py); they come with the configuration.
+Those that need no torch are conf's (conf/compose.py); they come with the configuration.
 """
 
 from collections.abc import Callable, Iterable, Mapping

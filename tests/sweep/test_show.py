@@ -10,9 +10,9 @@ from rich.console import Console
 
 from record import Status
 from sweep import show
-from sweep.cost import Cost, hours
 from sweep.plan import plan
 from sweep.runner import Progress
+from sweep.show import Cost, hours
 from sweep.wanted import Wanted
 
 
