@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -78,6 +78,12 @@ def tuned(word: str) -> str:
     """Quote the path of `tuned=....yaml`. Not for a multirun, where a comma parts two files."""
     found = _TUNED.fullmatch(word)
     return f"{found[1]}={verbatim(found[2])}" if found else word
+
+
+def varying(lines: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return of each of several command lines the words that not all of them have."""
+    shared = set(lines[0]).intersection(*lines) if lines else set()
+    return [[word for word in line if word not in shared] for line in lines]
 
 
 def place(path: Any) -> Any:

@@ -67,8 +67,10 @@ def launch(jobs: Sequence[Job], launcher: list[str], make: Make, stop: object, f
     launchers may write.
     """
     codes = _launched(jobs, launcher, make, folder) if launcher else []
-    for job in jobs if not launcher else ():
+    own = grammar.varying([words for _, words in jobs])
+    for number, job in enumerate(jobs if not launcher else (), start=1):
         if not stop:
+            print(f"[{number}/{len(jobs)}] {' '.join(own[number - 1])}", flush=True)
             codes.append(make(*job))
     return AGAIN if stop else max(codes, key=BY_SEVERITY.index)
 

@@ -83,7 +83,7 @@ def execute(
             set_aside(store, store / run.folder)
     most = 1 if arguments.fail_fast else arguments.max_failures
     options = Options(arguments.retries, arguments.limit, arguments.retry == "failed", most, arguments.detach)
-    display = show.Display(store, len(runs))
+    display = show.Display(store, runs)
     sweep = Sweep(runs, store, BACKENDS[arguments.backend](arguments), options, display.report)
     print(f"{arguments.table}: {show.counts_line(sweep.progress.counts)}, {len(sweep.pending)} to run", flush=True)
     try:

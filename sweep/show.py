@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from conf import grammar
 from record import Status, read_lines, read_result
 from record.source import changed
 from record.supervise import headline
@@ -37,8 +38,10 @@ def counts_line(counts: Counter[str]) -> str:
 class Display:
     """Prints one line for each run that ends; on a terminal a table of what is running stays below them."""
 
-    def __init__(self, store: Path, total: int) -> None:
-        self.store, self.total = store, total
+    def __init__(self, store: Path, runs: Sequence[Planned]) -> None:
+        self.store, self.total = store, len(runs)
+        self.labels = dict(zip(runs, _labels(runs), strict=True))
+        self.width = max(map(len, self.labels.values()), default=0)
         self.ended = 0
         self._live: Live | None = None
         self._drawn = 0.0
@@ -57,7 +60,8 @@ class Display:
         self.ended += event not in ("again", "measured")
         result = read_result(self.store / run.folder) if found.finished else None
         words = headline(result["metrics"]) if result else f"{found.kind} {found.message}".strip()
-        line = f"[{self.ended:>{len(str(self.total))}}] {event:8} {run.label:40} {words}  {hours(seconds)}  {run.id}"
+        count, label = f"[{self.ended:>{len(str(self.total))}}]", f"{self.labels[run]:{self.width}}"
+        line = f"{count} {event:8} {label} {words}  {hours(seconds)}  {run.id}"
         if self._live:
             self._live.console.print(line, highlight=False, markup=False, soft_wrap=True)
         else:
@@ -81,7 +85,7 @@ class Display:
             last = next((row for row in reversed(rows) if "epoch" in row), {})
             loss = last.get("train_loss")
             shown = f"{loss:.4g}" if isinstance(loss, float) else ""
-            table.add_row(run.label, str(last.get("epoch", "")), shown, hours(time.monotonic() - since), run.id)
+            table.add_row(self.labels[run], str(last.get("epoch", "")), shown, hours(time.monotonic() - since), run.id)
         return table
 
 
@@ -91,6 +95,16 @@ def code_lines(runs: Sequence[Planned], rows: Iterable[Mapping[str, Any]]) -> li
     found = [changed(row) for row in rows if row["id"] in ids]
     names = ", ".join(sorted(set(chain.from_iterable(found))))
     return [f"other code made {sum(map(bool, found))} of them ({names}); rerun=true makes these again"] if names else []
+
+
+def _labels(runs: Sequence[Planned]) -> list[str]:
+    """Name each run by data, net, optimizer and seed, and by what else is not the same for all."""
+    named = ("data=", "model=", "optimizer=", "seed=")
+    own = grammar.varying([run.words for run in runs])
+    return [
+        " ".join([run.label, *(word for word in words if not word.startswith(named))])
+        for run, words in zip(runs, own, strict=True)
+    ]
 
 
 def plan_lines(name: str, runs: Sequence[Planned], states: dict[str, Status], cost: str) -> list[str]:

@@ -47,7 +47,7 @@ def test_costs_tell_what_is_not_known():
 
 def test_a_run_that_ends_is_a_line(tmp_path, runs, capsys, monkeypatch):
     monkeypatch.setattr(show, "read_result", lambda folder: {"metrics": {"train_loss": 1.0, "test_top1": 92.25}})
-    display = show.Display(tmp_path, 12)
+    display = show.Display(tmp_path, runs)
     with display.open():
         display.report("again", runs[0], Status("stopped", message="killed by SIGSEGV"), 3.0)
         display.report("done", runs[0], Status("done"), 100.0)
@@ -55,16 +55,25 @@ def test_a_run_that_ends_is_a_line(tmp_path, runs, capsys, monkeypatch):
         display.show(Progress(2))  # nothing is drawn where nobody looks
     again, done, failed = capsys.readouterr().out.splitlines()
     label = "digits resnet20 sgd s"
-    assert again == f"[ 0] again    {label + '0':40} killed by SIGSEGV  3 s  {runs[0].id}"
-    assert done == f"[ 1] done     {label + '0':40} test_top1 92.25  2 min  {runs[0].id}"
-    assert failed == f"[ 2] failed   {label + '1':40} crashed killed by SIGSEGV  3 s  {runs[1].id}"
+    assert again == f"[0] again    {label}0 killed by SIGSEGV  3 s  {runs[0].id}"
+    assert done == f"[1] done     {label}0 test_top1 92.25  2 min  {runs[0].id}"
+    assert failed == f"[2] failed   {label}1 crashed killed by SIGSEGV  3 s  {runs[1].id}"
+
+
+def test_a_line_says_what_its_run_alone_has(tmp_path, capsys):
+    lines = [("optimizer=sgd", f"optimizer.lr={lr}", "batch_size=32") for lr in (0.1, 0.01)]
+    runs = plan(Wanted("two", tuple(lines), True))
+    show.Display(tmp_path, runs).report("failed", runs[1], Status("failed", "error", "x"), 3.0)
+    assert (
+        capsys.readouterr().out == f"[1] failed   digits resnet18 sgd s0 optimizer.lr=0.01 error x  3 s  {runs[1].id}\n"
+    )
 
 
 def test_on_a_terminal_a_table_stays_below_the_lines(tmp_path, runs, monkeypatch):
     monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
-    display = show.Display(tmp_path, 2)
+    display = show.Display(tmp_path, runs)
     with display.open():
         display.show(Progress(2, Counter(done=1), running={runs[1]: 0.0}, waiting=3))
         display.report("failed", runs[0], Status("failed", "error", "[b]not markup[/b]"), 3.0)
@@ -84,7 +93,7 @@ def test_the_table_shows_epoch_and_loss_of_what_runs(tmp_path, runs, monkeypatch
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setattr(show.time, "monotonic", lambda: 200.0)
     progress = Progress(5, Counter(done=1), dict.fromkeys(runs, 100.0), [runs[0]], 2)
-    table = show.Display(tmp_path, 5)._table(progress)
+    table = show.Display(tmp_path, runs)._table(progress)
     console = Console(file=io.StringIO(), width=120)
     console.print(table)
     text = console.file.getvalue()
@@ -93,7 +102,7 @@ def test_the_table_shows_epoch_and_loss_of_what_runs(tmp_path, runs, monkeypatch
     assert [cell.strip() for cell in first.split("│")[1:-1]] == [runs[0].label, "2", "0.1235", "2 min", runs[0].id]
     assert [cell.strip() for cell in second.split("│")[1:-1]] == [runs[1].label, "", "", "2 min", runs[1].id]
     progress.stopping = True
-    assert "1 done of 5; stopping" in str(show.Display(tmp_path, 5)._table(progress).title)
+    assert "1 done of 5; stopping" in str(show.Display(tmp_path, runs)._table(progress).title)
 
 
 def test_a_plan_is_told_in_a_few_lines(runs):

@@ -125,4 +125,6 @@ def test_the_jobs_are_those_of_single_runs(tmp_path: Path, capsys) -> None:
     assert complaints == []
     assert sorted(row["seed"] for row in rows) == [3, 4]
     assert train.main(command_line.Asked(jobs, True)) == 0
-    assert capsys.readouterr().out.count("already there") == 2
+    said = capsys.readouterr().out
+    assert said.count("already there") == 2
+    assert said.count("[1/2] seed=3\n") == said.count("[2/2] seed=4\n") == 2
