@@ -126,7 +126,7 @@ class Table:
 
     def _axis(self, axis: str, small: bool) -> list[Entry]:
         blocks = yamls.blocks(f"table {self.name}: {axis}", self.spec[axis])
-        return [entry for block in (_ends(blocks) if small else blocks) for entry in _expanded(block, small)]
+        return [entry for block in (_ends(blocks) if small else blocks) for entry in expanded(block, small)]
 
     def _wanted(self, row: Entry, column: Entry) -> bool:
         place = row | column
@@ -201,8 +201,11 @@ def _ends(values: list[Any]) -> list[Any]:
     return values if len(values) < 3 else [values[0], values[-1]]
 
 
-def _expanded(block: Entry, small: bool) -> list[Entry]:
-    """Expand one block: the product over its list-valued keys, each entry with the block's descriptions."""
+def expanded(block: Entry, small: bool) -> list[Entry]:
+    """Expand one block: the product over its list-valued keys, each entry with the block's descriptions.
+
+    small: takes the first and the last value of each list alone.
+    """
     about = {key: value for key, value in block.items() if key in ABOUT}
     lists = {k: v if isinstance(v, list) else [v] for k, v in block.items() if k not in ABOUT}
     chosen = [_ends(values) if small else values for values in lists.values()]

@@ -79,7 +79,7 @@ def _sweep_file(name: str, content: Point, scale: str) -> Wanted:
     fixed |= {} if scale == "paper" else {"scale": scale}
     grid = yamls.blocks(f"{name}.grid", content.get("grid") or {})
     exclude = yamls.blocks(f"{name}.exclude", content.get("exclude") or [])
-    points = _excluded(name, [point for block in grid for point in _product(block, small)], exclude, small)
+    points = _excluded(name, [point for block in grid for point in tables.expanded(block, small)], exclude, small)
     drawn = draws(yamls.mapping(f"{name}.search", content["search"])) if content.get("search") else [{}]
     seeds = check_seeds(name, content.get("seeds", [0]))
     cut = slice(2) if small else slice(None)
@@ -89,12 +89,6 @@ def _sweep_file(name: str, content: Point, scale: str) -> Wanted:
         raise UsageError(f"{name}: no runs; grid, exclude and seeds leave nothing")
     _refuse_twice(name, words)
     return Wanted(name, tuple(words), distinct=scale == "paper")
-
-
-def _product(block: Point, small: bool) -> list[Point]:
-    axes = [value if isinstance(value, list) else [value] for value in block.values()]
-    values = itertools.product(*(axis[:2] if small else axis for axis in axes))
-    return [dict(zip(block, chosen, strict=True)) for chosen in values]
 
 
 def _excluded(name: str, points: list[Point], blocks: list[Point], small: bool) -> list[Point]:
