@@ -145,10 +145,10 @@ def test_a_job_that_cannot_start_is_an_error_of_its_future_and_takes_no_slot(tmp
     )
     with pytest.raises(OSError):
         refused.future.result()
-    assert local.room() == 1
+    assert local.room(1) == 1
     running.stop(False)
     assert running.future.result(timeout=30).code == -signal.SIGTERM
-    assert local.room() == 2
+    assert local.room(1) == 2
 
 
 def test_a_place_that_is_no_folder_is_one_line(tmp_path):
