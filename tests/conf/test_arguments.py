@@ -9,6 +9,7 @@ from conf.cli import guarded
 from reports import __main__ as reports
 from reports.analyses import command as analyses
 from sweep import __main__ as sweep
+from sweep.arguments import parse
 
 NUMBERS = {
     "run T": "--jobs --limit --retries --max-failures --timeout --cpus --gpus-per-run",
@@ -95,5 +96,5 @@ def test_a_wrong_argument_is_one_line(command, line, words, monkeypatch, tmp_pat
 
 
 def test_right_arguments_are_read() -> None:
-    read = sweep._parser().parse_args(["run", "T", "--jobs", "3", "--gpus", "0,1", "--timeout", "2.5", "--store", "S"])
+    read = parse(["run", "T", "--jobs", "3", "--gpus", "0,1", "--timeout", "2.5", "--store", "S"], None, sweep.COMMANDS)
     assert (read.jobs, read.gpus, read.timeout, read.store) == (3, ["0", "1"], 2.5, Path("S"))
