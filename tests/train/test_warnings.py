@@ -15,7 +15,7 @@ from training.runtime import pick_device
 from training.warnings import Warnings
 
 SHORT = ("progress=true", "budget=steps", "budget.steps=1", "optimizer.lr=0.1", "evaluate.every_epochs=9")
-CIFAR = ("protocol=rmsgd_cifar", "data.synthetic=10", "batch_size=10", "schedule.step_size=1")
+CIFAR = ("protocol=rmsgd_cifar", "data.synthetic=10", "batch_size=10", "schedule=constant")
 LINES = {
     "label_smoothing": (
         *("protocol=sing_cifar100", "label_smoothing=0", "data.synthetic=100", "freeze=none", "schedule=constant"),
