@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
 
 from conf import grammar, groups, multirun, validate, yamls
 from conf.cli import Parser, guarded, refuse
@@ -105,7 +104,7 @@ def _for_a_run(words: list[str]) -> list[str]:
     """Refuse what Hydra would be told, were it to run anything."""
     for override in grammar.parse([grammar.path(word) for word in words]):
         if multirun.is_hydras(override):
-            raise UsageError(f"{override.key_or_group}: Hydra composes and nothing else; its launchers go with -m")
+            raise UsageError(f"{override.key_or_group}: is no key of a run; Hydra's launchers go with -m")
     return words
 
 
@@ -115,7 +114,7 @@ def _composed(flags: argparse.Namespace, words: list[str]) -> None:
         if not isinstance(config, dict) or key not in config:
             raise unknown("--package", flags.package, config if isinstance(config, dict) else ())
         config = config[key]
-    print(OmegaConf.to_yaml(config) if isinstance(config, dict | list) else config)
+    print(yamls.dump(config) if isinstance(config, dict | list) else config)
 
 
 def _complete(flags: argparse.Namespace, words: list[str]) -> None:

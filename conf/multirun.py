@@ -90,7 +90,10 @@ def private() -> Private:
     from hydra._internal.hydra import Hydra
     from hydra._internal.utils import create_config_search_path, get_args_parser
 
-    loader = ConfigLoaderImpl(create_config_search_path(str(groups.ROOT)))
+    search = create_config_search_path(str(groups.ROOT))
+    for folder in groups.folders()[1:]:
+        search.append("--config-dir", f"file://{folder}")
+    loader = ConfigLoaderImpl(search)
     return Private(Hydra("stepbench", loader), Callbacks(), get_args_parser())
 
 
