@@ -1,6 +1,5 @@
 """Parameter groups: which tensors are scale-invariant, which are not decayed, and under which names."""
 
-import difflib
 import fnmatch
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from .adamp import cosines
+from .stages.base import near
 
 KINDS = ("channel", "layer")
 _IMAGE_SIZES = (224, 32, 64, 28, 256, 299, 384, 128, 8)  # tried in turn; on the meta device a try costs milliseconds
@@ -161,8 +161,7 @@ def _matches(key: str, patterns: Sequence[str], names: Iterable[str]) -> set[str
     for pattern in patterns:
         hits = fnmatch.filter(names, pattern)
         if not hits:
-            close = difflib.get_close_matches(pattern, names, n=1, cutoff=0.0)
-            raise ValueError(f"{key}: pattern {pattern!r} matches no parameter; nearest: {close[0]}")
+            raise ValueError(f"{key}: pattern {pattern!r} matches no parameter{near(pattern, names, cutoff=0)}")
         found.update(hits)
     return found
 

@@ -1,6 +1,5 @@
 """Observer: freezes a step for the probes that are due, and turns what they measure into rows."""
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from optim.stages.base import near
 from probes.invariance import Cosine, Projection, Spherical
 from probes.norms import Blocks, Gradient, Norms, Ranks
 from probes.probe import Probe, Step, Values, Watched
@@ -101,8 +101,7 @@ def build(options: Options, model: nn.Module, optimizer: Optimizer, streams_key:
     probes = {}
     for name, keywords in options.items():
         if name not in PROBES:
-            close = difflib.get_close_matches(name, PROBES, n=1, cutoff=0.0)
-            raise ValueError(f"probe: unknown {name!r}; allowed: {', '.join(PROBES)}; nearest: {close[0]}")
+            raise ValueError(f"probe: unknown {name!r}; allowed: {', '.join(PROBES)}{near(name, PROBES)}")
         try:
             probes[name] = PROBES[name](**keywords)
         except TypeError as error:

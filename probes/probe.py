@@ -13,7 +13,6 @@ Rules. Never write into a weight, a gradient or the optimizer. Leave values on t
 row. Draw random numbers from `step.generator()` alone. A value that is not finite is written as null.
 """
 
-import difflib
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from optim.stages.base import near
 
 Values = Mapping[str, Tensor]
 
@@ -85,9 +86,7 @@ class Probe:
         known = {w.name: w for w in tensors if w.parameter.ndim > 1 or not self.matrices_only}
         for pattern in self.layers:
             if not fnmatch.filter(known, pattern):
-                close = difflib.get_close_matches(pattern, known, n=1, cutoff=0.0)
-                hint = f"; nearest: {close[0]}" if close else ""
-                raise ValueError(f"probe layers: pattern {pattern!r} matches no weight{hint}")
+                raise ValueError(f"probe layers: pattern {pattern!r} matches no weight{near(pattern, known, cutoff=0)}")
         return [w for name, w in known.items() if any(fnmatch.fnmatch(name, pattern) for pattern in self.layers)]
 
     def due(self, step: int) -> bool:

@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -204,10 +204,10 @@ def check(key: str, value: Any, allowed: Allowed) -> None:
         raise ValueError(f"{key}={value!r} is not allowed: choose numbers in {allowed}")
 
 
-def near(word: str, words: Sequence[str]) -> str:
-    """Return " (did you mean ...?)" with the word that is nearest; nothing where none is near."""
-    match = difflib.get_close_matches(word, words, n=1)
-    return f" (did you mean {match[0]!r}?)" if match else ""
+def near(word: str, words: Iterable[str], cutoff: float = 0.5) -> str:
+    """Return `; nearest: x` for the word that was probably meant, or nothing. cutoff: 0 takes any for near."""
+    match = difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff)
+    return f"; nearest: {match[0]}" if match else ""
 
 
 def _check_choice(key: str, value: Any, choices: Sequence[str]) -> None:

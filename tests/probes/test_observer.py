@@ -112,13 +112,13 @@ def test_every_probe_has_its_yaml_and_takes_its_defaults():
         probes.build({name: keywords}, model, torch.optim.SGD(model.parameters(), lr=0.1), 0)
 
 
-def test_observers_import_two_formulas_of_another_room():
+def test_observers_import_two_formulas_of_another_room_and_its_hint():
     for path in Path(probes.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             module = getattr(node, "module", None) or ""
             names = [f"{module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
             found = {name for name in names if name.split(".")[0] == "optim"}
-            assert found <= {"optim.evbmf", "optim.invariance.radial_cosine"}, path  # q, and the scaled cosine
+            assert found <= {"optim.evbmf", "optim.invariance.radial_cosine", "optim.stages.base.near"}, path
 
 
 def test_each_tensor_is_copied_once_and_only_for_probes_that_need_it():
