@@ -7,8 +7,7 @@ process: run the same command again.
 """
 
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -29,18 +28,22 @@ from torch import Tensor, nn
 import models
 import optim
 import probes
+from data.dataset import Place
 from record import Claimed, Run, loggers
 from record.provenance import epoch_seconds, fixed_seconds, reference_store
 from training import build, contract, mixing, runtime, tasks
 from training.budget import Budget, Clock, WallclockOf
-from training.distribution import World, convert_sync_batchnorm, maybe_no_sync
+from training.checkpoints import Checkpoints, Stateful
+from training.distribution import Share, World, convert_sync_batchnorm, maybe_no_sync
 from training.losses import Losses
+from training.players import Player
 from training.progress import progress
 from training.random import Streams
-from training.runtime import Diverged, SharedStop, Stopped, StopRequest, in_precision
+from training.runtime import Diverged, Model, SharedStop, Stopped, StopRequest
 from training.schedule import Schedule
 from training.selection import Selection, time_to_target
-from training.state import Stateful, TrainState, checkpoint, load_selected_weights, outcome, resume
+from training.state import TrainState, load_selected_weights, outcome
+from training.tasks.base import Batch, Carried, Turn
 from training.warnings import Warnings, both_outputs, not_invariant, overlap
 
 CHECK_EVERY = 16  # steps between looks that wait for a GPU or for other processes: finite loss, request to stop
@@ -58,39 +61,38 @@ class Trainer:
         self.streams = Streams(config["seed"])
         loggers.check(config["logger"])
         with self.streams.fork("initialisation"):
-            facts = {key: config["data"][key] for key in ("num_classes", "in_channels", "image_size")}
-            model = models.build(config["model"], **facts)
-        self.model = convert_sync_batchnorm(model, config["bn"], device).to(device)
-        if config["channels_last"]:
-            self.model.to(memory_format=torch.channels_last)
+            model = models.build(config["model"], config["data"])
+        layout = torch.channels_last if config["channels_last"] else torch.preserve_format
+        self.model = convert_sync_batchnorm(model, config["bn"], device).to(device).to(memory_format=layout)
         self.frozen = contract.freeze(self.model, config["freeze"])
-        options, compiled = config["optimizer"], config["compile_optimizer"]
-        self.optimizer, self.groups = optim.configure(options, self.model, compile=compiled)
-        contract.check(self.optimizer)
-        contract.to_train(self.optimizer)
-        self.schedule = build(Schedule, config["schedule"])
-        self.budget = build(Budget, config["budget"])
-        self.load_data()
-        with self.streams.fork("rehearsal", device=device):
-            steps = self.budget.left(0, self.steps_per_epoch)
-            smallest = contract.smallest_piece(config, len(self.data.train), world.size, steps)
-            contract.rehearse(self.model, facts["in_channels"], facts["image_size"], smallest, device)
-        world.join(device)
-        forward = world.wrap(self.model, device)
-        self.forward = torch.compile(forward, dynamic=False) if config["compile_model"] else forward
-        self.predict = in_precision(self.forward, config["precision"], device)
-        self.observer = probes.build(config["probe"], self.model, self.optimizer, self.streams.key("probes"))
-
-    def load_data(self) -> None:
-        """Read the data set, and build what depends on it."""
-        config = self.config
-        root, cache = (Path(config["paths"][name]) for name in ("data", "cache"))
-        dtype = torch.bfloat16 if config["precision"] == "bf16" else torch.float32
-        load = partial(data.load, config["data"], root=root, cache=cache, workers=config["workers"])
-        self.data = load(device=self.device, dtype=dtype, channels_last=config["channels_last"])
-        self.steps_per_epoch = -(-len(self.data.train) // config["batch_size"])
-        self.task = tasks.build(config, self.data.train)
+        self.task = tasks.build(config)
+        nets = enumerate(self.task.players(self.model).items())
+        self.players = {name: self.player(name, net, {} if n else config["probe"]) for n, (name, net) in nets}
+        self.first, self.optimizers = next(iter(self.players.values())), [p.optimizer for p in self.players.values()]
+        contract.to_train(self.optimizers)
+        self.schedule, self.budget = build(Schedule, config["schedule"]), build(Budget, config["budget"])
+        self.data = data.load(config["data"], Place.of_run(config, device))
+        self.steps_per_epoch = len(self.order(0))
+        self.task.prepare(self.data.train)
         self.mix = mixing.build(config["mix"], config["data"]["num_classes"])
+        with self.streams.fork("rehearsal", device=device):
+            steps, example = self.budget.left(0, self.steps_per_epoch), self.task.example(config["data"])
+            smallest = contract.smallest_piece(list(map(len, self.order(0))), steps, world.size, config)
+            contract.rehearse(self.model, mixing.mapped(example, lambda blank: blank.to(device)), smallest)
+        forward = world.wrap(self.model, device, partly=len(self.players) > 1)
+        self.forward = torch.compile(forward, dynamic=False) if config["compile_model"] else forward
+        self.predict = Model(self.model, self.forward, config["precision"], device)
+
+    def player(self, name: str, net: nn.Module, probe: probes.Options) -> Player:
+        """Build the optimizer of a part of the net, and what observes it."""
+        config, key = self.config, self.streams.key("probes")
+        optimizer, groups = optim.configure(config["optimizer"], net, compile=config["compile_optimizer"])
+        contract.check(optimizer)
+        return Player(name, net, optimizer, groups, probes.build(probe, net, optimizer, key))
+
+    def order(self, epoch: int) -> Sequence[Tensor]:
+        """Return the positions of each batch of an epoch (the first is 0)."""
+        return self.task.order(self.data.train, self.config["batch_size"], self.streams.generator("order", epoch))
 
     def fit(self, run: Writer, stop: StopRequest) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Train from the last checkpoint, or from the start, to the end of the budget.
@@ -113,94 +115,101 @@ class Trainer:
 
     def start(self, run: Writer, stop: StopRequest) -> None:
         """Take up the state of the last checkpoint, or that of the start, and open what the run writes and shows."""
-        self.run, self.stop, config = run, stop, self.config
-        metric = metrics.SELECTS[config["data"]["task"]]
+        self.stop, config = stop, self.config
+        metric = metrics.selects(config["task"]["name"])
         selection = Selection(config["selection"], metric, metrics.metric(metric).sign, self.budget.timed)
         clock = Clock(synchronize=partial(runtime.synchronize, self.device))
         self.state = TrainState(self.budget, self.steps_per_epoch, clock, self.task.meter(), selection)
-        self.parts: dict[str, Stateful] = {"model": self.model, "optimizer": self.optimizer, "observer": self.observer}
-        if resume(run.load_checkpoint(), self.state, self.parts, self.world, self.device):
+        parts: dict[str, Stateful] = {"model": self.model, "observer": self.first.observer}
+        parts |= {f"optimizer{name}": player.optimizer for name, player in self.players.items()}
+        self.log, self.losses = loggers.Log(config["logger"], run), Losses(self.model, config["log"]["every_steps"])
+        self.checkpoints = Checkpoints(run, self.state, self.model, parts, self.world, self.log_losses)
+        if self.checkpoints.resume(self.device):
             run.log(f"resumed at step {self.state.step}")
-        self.loss, self.saved_at = torch.zeros((), device=self.device), time.monotonic()
+        self.loss = torch.zeros((), device=self.device)
         shown = self.world.is_main and config["progress"]
         self.show = progress(shown, self.state.total_steps, self.state.step, config["batch_size"])
         self.warnings = Warnings(config["warnings"], shown)
-        self.warnings.at_start(config, self.optimizer, self.schedule.unfinished(self.state.horizon))
+        self.warnings.at_start(config, self.optimizers, self.schedule.unfinished(self.state.horizon))
         self.warnings.check("overlap", overlap, self.data.train, self.data.validation, self.data.test)
         if config["compile_model"]:
-            eager, size = in_precision(self.model, config["precision"], self.device), config["evaluate"]["batch_size"]
-            self.warnings.watch(partial(both_outputs, self.predict, eager, self.model, self.data.test, size))
-        self.log, self.losses = loggers.Log(config["logger"], run), Losses(self.model, config["log"]["every_steps"])
+            size = config["evaluate"]["batch_size"]
+            self.warnings.watch(partial(both_outputs, self.task, self.predict, self.data.test, size))
 
     def train_epoch(self) -> None:
         """Train from where the epoch is to its end, or to the end of the run."""
         epoch, position = divmod(self.state.step, self.steps_per_epoch)
-        order = torch.randperm(len(self.data.train), generator=self.streams.generator("order", epoch))
-        batches = torch.split(order, self.config["batch_size"])[position:][: self.state.steps_left()]
-        shards, weights = zip(*map(self.world.shard, batches), strict=True)
-        pieces = [self.world.pieces(batch, self.config["accumulation"]) for batch in batches]
+        order = self.order(epoch)[position:][: self.state.steps_left()]
+        shares = [self.world.share(positions, self.config["accumulation"]) for positions in order]
         self.model.train()
         with self.state.clock.running():
-            augmented = self.data.train.batches(shards, self.streams.key("augmentation", epoch))
-            for batch, weight, number in zip(augmented, weights, pieces, strict=True):
+            augmentation = self.streams.key("augmentation", epoch)
+            batches = self.data.train.batches([share.positions for share in shares], augmentation)
+            for batch, share in zip(batches, shares, strict=True):
                 with self.state.counted_step():
-                    self.train_step(batch, weight, number)
+                    self.train_step(batch, share)
                 self.after_step()
 
-    def train_step(self, batch: mixing.Batch, weight: float, pieces: int) -> None:
-        """Take one step of the optimizer, however often it evaluates the loss."""
+    def train_step(self, batch: Batch, share: Share) -> None:
+        """Let the players whose turn it is take a step each."""
+        batch = self.mix(batch, self.streams.generator("mix", self.state.step, self.world.rank))
+        for name in self.task.turns(self.state.step):
+            self.take_turn(self.players[name], batch, share)
+        self.state.carried = self.carried
+
+    def take_turn(self, player: Player, batch: Batch, share: Share) -> None:
+        """Take one step of a player's optimizer, however often it evaluates the loss."""
         step, calls, first = self.state.step, 0, not self.state.step_seconds
-        batch = self.mix(batch, self.streams.generator("mix", step, self.world.rank))
-        rate = self.schedule.apply(self.optimizer, step, self.state.horizon)
+        lr = self.schedule.apply(player.optimizer, step, self.state.horizon, self.task.rate(share.positions))
         # To pause the clock is to wait for the device: it is paused only where there is something to look at.
         paused = self.state.clock.paused
-        aside = paused if first or self.observer.due(step) else nullcontext
+        aside = paused if first or player.observer.due(step) else nullcontext
 
         def closure() -> Tensor:
             nonlocal calls
             calls += 1
-            masks = self.streams.fork("dropout", step, self.world.rank, device=self.device)  # the same each time
-            with contract.evaluation(self.model, self.optimizer, again=calls > 1), masks:
-                loss = self.batch_loss(batch, weight, pieces, counted=calls == 1)
+            masks = self.streams.fork("dropout" + player.name, step, self.world.rank, device=self.device)
+            with contract.evaluation(self.model, player.optimizer, again=calls > 1), masks:
+                loss, carried = self.batch_loss(player, batch, share, counted=calls == 1)
             if calls == 1:
-                self.loss = loss  # what the step returns may be another's, a number, or nothing
+                self.loss, self.carried = loss, carried  # what the step returns may be another's, or nothing
                 with aside():
-                    self.observer.gradients()
+                    player.observer.gradients()
                     if first:
-                        self.warnings.check("invariance", not_invariant, optim.suspects, self.model, self.groups)
+                        self.warnings.check("invariance", not_invariant, optim.suspects, player.net, player.groups)
             return loss
 
         with aside():
-            self.observer.begin(step, step // self.steps_per_epoch)
+            player.observer.begin(step, step // self.steps_per_epoch)
         compiles = first and (self.config["compile_model"] or self.config["compile_optimizer"])
         with paused() if compiles else nullcontext():
-            self.optimizer.step(cast(Callable[[], float], closure))
+            player.optimizer.step(cast(Callable[[], float], closure))
         if not calls:
-            raise RuntimeError(f"{type(self.optimizer).__name__}.step never called its closure: nothing is trained")
+            raise RuntimeError(f"{type(player.optimizer).__name__}.step never called its closure: nothing is trained")
+        self.task.after_turn(player.net, player.name)
         with aside():
-            self.log.rows(self.observer.end(rate))
+            self.log.rows(player.observer.end(lr))
             if first:
-                self.warnings.after_a_step(self.model)
+                self.warnings.after_a_step(player.net)
 
-    def batch_loss(self, batch: mixing.Batch, weight: float, pieces: int, counted: bool) -> Tensor:
-        """Return the mean loss of a batch; where gradients are enabled, leave its gradient in `p.grad`.
-
-        weight: makes the mean over the processes of their shards' losses the mean over the global batch. pieces: how
-        many forward and backward passes it takes, the same number on every process.
-        """
+    def batch_loss(self, player: Player, batch: Batch, share: Share, counted: bool) -> tuple[Tensor, list[Carried]]:
+        """Return a batch's mean loss, and what is carried on; where gradients are enabled, leave them in `p.grad`."""
         if torch.is_grad_enabled():
-            self.optimizer.zero_grad()
-        total = torch.zeros((), device=self.device)
-        for number, piece in enumerate(mixing.split(batch, pieces), start=1):
-            with maybe_no_sync(self.forward, self.optimizer, last=number == pieces):
-                loss = self.task.loss(self.predict, piece, self.state.meter if counted else None)
-                loss = loss * (weight * mixing.size(piece) / mixing.size(batch))
+            player.optimizer.zero_grad()
+        total, carried = torch.zeros((), device=self.device), []
+        before = dict(enumerate(self.state.carried))
+        for number, piece in enumerate(mixing.split(batch, share.pieces)):
+            with maybe_no_sync(self.forward, player.optimizer, last=number + 1 == share.pieces):
+                turn = Turn(player.name, self.state.meter if counted else None, before.get(number))
+                loss = self.task.loss(self.predict, piece, turn)
+                loss = loss * (share.weight * self.task.size(piece) / self.task.size(batch))
                 if torch.is_grad_enabled():
                     loss.backward()
             total += loss.detach()
+            carried.append(turn.carried)
         if torch.is_grad_enabled() and self.config["clip_norm"]:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config["clip_norm"])
-        return total
+            nn.utils.clip_grad_norm_(player.net.parameters(), self.config["clip_norm"])
+        return total, carried
 
     def after_step(self) -> None:
         """Look whether to go on, and write a checkpoint when one is due."""
@@ -212,23 +221,12 @@ class Trainer:
                 self.show.step(self.state.step, float(self.loss))
         agreed = look or self.world.size == 1
         if agreed and self.world.any(bool(self.stop), self.device):
-            self.save(required=True)
+            self.checkpoints.save(required=True)
             raise Stopped
-        self.save_when_due(agreed)
+        self.checkpoints.save_when_due(**self.config["checkpoint"], agreed=agreed, device=self.device)
 
-    def save_when_due(self, agreed: bool) -> None:
-        """Write a checkpoint when one is due; by the clock only where all processes can agree that it is time."""
-        steps, minutes = (self.config["checkpoint"][key] for key in ("every_steps", "every_minutes"))
-        late = agreed and self.world.any(time.monotonic() - self.saved_at > 60 * minutes, self.device)
-        if late or (steps and self.state.step % steps == 0):
-            self.save()
-
-    def save(self, required: bool = False) -> None:
-        with self.state.clock.paused():
-            self.world.require_equal(self.model)
-            self.log.rows(self.losses.rows(self.world))
-            self.run.save_checkpoint(checkpoint(self.state, self.parts, self.world), self.state.step, required=required)
-            self.saved_at = time.monotonic()
+    def log_losses(self) -> None:
+        self.log.rows(self.losses.rows(self.world))
 
     def end_epoch(self) -> None:
         """Let the optimizer end its epoch, on the clock; then evaluate, select and log."""
@@ -236,40 +234,42 @@ class Trainer:
         self.world.require_finite([self.loss, *self.model.parameters()])
         if state.step % self.steps_per_epoch == 0:
             with state.clock.running():
-                getattr(self.optimizer, "epoch_end", lambda: None)()
+                for optimizer in self.optimizers:
+                    getattr(optimizer, "epoch_end", lambda: None)()
         state.count_epoch(self.world.broadcast_object(state.clock.seconds))
         self.world.require_equal(self.model)
         row: dict[str, Any] = {"epoch": state.epoch, "step": state.step, "seconds": state.clock.seconds}
-        row |= {"lr": float(self.optimizer.param_groups[0]["lr"])} | state.meter.reduce(self.world).result("train_")
-        with contract.evaluated(self.model, self.optimizer):
+        row |= {"lr": self.first.lr} | state.meter.reduce(self.world).result("train_")
+        with contract.evaluated(self.model, self.optimizers):
             if state.over() or state.epoch % self.config["evaluate"]["every_epochs"] == 0:
                 row |= self.scores(test=self.config["evaluate"]["test"] == "every")
             state.selection.update(row, self.budget.counts(state.clock.seconds), self.model)
         if target["metric"]:
             state.look_at_target(time_to_target(target, metrics.metric(target["metric"]).sign, row))
-        self.log.rows([*self.losses.rows(self.world), {"kind": "epoch", **row}, *self.observer.epoch_end(state.epoch)])
+        self.log_losses()
+        self.log.rows([{"kind": "epoch", **row}, *self.first.observer.epoch_end(state.epoch)])
         self.show.row(row)
         state.next_epoch(self.task.meter())
-        self.save_when_due(agreed=True)
+        self.checkpoints.save_when_due(**self.config["checkpoint"], agreed=True, device=self.device)
 
     def scores(self, test: bool = True) -> dict[str, float]:
         """Evaluate the current weights on the validation split, if there is one, and on the test split if asked."""
         held_out = {"validation": self.data.validation, "test": self.data.test if test else None}
-        size = self.config["evaluate"]["batch_size"]
-        return tasks.evaluate(self.task, self.model, self.predict, held_out, size, self.world)
+        with self.streams.fork("evaluation", self.state.step, self.world.rank, device=self.device):
+            return tasks.evaluate(self.task, self.predict, held_out, self.config["evaluate"]["batch_size"], self.world)
 
     def result(self, ending: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return the result of a run that is `done` or `diverged`, and its weights: the selected, or the last ones."""
         if ending == "done":
-            contract.to_evaluate(self.optimizer)
+            contract.to_evaluate(self.optimizers)
             load_selected_weights(self.state, self.model, self.scores)
-        facts = {"groups": self.groups, "frozen": self.frozen, "data_fingerprint": self.data.fingerprint}
-        size, memory = sum(map(Tensor.numel, self.model.parameters())), runtime.memory(self.device, self.optimizer)
+        groups = [group for player in self.players.values() for group in player.groups]
+        facts = {"groups": groups, "frozen": self.frozen, "data_fingerprint": self.data.fingerprint}
         if ending == "diverged":
-            self.log.rows(self.losses.rows(self.world))
+            self.log_losses()
             facts["diverged"] = self.losses.diverged(self.state.step, self.world)
-        found = outcome(ending, self.state, self.config["target"]) | {"memory": memory, "parameters": size}
-        return found | facts, self.model.state_dict()
+        numbers = runtime.size(self.model, self.optimizers, self.device)
+        return outcome(ending, self.state, self.config["target"]) | numbers | facts, self.model.state_dict()
 
 
 def run(config: dict[str, Any], overrides: list[str], stop: StopRequest | None = None) -> int:

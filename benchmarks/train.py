@@ -55,12 +55,12 @@ def bare(run: train.Trainer) -> None:
     """Take the same steps by a loop of eight lines."""
     run.model.train()
     for x, y in run.data.train.batches(torch.randperm(len(run.data.train)).split(128), key=0):
-        run.optimizer.zero_grad()
+        run.first.optimizer.zero_grad()
         with autocast(run.config["precision"], run.device):
             outputs = run.model(x)
         loss = functional.cross_entropy(outputs.float(), y)
         loss.backward()
-        run.optimizer.step()
+        run.first.optimizer.step()
         loss.item()  # a hand-written loop shows its loss, and train.py looks whether it is finite
 
 
@@ -68,8 +68,8 @@ def checkpoint_share(run: train.Trainer, store: str, times: int = 5) -> float:
     """Return the seconds that a checkpoint takes, over the seconds between two at the default cadence."""
     with Run(store, run.config) as record:
         run.start(record, StopRequest())
-        run.save()
-        found = [seconds(run.save) for _ in range(times)]
+        run.checkpoints.save()
+        found = [seconds(run.checkpoints.save) for _ in range(times)]
         record.stop()
     minutes: float = root()["checkpoint"]["every_minutes"]
     return statistics.median(found) / (60 * minutes)

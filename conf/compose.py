@@ -122,6 +122,7 @@ def _replaced(config: Config, choices: Choices, values: Config, explicit: set[st
 
 def _fill(config: Config, choices: Choices, values: Config, explicit: set[str]) -> None:
     """Put values in, weakest first, each only where the command line is silent; then make the whole consistent."""
+    _complete_task(config, choices)
     _drop_leftovers(config, choices, explicit)
     for key, value in (_source_values(config, choices) | values).items():
         if key not in groups.GROUPS:
@@ -141,6 +142,15 @@ def _fill(config: Config, choices: Choices, values: Config, explicit: set[str]) 
                     f"{key}: {config[key]!r} contradicts mode=reference, which turns every accelerator off"
                 )
             config[key] = off
+
+
+def _complete_task(config: Config, choices: Choices) -> None:
+    """Put the data set's own task in the place of `auto`, with what the command line and the protocol said of it."""
+    own, auto = config["data"]["task"], groups.raw("task", "auto")
+    if choices["task"] == "auto" and own in groups.TASKS:  # else validate words it
+        choices["task"] = own
+        given = {key: value for key, value in config["task"].items() if key not in auto or value != auto[key]}
+        config["task"] = groups.raw("task", own) | given
 
 
 def _set(config: Config, key: str, value: Any, explicit: set[str]) -> None:

@@ -13,11 +13,15 @@ from conf.errors import UsageError
 
 ROOT = Path(__file__).parent
 FOLDER = "STEPBENCH_CONFIG_DIR"
-CHECKED = ("data", "model", "optimizer", "schedule", "budget", "probe", "logger", "paths")
+CHECKED = ("data", "task", "model", "optimizer", "schedule", "budget", "probe", "logger", "paths")
 OVERLAYS = ("protocol", "scale", "experiment")  # they write to the root, the later over the earlier
 GROUPS = (*CHECKED, *OVERLAYS)
 LISTS = ("probe", "logger")  # several options at once: probe=norms,spherical
-RESERVED = ("label", "ranges", "sources")  # read by conf, gone from the composed configuration
+TASKS = tuple(sorted(path.stem for path in (ROOT / "task").glob("*.yaml") if path.stem != "auto"))
+# What a task's yaml says of it: data.task of the sets that it trains on, which of the root's keys that not every task
+# knows it takes, whether it trains any classifier or nets of its own, what it measures and by which metric it selects.
+TASK_FACTS = ("kinds", "takes", "nets", "metrics", "selects")
+RESERVED = ("label", "ranges", "sources", *TASK_FACTS)  # read by conf, gone from the composed configuration
 CONSUMED = ("sources", "replace", "set_if_present", "shrink")  # what an overlay tells composition
 HIDDEN = (*CONSUMED, "notes", "config_warnings", "protocol_name", "scale_name")  # not for the command line
 COUNT = "whole [1, inf)"
@@ -25,17 +29,19 @@ DECAY = ["decoupled", "coupled", "absolute"]
 # The keys that each yaml of a group has to have, and the range that holds where the yaml gives none of its own.
 FACTS: dict[str, dict[str, Any]] = {
     "data": {
-        "task": ["multiclass", "multilabel", "binary", "depth"],
-        **dict.fromkeys(("num_classes", "in_channels", "image_size"), COUNT),
+        "task": list(TASKS),
+        "num_classes": COUNT,
     },
+    "task": dict.fromkeys(TASK_FACTS),
     "model": {"input": ["cifar", "imagenet", "any"]},
     "optimizer": {"decay": DECAY, "groups.no_decay": None, "groups.invariance": None},
     "schedule": {"warmup_epochs": "[0, inf)"},
     "budget": {},
     "paths": dict.fromkeys(("data", "store", "cache")),
 }
+IMAGES = dict.fromkeys(("in_channels", "image_size"), COUNT)  # what a set of images says of them
 NAMING = ("name", "target", "version")
-TARGETED = ("data", "model", "optimizer", "schedule", "budget")  # groups whose options name a class or function
+TARGETED = ("data", "task", "model", "optimizer", "schedule", "budget")  # groups whose options name a class or function
 
 
 @lru_cache
@@ -175,6 +181,7 @@ def _complete(group: str, option: str, content: Any) -> dict[str, Any]:
             raise UsageError(f"lacks {key!r}")
     if group in TARGETED and content["name"] != option and not is_open(content):
         raise UsageError(f"name: {content['name']!r} is not {option!r}, the file's own")
+    facts = facts | ({key: IMAGES[key] for key in IMAGES if key in content} if group == "data" else {})
     ranges = {key: allowed for key, allowed in facts.items() if allowed} | content.get("ranges", {})
     for key in ranges:
         if not _has(content, key):

@@ -1,8 +1,10 @@
-"""What each task measures: every metric's unit and direction, known before torch is imported."""
+"""What each task measures: every metric's unit and direction, from conf/task/*.yaml, before torch is imported."""
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
+from conf import groups
 from conf.errors import UsageError, unknown
 
 SPLITS = ("train", "validation", "test")  # a result's metrics are named <split>_<metric>
@@ -16,25 +18,22 @@ class Metric:
     sign: int
 
 
-METRICS = {
-    "loss": Metric("nats", -1),
-    "mse": Metric("squared depth", -1),
-    **{name: Metric("%", 1) for name in ("top1", "top5", "auc", "auc_logit1")},
-    **{name: Metric("%", 1) for name in ("label_accuracy", "accuracy", "rectangle_accuracy")},
-}
-TASKS = {
-    "multiclass": ("loss", "top1", "top5"),
-    "binary": ("loss", "top1", "auc", "auc_logit1"),
-    "multilabel": ("loss", "label_accuracy", "auc"),  # and auc_<class>, see `measured`
-    "depth": ("loss", "mse", "accuracy", "rectangle_accuracy"),  # its loss is the mse
-}
-SELECTS = {"multiclass": "top1", "binary": "top1", "multilabel": "label_accuracy", "depth": "loss"}  # a task's epochs
+@lru_cache
+def of_task(task: str) -> dict[str, Metric]:
+    """Return all that a task measures; `auc_{class}` is one metric a class."""
+    listed = groups.raw("task", task)["metrics"].items()
+    return {name: Metric(said["unit"], {"higher": 1, "lower": -1}[said["better"]]) for name, said in listed}
+
+
+def selects(task: str) -> str:
+    """Return the metric by which one of a task's epochs is the best."""
+    return str(groups.raw("task", task)["selects"])
 
 
 def measured(task: str, num_classes: int) -> list[str]:
     """Return the names of all that a task measures on a split."""
-    per_class = [f"auc_{index}" for index in range(num_classes)] if task == "multilabel" else []
-    return [*TASKS[task], *per_class]
+    numbers = range(num_classes)
+    return [one for name in of_task(task) for one in dict.fromkeys(name.replace("{class}", str(n)) for n in numbers)]
 
 
 def parted(name: str) -> tuple[str, str]:
@@ -45,10 +44,12 @@ def parted(name: str) -> tuple[str, str]:
 
 def metric(name: str) -> Metric:
     """Return unit and direction of a metric, named with its split (`test_top1`) or without; or raise UsageError."""
-    bare = re.sub(r"^auc_\d+$", "auc", parted(name)[1])
-    if bare not in METRICS:
-        raise unknown("metric", name, METRICS)
-    return METRICS[bare]
+    known = {bare: found for task in groups.TASKS for bare, found in of_task(task).items()}
+    bare = parted(name)[1]
+    pattern = re.sub(r"_\d+$", "_{class}", bare)
+    if not {bare, pattern} & known.keys():
+        raise unknown("metric", name, known)
+    return known[bare if bare in known else pattern]
 
 
 def target(name: str, task: str, num_classes: int, has_validation: bool) -> None:

@@ -135,20 +135,21 @@ def combination(config: Config) -> None:
 
 
 def _task(config: Config) -> Iterator[str]:
-    data, model = config["data"], config["model"]
-    has, wanted = data.get("task"), model.get("task")
-    if wanted != has and (wanted is not None or has == "depth"):
+    data, model, task = config["data"], config["model"], config["task"]["name"]
+    facts, wanted = groups.raw("task", task), model.get("task")
+    if data["task"] not in facts["kinds"]:
+        yield f"task={task}: trains on {' or '.join(facts['kinds'])} data; data={data['name']} is {data['task']}"
+    if wanted != task and (wanted is not None or facts["nets"] == "own"):
         made = f"made for {wanted} data" if wanted else "has one output per class"
-        yield f"model={model['name']}: {made}; data={data['name']} is {has}"
+        yield f"model={model['name']}: {made}; data={data['name']} is {task}"
     if config["selection"] == "best_validation" and not data.get("validation", 0):
         yield "selection=best_validation: no validation split; set data.validation, e.g. data.validation=0.1"
     if config["batch_size"] % config["accumulation"]:
         yield f"accumulation: {config['accumulation']} does not divide batch_size={config['batch_size']}"
-    for key, off in (("label_smoothing", 0.0), ("mix", "none")):
-        if config[key] != off and has != "multiclass":
-            yield f"{key}: {config[key]!r} needs a multiclass data set; {data['name']} is {has}"
-    if config["class_weights"] and has != "multilabel":
-        yield f"class_weights: true needs a multilabel data set; {data['name']} is {has}"
+    for key in {key for name in groups.TASKS for key in groups.raw("task", name)["takes"]} - {*facts["takes"]}:
+        if config[key] != groups.root()[key]:
+            able = " or ".join(name for name in groups.TASKS if key in groups.raw("task", name)["takes"])
+            yield f"{key}: {str(config[key]).lower()} needs a {able} data set; {data['name']} is {task}"
 
 
 def _model(config: Config) -> Iterator[str]:
@@ -179,7 +180,7 @@ def _training(config: Config) -> Iterator[str]:
     if freeze not in ("none", "norm_affine") and not _patterns(freeze):
         yield f"freeze: {freeze!r} is not one of none, norm_affine, or a list of parameter-name patterns"
     if target is not None:
-        metrics.target(target, data["task"], data["num_classes"], bool(data.get("validation")))
+        metrics.target(target, config["task"]["name"], data["num_classes"], bool(data.get("validation")))
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", config["device"]):
         yield f"device: {config['device']!r} is not one of auto, cpu, cuda, cuda:N"
 

@@ -87,15 +87,9 @@ def classes(level: str) -> list[str]:
 
 def _labels(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     """Read the csv: patch names [N] and labels [N, 43] of 0 and 1."""
-    header, *rows = read_csv(require("adp", path))
-    if header != HEADER.split(","):
-        raise ValueError(f"{path}: its first line is not 'Patch Names' and the 43 labels of release 1")
-    for number, row in enumerate(rows, start=2):
-        if len(row) != 1 + len(COLUMNS) or not {*row[1:]} <= {"0", "1"} or Path(row[0]).name != row[0]:
-            raise ValueError(f"{path}: line {number} is not a patch name and 43 labels of 0 or 1")
-    names = [row[0] for row in rows]
-    once_each(path, names)
-    return names, np.array([row[1:] for row in rows], np.float32)
+    what = "a patch name and 43 labels of 0 or 1"
+    rows = read_csv(require("adp", path), HEADER.split(","), what, lambda row: {*row[1:]} <= {"0", "1"})
+    return [row[0] for row in rows], np.array([row[1:] for row in rows], np.float32)
 
 
 def _split(path: Path, rows: int, size: int) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ torchvision only downloads: its reader unpickles whatever it is given, and copie
 
 import pickle
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,18 +66,18 @@ CIFAR10_JPEG = replace(CIFAR10, name="cifar10_jpeg", folder="cifar10_jpeg/cifar-
 JPEG_SHA256 = "086094a0d85e3076d6d1a6d5c0a74c3c8482e6c305d6da653ea5a72797e9bf0c"
 
 
-def cifar10(
-    place: Place, recipe: Recipe, *, verify: bool = True, download: bool = False, synthetic: int = 0
+def _load(
+    layout: Layout, place: Place, recipe: Recipe, *, verify: bool = True, download: bool = False, synthetic: int = 0
 ) -> Dataset:
-    """Load 50,000 training and 10,000 test images, 32x32, 10 classes, from <root>/cifar-10-batches-py."""
-    return _load(CIFAR10, place, recipe, verify, download, synthetic)
+    root, verify = source(place, layout.name, verify, synthetic, layout.write_synthetic)
+    if download and not synthetic:
+        files.download(layout.name, layout.name.upper(), root)
+    train, test = (_part(layout, root / layout.folder, names, verify) for names in (layout.train, layout.test))
+    return in_memory(place, recipe, train, test, num_classes=layout.num_classes)
 
 
-def cifar100(
-    place: Place, recipe: Recipe, *, verify: bool = True, download: bool = False, synthetic: int = 0
-) -> Dataset:
-    """Load 50,000 training and 10,000 test images, 32x32, 100 fine classes, from <root>/cifar-100-python."""
-    return _load(CIFAR100, place, recipe, verify, download, synthetic)
+cifar10 = partial(_load, CIFAR10)  # 50,000 training and 10,000 test images, 32x32, from <root>/cifar-10-batches-py
+cifar100 = partial(_load, CIFAR100)  # the same with 100 fine classes, from <root>/cifar-100-python
 
 
 def cifar10_jpeg(place: Place, recipe: Recipe, *, sha256: str = JPEG_SHA256, synthetic: int = 0) -> Dataset:
@@ -84,19 +85,11 @@ def cifar10_jpeg(place: Place, recipe: Recipe, *, sha256: str = JPEG_SHA256, syn
 
     sha256: data.dataset.fingerprint of what is read. Raises ValueError for any other content.
     """
-    loaded = _load(CIFAR10_JPEG, place, recipe, False, False, synthetic)
+    loaded = _load(CIFAR10_JPEG, place, recipe, verify=False, synthetic=synthetic)
     if not synthetic and loaded.fingerprint != sha256:
         folder = place.root / CIFAR10_JPEG.folder
         raise ValueError(f"data.sha256: {sha256}, but the images and labels in {folder} have {loaded.fingerprint}")
     return loaded
-
-
-def _load(layout: Layout, place: Place, recipe: Recipe, verify: bool, download: bool, synthetic: int) -> Dataset:
-    root, verify = source(place, layout.name, verify, synthetic, layout.write_synthetic)
-    if download and not synthetic:
-        files.download(layout.name, layout.name.upper(), root)
-    train, test = (_part(layout, root / layout.folder, names, verify) for names in (layout.train, layout.test))
-    return in_memory(place, recipe, train, test, num_classes=layout.num_classes)
 
 
 def _part(layout: Layout, folder: Path, names: dict[str, str], verify: bool) -> Arrays:

@@ -7,7 +7,7 @@ few, and NumPy makes them 4 times as fast as torch's kernels would.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,6 +59,13 @@ class Place:
     channels_last: bool = False
     workers: int = 0
     facts: dict[str, Any] = field(default_factory=dict)  # what the configuration says the data set is
+
+    @classmethod
+    def of_run(cls, config: Mapping[str, Any], device: torch.device) -> "Place":
+        """Return the place of a run: config as composed, its batches for a forward pass in the run's precision."""
+        root, cache = (Path(config["paths"][name]) for name in ("data", "cache"))
+        dtype = torch.bfloat16 if config["precision"] == "bf16" else torch.float32
+        return cls(root, cache, device, dtype, config["channels_last"], config["workers"])
 
     @property
     def batch_format(self) -> dict[str, Any]:

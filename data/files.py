@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import io
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -88,8 +88,12 @@ def _eight_bits(image: "Image.Image") -> "Image.Image":
     return image
 
 
-def read_csv(path: Path) -> list[list[str]]:
-    """Read a comma-separated file of UTF-8 text: its rows, at least one."""
+def read_csv(path: Path, header: Sequence[str], row: str, fits: Callable[[list[str]], bool]) -> list[list[str]]:
+    """Read a comma-separated file of UTF-8 text: the rows after its first line, which is `header`.
+
+    row: what each is, in words, and fits: whether one is. The first column is a file's name, there once. Raises
+    ValueError naming the file and the line.
+    """
     try:
         text = path.read_bytes().decode("utf-8-sig")
         rows = list(csv.reader(io.StringIO(text, newline="")))
@@ -101,7 +105,13 @@ def read_csv(path: Path) -> list[list[str]]:
         raise ValueError(f"{path}: holds a NUL character, which text does not")
     if not rows:
         raise ValueError(f"{path}: empty")
-    return rows
+    if rows[0] != list(header):
+        raise ValueError(f"{path}: its first line is not {','.join(header)}")
+    for number, line in enumerate(rows[1:], start=2):
+        if len(line) != len(header) or Path(line[0]).name != line[0] or not fits(line):
+            raise ValueError(f"{path}: line {number} is not {row}: {','.join(line)}")
+    once_each(path, [line[0] for line in rows[1:]])
+    return rows[1:]
 
 
 def read_mat(file: Path | io.BytesIO, source: Path, *names: str, **options: Any) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ import argparse
 import shutil
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -42,33 +42,27 @@ def prepare(tars: Path, root: Path, verify: bool = True) -> None:
         for name, content in _members(archive, train):
             if name.removesuffix(".tar") not in classes.values():
                 raise ValueError(f"{train}: {name!r} is none of the devkit's classes: refused")
-            _unpack_class(folder / "train" / name.removesuffix(".tar"), content, train)
-    if not (folder / "val").exists():
-        _unpack_val(folder / "val", val, classes)
+            _unpack(folder / "train" / name.removesuffix(".tar"), train, str, content)
+
+    def in_class(name: str) -> str:
+        if name not in classes:
+            raise ValueError(f"{val}: {name!r} is not one of the devkit's {len(classes)} validation images")
+        return f"{classes[name]}/{name}"
+
+    _unpack(folder / "val", val, in_class)
 
 
-def _unpack_class(folder: Path, content: IO[bytes], source: Path) -> None:
+def _unpack(folder: Path, source: Path, place: Callable[[str], str], content: IO[bytes] | None = None) -> None:
+    """Write an archive's members below a folder, each at its `place`; a folder that is there is left alone."""
     if folder.exists():
         return
     with published(folder) as draft, _opened(source, content) as archive:
         draft.mkdir()
         for name, image in _members(archive, source):
-            _save(image, draft / name)
-
-
-def _unpack_val(folder: Path, source: Path, wnids: dict[str, str]) -> None:
-    with published(folder) as draft, _opened(source) as archive:
-        for wnid in set(wnids.values()):
-            (draft / wnid).mkdir(parents=True)
-        for name, image in _members(archive, source):
-            if name not in wnids:
-                raise ValueError(f"{source}: {name!r} is not one of the devkit's {len(wnids)} validation images")
-            _save(image, draft / wnids[name] / name)
-
-
-def _save(content: IO[bytes], path: Path) -> None:
-    with path.open("xb") as file:
-        shutil.copyfileobj(content, file)
+            path = draft / place(name)
+            path.parent.mkdir(exist_ok=True)
+            with path.open("xb") as file:
+                shutil.copyfileobj(image, file)
 
 
 def _val_classes(devkit: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from data.dataset import Dataset, Place, fingerprint
-from data.files import once_each, read_csv, require
+from data.files import read_csv, require
 from data.memory import Recipe, in_memory
 from data.stored import decoded
 from data.synthetic import parts, source, test_size
@@ -39,15 +39,9 @@ def mhist(place: Place, recipe: Recipe, *, verify: bool = True, synthetic: int =
 
 def _annotations(path: Path, verify: bool) -> dict[str, list[tuple[str, int]]]:
     """Read the csv: image name and class of each partition's rows."""
-    header, *lines = read_csv(require("mhist", path))
-    if header != HEADER:
-        raise ValueError(f"{path}: its first line is {','.join(header)!r}, not {','.join(HEADER)!r}")
-    rows: dict[str, list[tuple[str, int]]] = {part: [] for part in SIZES}
-    for number, line in enumerate(lines, start=2):
-        if len(line) != 4 or line[1] not in LABELS or line[3] not in rows or Path(line[0]).name != line[0]:
-            raise ValueError(f"{path}: line {number} is not an image, HP or SSA, votes, train or test: {line}")
-        rows[line[3]].append((line[0], LABELS[line[1]]))
-    once_each(path, [line[0] for line in lines])
+    what = "an image, HP or SSA, votes, train or test"
+    lines = read_csv(require("mhist", path), HEADER, what, lambda row: row[1] in LABELS and row[3] in SIZES)
+    rows = {part: [(line[0], LABELS[line[1]]) for line in lines if line[3] == part] for part in SIZES}
     sizes = {part: len(found) for part, found in rows.items()}
     if 0 in sizes.values() or (verify and sizes != SIZES):
         raise ValueError(f"{path}: {sizes} images, not {SIZES}; data.verify=false reads it")

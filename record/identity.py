@@ -43,12 +43,19 @@ def semantic(config: Mapping[str, Any]) -> Config:
     config: as composed, plain nested dicts. Idempotent. Raises TypeError for a value that JSON has no word for.
     """
     plain = _renamed(_canonical(config), RENAMED)
+    if plain.get("task") and _is_the_datas_own(plain["task"], plain["data"]):
+        drop(plain, ["task"])
     for key in NOT_SEMANTIC:
         drop(plain, key.split("."))
     for key, default in ABSENT.items():
         if find(plain, key.split(".")) == _canonical(default):
             drop(plain, key.split("."))
     return dict(plain)
+
+
+def _is_the_datas_own(task: Config, data: Config) -> bool:
+    """Tell whether a task is no more than `data.task` says: `task` was added after such runs existed."""
+    return task.keys() <= {"name", "target", "version"} and (task["name"], task["version"]) == (data["task"], 1)
 
 
 def todays(config: Mapping[str, Any]) -> Config:

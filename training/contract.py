@@ -2,7 +2,7 @@
 
 import fnmatch
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,31 +26,33 @@ def check(optimizer: Optimizer) -> None:
         raise ValueError(f"optimizer: {name}.step takes no closure, which is where the loss is computed") from error
 
 
-def to_train(optimizer: Optimizer) -> None:
-    """Tell an optimizer with two sets of weights (schedule-free methods) that steps follow."""
-    getattr(optimizer, "train", lambda: None)()
+def to_train(optimizers: Iterable[Optimizer]) -> None:
+    """Tell optimizers with two sets of weights (schedule-free methods) that steps follow."""
+    for optimizer in optimizers:
+        getattr(optimizer, "train", lambda: None)()
 
 
-def to_evaluate(optimizer: Optimizer) -> None:
-    """Tell it that the weights are looked at."""
-    getattr(optimizer, "eval", lambda: None)()
+def to_evaluate(optimizers: Iterable[Optimizer]) -> None:
+    """Tell them that the weights are looked at."""
+    for optimizer in optimizers:
+        getattr(optimizer, "eval", lambda: None)()
 
 
 @contextmanager
-def evaluated(model: nn.Module, optimizer: Optimizer) -> Iterator[None]:
+def evaluated(model: nn.Module, optimizers: Sequence[Optimizer]) -> Iterator[None]:
     """Inside the block the net has the weights to be looked at; after it those that are trained, to the bit.
 
     Such optimizers compute the one from the other, which rounds: without the copy, looking would change a run.
     """
-    if not hasattr(optimizer, "eval"):
+    if not any(hasattr(optimizer, "eval") for optimizer in optimizers):
         yield
         return
     trained = [parameter.detach().clone() for parameter in model.parameters()]
-    to_evaluate(optimizer)
+    to_evaluate(optimizers)
     try:
         yield
     finally:
-        to_train(optimizer)
+        to_train(optimizers)
         with torch.no_grad():
             for parameter, value in zip(model.parameters(), trained, strict=True):
                 parameter.copy_(value)
@@ -102,38 +104,38 @@ def freeze(model: nn.Module, what: str | list[str]) -> list[str]:
     return list(frozen)
 
 
-def smallest_piece(config: Mapping[str, Any], samples: int, processes: int, steps: int | None) -> int:
-    """Return the fewest images of which batch norm will ever compute its statistics.
+def smallest_piece(sizes: Sequence[int], steps: int | None, processes: int, config: Mapping[str, Any]) -> int:
+    """Return the fewest samples of which batch norm will ever compute its statistics.
 
-    config: the composed configuration. samples: of the training split. steps: of the whole run, None where that is not
-    known.
+    sizes: of an epoch's batches. steps: of the whole run, None where that is not known. config: as composed.
     """
-    size: int = config["batch_size"]
-    short = steps is not None and steps * size < samples  # the run never comes to an epoch's last batch
-    last = size if short else samples % size or size
-    share = max(1, last // processes)
+    smallest = min(sizes[:steps])  # a short run never comes to an epoch's last batch
+    share = max(1, smallest // processes)
     piece: int = share // min(share, config["accumulation"])
     return piece * processes if config["bn"] == "sync" else piece
 
 
-def rehearse(model: nn.Module, channels: int, pixels: int, smallest: int, device: torch.device) -> None:
-    """Pass two blank images forward in training mode, and one alone if that is the `smallest` batch that comes.
+def rehearse(model: nn.Module, inputs: Tensor | None, smallest: int) -> None:
+    """Pass two blank samples forward in training mode, and one alone if that is the `smallest` batch that comes.
 
-    The net is left as it was; dropout draws from torch's global generators. Raises ValueError, one line, for images
-    that the net does not take, and for a single one where batch norm needs more.
+    inputs: the samples, [2, ...]; None: nothing to rehearse. The net is left as it was; dropout draws from torch's
+    global generators. Raises ValueError, one line, for inputs that the net does not take, and for a single sample where
+    batch norm needs more.
     """
-    images = torch.zeros(2, channels, pixels, pixels, device=device)
+    if inputs is None:
+        return
     try:
-        _forward(model, images)
+        _forward(model, inputs)
     except Exception as error:  # whatever a net's code makes of a shape
-        raise ValueError(f"model: cannot take images of {channels} x {pixels} x {pixels}: {_line(error)}") from error
+        shape = " x ".join(map(str, inputs.shape[1:]))
+        raise ValueError(f"model: cannot take samples of {shape}: {_line(error)}") from error
     if smallest > 1:
         return
     try:
-        _forward(model, images[:1])
+        _forward(model, inputs[:1])
     except Exception as error:
         raise ValueError(
-            f"batch_size: the last batch of an epoch leaves a single image to a step, which batch norm cannot take "
+            f"batch_size: the last batch of an epoch leaves a single sample to a step, which batch norm cannot take "
             f"({_line(error)}); choose another batch_size or accumulation"
         ) from error
 

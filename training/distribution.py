@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -15,6 +15,18 @@ from torch.optim import Optimizer
 from training.runtime import Diverged
 
 T = TypeVar("T")
+
+
+class Share(NamedTuple):
+    """What one process computes of a batch.
+
+    positions: of its samples. weight: makes the mean over the processes of the weighted mean losses the mean over the
+    global batch. pieces: how many forward and backward passes it takes, the same number on every process.
+    """
+
+    positions: Tensor
+    weight: float
+    pieces: int
 
 
 @dataclass(frozen=True)
@@ -46,31 +58,31 @@ class World:
         if dist.is_initialized():
             dist.destroy_process_group()
 
-    def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """Return the model whose backward pass averages gradients over the processes (torch's DDP)."""
+    def wrap(self, model: nn.Module, device: torch.device, partly: bool = False) -> nn.Module:
+        """Meet the other processes; return the model whose backward pass averages gradients over them (torch's DDP).
+
+        partly: a pass may leave some of the parameters out, as where two players share the net.
+        """
+        self.join(device)
         if self.size == 1:
             return model
         ids = [device.index] if device.type == "cuda" else None
         # Buffers are batch-norm statistics: each process keeps its own (bn: local); rank 0's are saved.
         with warnings.catch_warnings():  # torch 2.15 would have the keyword renamed, to a name that 2.11 has not
             warnings.simplefilter("ignore", FutureWarning)
-            return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+            return nn.parallel.DistributedDataParallel(
+                model, device_ids=ids, broadcast_buffers=False, find_unused_parameters=partly
+            )
 
-    def shard(self, batch: Tensor) -> tuple[Tensor, float]:
-        """Return this process's part of a global batch of positions, and the weight that makes the mean over the
-        processes of the weighted mean losses the mean over the global batch.
+    def share(self, batch: Tensor, pieces: int = 1) -> Share:
+        """Return this process's part of a global batch of positions, [B, ...]; pieces: into how many it is split.
 
-        A process left without a sample (a last batch smaller than the world) computes the first one with weight 0.
+        A process left without a sample (a last batch smaller than the world) computes the first one with weight 0. No
+        process has more pieces than the smallest part has samples, which each can tell without asking.
         """
         part = torch.tensor_split(batch, self.size)[self.rank]
         weight = len(part) * self.size / len(batch)
-        return (part if len(part) else batch[:1]), weight
-
-    def pieces(self, batch: Tensor, wanted: int) -> int:
-        """Return into how many pieces every process splits its share of a global batch: at most `wanted`, and no more
-        than the smallest share has samples, which each can tell without asking.
-        """
-        return min(wanted, max(1, len(batch) // self.size))
+        return Share(part if len(part) else batch[:1], weight, min(pieces, max(1, len(batch) // self.size)))
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Add a tensor up over the processes, in place."""

@@ -11,16 +11,20 @@ Batch = Any  # tensors whose first dimension is the sample, in tuples, lists and
 Mix = Callable[[Batch, torch.Generator], Batch]
 
 
-def leaves(batch: Batch) -> list[Tensor]:
-    """Return a batch's tensors, in order."""
+def mapped(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
+    """Return a batch of the same structure with every tensor changed; what is no tensor stays."""
     if isinstance(batch, Tensor):
-        return [batch]
-    return [leaf for part in (batch.values() if isinstance(batch, dict) else batch) for leaf in leaves(part)]
+        return change(batch)
+    if isinstance(batch, dict):
+        return {key: mapped(part, change) for key, part in batch.items()}
+    return type(batch)(mapped(part, change) for part in batch) if isinstance(batch, list | tuple) else batch
 
 
 def size(batch: Batch) -> int:
     """Return the number of samples in a batch."""
-    return len(leaves(batch)[0])
+    while not isinstance(batch, Tensor):
+        batch = next(iter(batch.values() if isinstance(batch, dict) else batch))
+    return len(batch)
 
 
 def split(batch: Batch, pieces: int) -> list[Batch]:
@@ -28,12 +32,11 @@ def split(batch: Batch, pieces: int) -> list[Batch]:
 
     split({"image": torch.zeros(5, 3), "length": torch.zeros(5)}, 2)    # two dicts, of 3 and of 2 samples
     """
-    if isinstance(batch, Tensor):
-        return list(batch.tensor_split(pieces))
-    if isinstance(batch, dict):
-        return [dict(zip(batch, piece, strict=True)) for piece in split(tuple(batch.values()), pieces)]
-    parted = zip(*(split(part, pieces) for part in batch), strict=True)
-    return [type(batch)(piece) for piece in parted]
+
+    def piece(number: int) -> Batch:
+        return mapped(batch, lambda tensor: tensor.tensor_split(pieces)[number])
+
+    return [piece(number) for number in range(pieces)]
 
 
 def build(name: str, num_classes: int) -> Mix:

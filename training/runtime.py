@@ -4,14 +4,18 @@ import os
 import resource
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from training.mixing import Batch
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # the last two: clusters, before pre-emption
 
@@ -62,14 +66,23 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
-def in_precision(model: Callable[..., Tensor], precision: str, device: torch.device) -> Callable[..., Tensor]:
-    """Return a net's forward pass in the run's precision."""
+@dataclass(frozen=True)
+class Model:
+    """A net as a task sees it: called, it passes inputs forward in the run's precision.
 
-    def forward(*inputs: object) -> Tensor:
-        with autocast(precision, device):
-            return model(*inputs)
+    net: the module itself: its parts, mode, parameters and buffers. forward: what is called, the net as it is, compiled
+    or shared among processes.
+    """
 
-    return forward
+    net: nn.Module
+    forward: Callable[..., Batch]
+    precision: str
+    device: torch.device
+
+    def __call__(self, *inputs: object) -> Batch:
+        """Return the outputs of the net, of whatever structure."""
+        with autocast(self.precision, self.device):
+            return self.forward(*inputs)
 
 
 def synchronize(device: torch.device) -> None:
@@ -83,18 +96,20 @@ def gpu_name(device: torch.device) -> str | None:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else None
 
 
-def memory(device: torch.device, optimizer: Optimizer) -> dict[str, int]:
-    """Return two numbers of bytes.
+def size(model: nn.Module, optimizers: Iterable[Optimizer], device: torch.device) -> dict[str, Any]:
+    """Return a run's numbers of parameters and, as `memory`, of bytes.
 
     peak_bytes: the most that this process held, on the GPU for CUDA, resident for the CPU. optimizer_bytes: what the
-    optimizer's state takes.
+    optimizers' state takes.
     """
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    tensors = [v for state in optimizer.state.values() for v in state.values() if isinstance(v, Tensor)]
-    return {
+    states = [state for optimizer in optimizers for state in optimizer.state.values()]
+    tensors = [value for state in states for value in state.values() if isinstance(value, Tensor)]
+    memory = {
         "peak_bytes": int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else resident,
         "optimizer_bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
     }
+    return {"memory": memory, "parameters": sum(parameter.numel() for parameter in model.parameters())}
 
 
 class StopRequest:

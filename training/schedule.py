@@ -48,9 +48,9 @@ class Schedule:
         warmup, steps = self.warmup_steps(horizon), horizon.total_steps
         return f"schedule: a warm-up of {warmup} steps; the run has {steps}" if warmup and warmup >= steps else None
 
-    def apply(self, optimizer: Optimizer, step: int, horizon: Horizon) -> float:
-        """Set every group's learning rate for `step`; returns the first group's."""
-        factor = self.factor(step, horizon)
+    def apply(self, optimizer: Optimizer, step: int, horizon: Horizon, rate: float = 1.0) -> float:
+        """Set every group's learning rate for `step`; returns the first group's. rate: the batch's own factor."""
+        factor = self.factor(step, horizon) * rate
         for group in optimizer.param_groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
         return float(optimizer.param_groups[0]["lr"])

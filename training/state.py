@@ -1,41 +1,29 @@
-"""The state of a run: what the loop counts, what an exact resume needs of it, and what a result tells of it.
-
-The random streams need nothing: they depend on the seed and on counters alone.
-"""
+"""The state of a run: what the loop counts, and what a result tells of it."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
 
+from training import mixing
 from training.budget import Budget, Clock, spread
 from training.distribution import World
+from training.meter import Meter
 from training.schedule import Horizon
 from training.selection import NoEpochCounts, Row, Selection
-from training.tasks import Meter
-
-FORMAT = 3  # of a checkpoint; raised when its parts change
-
-
-class Stateful(Protocol):
-    """A part of a run that is stored whole: the net, the optimizer, the observer."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs, as tensors, numbers and text."""
-
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
-        """Go on from what `state_dict` returned."""
+from training.tasks.base import Carried
 
 
 @dataclass
 class TrainState:
     """How long a run is, and what it has done so far.
 
-    meter: of the current epoch. step: steps taken. ended_at: the step at which the last finished epoch ended.
+    meter: of the current epoch. carried: by the task from the last batch to the next, for each of its pieces; empty at
+    an epoch's start. step: steps taken. ended_at: the step at which the last finished epoch ended.
     epoch_seconds: on the clock. step_seconds: of this process since its start. reached: where the target was reached.
     """
 
@@ -49,6 +37,7 @@ class TrainState:
     epoch_seconds: list[float] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
     reached: Row | None = None
+    carried: list[Carried] = field(default_factory=list)
 
     @property
     def total_steps(self) -> int | None:
@@ -96,14 +85,15 @@ class TrainState:
         self.reached = self.reached or reached
 
     def next_epoch(self, meter: Meter) -> None:
-        """Go on to the next epoch, with an empty meter."""
-        self.meter = meter
+        """Go on to the next epoch, with an empty meter and nothing carried over."""
+        self.meter, self.carried = meter, []
 
     def state_dict(self, world: World) -> dict[str, Any]:
         """Return what a resumed run needs. Every process has to ask for it, since each has counted its own part."""
         return {
             "clock": self.clock.seconds,
             "meters": world.gather_objects([self.meter.state_dict()]),
+            "carried": world.gather_objects([self.carried]),
             "selection": self.selection.state_dict(),
             **{name: getattr(self, name) for name in ("step", "ended_at", "epoch_seconds", "reached")},
         }
@@ -112,37 +102,10 @@ class TrainState:
         """Go on from what `state_dict` returned."""
         self.clock.set(saved["clock"])
         self.meter.load_state_dict(saved["meters"][world.rank], device)
+        self.carried = mixing.mapped(saved["carried"][world.rank], lambda tensor: tensor.to(device))
         self.selection.load_state_dict(saved["selection"])
         self.step, self.ended_at = saved["step"], saved["ended_at"]
         self.epoch_seconds, self.reached = saved["epoch_seconds"], saved["reached"]
-
-
-def checkpoint(state: TrainState, parts: Mapping[str, Stateful], world: World) -> dict[str, Any]:
-    """Return all that an exact resume needs, at a step's end; every process has to ask for it."""
-    stored = {name: part.state_dict() for name, part in parts.items()}
-    return {"format": FORMAT, "train": state.state_dict(world), **stored}
-
-
-def resume(
-    saved: dict[str, Any] | None, state: TrainState, parts: Mapping[str, Stateful], world: World, device: torch.device
-) -> bool:
-    """Put a freshly built run back into the state of process 0's checkpoint, and tell whether there was one.
-
-    Raises ValueError for a checkpoint that another version of this code wrote; nothing of it is lost.
-    """
-    saved = world.broadcast_object(saved)
-    if saved is None:
-        return False
-    found = saved.get("format", 1)
-    if found != FORMAT:
-        raise ValueError(
-            f"its checkpoints have format {found}, this version of stepbench reads {FORMAT}: "
-            "go on with the version that wrote them, or delete them to start afresh"
-        )
-    for name, part in parts.items():
-        part.load_state_dict(saved[name])
-    state.load_state_dict(saved["train"], world, device)
-    return True
 
 
 def load_selected_weights(state: TrainState, model: nn.Module, scores: Callable[[], Row]) -> None:

@@ -4,14 +4,15 @@ Those that need no torch are conf's (conf/compose.py); they come with the config
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, ParamSpec, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from training.tasks import Split
-from training.tasks.base import Model
+from training.runtime import Model
+from training.tasks.base import Split, Task
 
 P = ParamSpec("P")
 Outputs = tuple[Tensor, Tensor]  # of the compiled net and of the net itself
@@ -39,7 +40,7 @@ class Warnings:
         if line:
             print(f"warning: {line}", flush=True)
 
-    def at_start(self, config: Mapping[str, Any], optimizer: Optimizer, late: str | None) -> None:
+    def at_start(self, config: Mapping[str, Any], optimizers: Iterable[Optimizer], late: str | None) -> None:
         """Print the warnings that need no step and no data.
 
         config: the composed configuration. late: what of the schedule the run will never reach.
@@ -47,7 +48,8 @@ class Warnings:
         for name, line in config["config_warnings"].items():
             self.check(name, str, line)
         self.check("schedule", lambda: late)
-        self.check("clipping", cancelled_clipping, optimizer, config["clip_norm"])
+        for optimizer in optimizers:
+            self.check("clipping", cancelled_clipping, optimizer, config["clip_norm"])
 
     def watch(self, outputs: Callable[[], Outputs]) -> None:
         """Have the outputs of a compiled net, and those of the net itself, compared before and after a step."""
@@ -100,15 +102,15 @@ def no_gradient(model: nn.Module) -> str | None:
 
 
 @torch.no_grad()
-def both_outputs(compiled: Model, eager: Model, net: nn.Module, test: Split, batch_size: int) -> Outputs:
-    """Evaluate the first batch of the test split, of the shape that evaluation compiles for in any case.
-
-    compiled, eager: forward passes of `net`, which is left in training mode.
+def both_outputs(task: Task, compiled: Model, test: Split, batch_size: int) -> Outputs:
+    """Evaluate the first batch of the test split, of the shape that evaluation compiles for in any case, twice: by the
+    compiled net and by the net itself, which is left in training mode.
     """
-    inputs, _ = next(iter(test.batches(torch.split(torch.arange(len(test)), batch_size)[:1])))
-    net.eval()
-    outputs = compiled(inputs).float(), eager(inputs).float()
-    net.train()
+    batch = next(iter(test.batches(task.held_out(test, batch_size)[:1])))
+    eager = replace(compiled, forward=compiled.net)
+    compiled.net.eval()
+    outputs = task.outputs(compiled, batch).float(), task.outputs(eager, batch).float()
+    compiled.net.train()
     return outputs
 
 

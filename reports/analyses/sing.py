@@ -162,7 +162,7 @@ def predicted(folder: Path, samples: Dataset, images: Tensor) -> Tensor:
     if result is None or not (folder / "weights.pt").exists():
         raise UsageError(f"{folder}: no finished run with its weights")
     facts = {key: getattr(samples, key) for key in ("num_classes", "in_channels", "image_size")}
-    net = models.build(result["config"]["model"], **facts).eval()
+    net = models.build(result["config"]["model"], facts).eval()
     net.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
     with torch.no_grad():
         depths: Tensor = net(images)[:, 0]

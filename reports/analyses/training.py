@@ -22,7 +22,7 @@ from conf import grammar
 from conf.cli import one_line
 from conf.errors import UsageError
 from conf.groups import raw
-from data.dataset import Dataset
+from data.dataset import Dataset, Place
 from probes import Row
 from record import read_lines, read_result
 from training.runtime import pick_device
@@ -35,7 +35,7 @@ def load(options: Mapping[str, Any]) -> Dataset:
     """Return a data set of conf/data, on the GPU if there is one. Raises UsageError, one line, if it is not there."""
     root, cache = (Path(grammar.place(os.environ.get(*variable))) for variable in PLACES)
     with one_line(unless=False):
-        return data.load(options, root=root, cache=cache, device=pick_device("auto"))
+        return data.load(options, Place(root, cache, pick_device("auto")))
 
 
 def network(name: str, images: Dataset, seed: int = 0) -> nn.Module:
@@ -43,7 +43,7 @@ def network(name: str, images: Dataset, seed: int = 0) -> nn.Module:
     facts = {key: getattr(images, key) for key in ("num_classes", "in_channels", "image_size")}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return models.build(raw("model", name), **facts)
+        return models.build(raw("model", name), facts)
 
 
 def fit(model: nn.Module, optimizer: Optimizer, images: Dataset, steps: int, options: probes.Options) -> list[Row]:

@@ -14,6 +14,7 @@ RESERVED = {
     "optimizer": {"name", "label", "target", "version", "decay", "groups", "ranges", "sources", "args"},
     "model": {"name", "target", "version", "input", "force", "task", "ranges", "sources", "args"},
     "data": {"name", "target", "version", "num_classes", "in_channels", "image_size", "task", "ranges", "sources"},
+    "task": {"name", "target", "version", "ranges", *groups.TASK_FACTS},
     "schedule": {"name", "target", "version", "ranges"},
     "budget": {"name", "target", "version", "ranges"},
 }
@@ -22,6 +23,7 @@ GIVEN = {
     "optimizer": {"params", "maximize", "foreach", "capturable", "differentiable", "fused", "compile", "decay"},
     "model": {"num_classes", "in_channels", "image_size", "name", "args"},
     "data": {"place"},
+    "task": {"num_classes", "label_smoothing", "class_weights"},
     "schedule": set(),
     "budget": {"seconds"},
 }
@@ -59,6 +61,12 @@ def test_the_yaml_lists_what_the_target_takes(group: str, option: str) -> None:
 
 def plain(value):
     return list(value) if isinstance(value, tuple) else value
+
+
+@pytest.mark.parametrize("task", groups.TASKS)
+def test_a_task_takes_what_its_class_names(task: str) -> None:
+    taken = inspect.signature(target("task", task)).parameters
+    assert {*groups.raw("task", task)["takes"]} - {"mix"} == {*taken} & {"label_smoothing", "class_weights"}
 
 
 @pytest.mark.parametrize("group", groups.CHECKED)

@@ -50,14 +50,14 @@ def test_readers_get_what_they_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("data.digits.plain", plain, raising=False)
     options = {"augment": {"flip": "both"}, "validation": 0.2}
     for target, more in (("with_recipe", {"verify": False}), ("plain", {})):
-        data.load({"target": f"data.digits.{target}", **options, **more}, root=tmp_path, cache=tmp_path)
+        data.load({"target": f"data.digits.{target}", **options, **more}, Place(tmp_path, tmp_path))
     assert found == {"recipe": (Recipe(Augment(flip="both"), validation=0.2), False), "plain": ({"flip": "both"}, 0.2)}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_facts_and_synthetic_data(name: str, tmp_path: Path) -> None:
     options = CONFIGS[name] | ({"synthetic": 24} if "synthetic" in CONFIGS[name] else {})
-    loaded = data.load(options, root=tmp_path / "none", cache=tmp_path)  # load compares the facts
+    loaded = data.load(options, Place(tmp_path / "none", tmp_path))  # load compares the facts
     assert len(loaded.train) == (24 if "synthetic" in options else 1437)
     assert len(loaded.fingerprint) == 64
 
@@ -65,12 +65,12 @@ def test_facts_and_synthetic_data(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("key", "value"), [("num_classes", 9), ("image_size", 16), ("task", "binary")])
 def test_a_wrong_fact_is_an_error(key: str, value: object, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=rf"^data\.{key}: .* but data\.digits\.digits has"):
-        data.load(CONFIGS["digits"] | {key: value}, root=tmp_path, cache=tmp_path)
+        data.load(CONFIGS["digits"] | {key: value}, Place(tmp_path, tmp_path))
 
 
 def test_a_target_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^data\.target: cannot import"):
-        data.load({"target": "data.nothing.here"}, root=tmp_path, cache=tmp_path)
+        data.load({"target": "data.nothing.here"}, Place(tmp_path, tmp_path))
 
 
 @pytest.mark.parametrize("name", sorted(needed.FILES))
@@ -81,9 +81,9 @@ def test_missing_files_are_looked_for_before_they_are_read(name: str, tmp_path: 
     with pytest.raises(FileNotFoundError) as looked:
         data.look(options, tmp_path / "empty")
     with pytest.raises(FileNotFoundError) as read:
-        data.load(options, root=tmp_path / "empty", cache=tmp_path)
+        data.load(options, Place(tmp_path / "empty", tmp_path))
     assert str(looked.value) == str(read.value)
-    data.load(options | {"synthetic": 24}, root=tmp_path, cache=tmp_path)
+    data.load(options | {"synthetic": 24}, Place(tmp_path, tmp_path))
     data.look(options | {"synthetic": 24}, tmp_path / "empty")
     made = {path.name for path in (tmp_path / "synthetic").rglob("*")}
     assert {Path(file).name for file in needed.FILES[name]} <= made

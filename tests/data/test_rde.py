@@ -9,6 +9,7 @@ import torch
 import yaml
 
 import data
+from data.dataset import Place
 from data.rde_scenes import SPLITS, Rules, scenes
 from tests.data.places import one_line
 
@@ -19,7 +20,7 @@ SMALL = {"train": 70, "validation": 64, "test": 64}
 
 def load(cache, name="rde_small", device="cpu", **options):
     keywords = {key: options.pop(key) for key in ("dtype", "channels_last") if key in options}
-    return data.load(CONFIGS[name] | SMALL | options, root=cache, cache=cache, device=device, **keywords)
+    return data.load(CONFIGS[name] | SMALL | options, Place(cache, cache, device, **keywords))
 
 
 def first(split, count=64):

@@ -57,7 +57,7 @@ def test_the_reference_has_every_key_of_every_option(group: str) -> None:
     page = made()[f"reference/config/{group}.md"]
     for path in (groups.ROOT / group).glob("*.yaml"):
         section = page.split(f"## {path.stem}\n", 1)[1].split("\n## ", 1)[0]
-        keys = groups.raw(group, path.stem).keys() - {"name", "label", "target", "version", "ranges", "sources"}
+        keys = groups.raw(group, path.stem).keys() - {*groups.NAMING, *groups.RESERVED}
         assert not [key for key in keys if f"| `{group}.{key}" not in section], path.stem
 
 

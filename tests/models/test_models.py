@@ -63,7 +63,7 @@ def options(option, **changes):
 
 def build(option, num_classes=10, in_channels=3, image_size=32, **changes):
     facts = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
-    return models.build(options(option, **changes), **facts)
+    return models.build(options(option, **changes), facts)
 
 
 def count(net):

@@ -13,7 +13,7 @@ COUNTS = {"vit_s_rde": (128, 21_491_392), "vit_tiny_rde": (24, 827_456)}
 def build(name, **changes):
     options = OmegaConf.to_container(OmegaConf.load(groups.ROOT / "model" / f"{name}.yaml")) | changes
     size = changes.pop("image_size", COUNTS[name][0])
-    return models.build(options, num_classes=10, in_channels=3, image_size=size)
+    return models.build(options, {"num_classes": 10, "in_channels": 3, "image_size": size})
 
 
 @pytest.mark.parametrize("name", COUNTS)

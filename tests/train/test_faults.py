@@ -83,7 +83,7 @@ def test_a_store_that_cannot_be_written_is_one_line(settings) -> None:
 def test_a_checkpoint_of_another_version_is_refused_and_kept(settings, monkeypatch) -> None:
     config = settings(*SHORT, "keep=all", "checkpoint.every_steps=2")
     with monkeypatch.context() as patch:
-        patch.setattr("training.state.FORMAT", 1)
+        patch.setattr("training.checkpoints.FORMAT", 1)
         patch.setattr(train.Trainer, "end_epoch", lambda self: 1 / 0)
         assert train.run(config, []) == 70
     before = sorted(folder(config).glob("checkpoint-*.pt"))

@@ -13,9 +13,9 @@ from record.supervise import NullWriter
 from tests.train.conftest import StopAfter, rows
 from tests.train.processes import composed, require_equal, require_success, started
 from tests.train.test_resume import OPTIMIZERS, SCHEDULES
+from training.checkpoints import checkpoint
 from training.distribution import World
 from training.runtime import Stopped, pick_device
-from training.state import checkpoint
 
 # Torch's own, a chain, buffers of several stages, groups on the sphere, an epoch's end, two passes, a line search.
 KINDS = ("sgd", "adamw", "adamp", "sing_lookahead", "adamsrt", "rmsgd", "sam", "sls")

@@ -79,7 +79,7 @@ def test_batch_norm_of_a_single_image_is_one_line(settings) -> None:
         return train.Trainer(settings("model=resnet18", *words), World(), pick_device("cpu"))
 
     for words in (("batch_size=4",), ("batch_size=8", "accumulation=8")):  # 1,437 images: the last batch has one, five
-        with pytest.raises(ValueError, match="batch_size: the last batch of an epoch leaves a single image to a step"):
+        with pytest.raises(ValueError, match="batch_size: the last batch of an epoch leaves a single sample to a step"):
             build(*words)
     build("batch_size=4", "budget=steps", "budget.steps=9")  # never comes to the last batch
 
@@ -87,10 +87,12 @@ def test_batch_norm_of_a_single_image_is_one_line(settings) -> None:
 def test_a_rehearsal_leaves_no_trace() -> None:
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3), torch.nn.BatchNorm1d(3))
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    rehearse(net, 3, 2, smallest=2, device=torch.device("cpu"))
+    blank = torch.zeros(2, 3, 2, 2)
+    rehearse(net, blank, smallest=2)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-    with pytest.raises(ValueError, match="a single image"):
-        rehearse(net, 3, 2, smallest=1, device=torch.device("cpu"))
-    rehearse(net[:2], 3, 2, smallest=1, device=torch.device("cpu"))
-    with pytest.raises(ValueError, match="model: cannot take images of 1 x 2 x 2: "):
-        rehearse(net, 1, 2, smallest=2, device=torch.device("cpu"))
+    with pytest.raises(ValueError, match="a single sample"):
+        rehearse(net, blank, smallest=1)
+    rehearse(net[:2], blank, smallest=1)
+    with pytest.raises(ValueError, match="model: cannot take samples of 1 x 2 x 2: "):
+        rehearse(net, blank[:, :1], smallest=2)
+    rehearse(net, None, smallest=1)  # a task without an example

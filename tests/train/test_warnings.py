@@ -57,16 +57,17 @@ def unused_layer(trainer) -> None:
 
 
 def claimed(trainer) -> None:
-    trainer.groups = [{"names": ["head.weight"], "invariance": "channel"}]
+    trainer.first.groups[:] = [{"names": ["head.weight"], "invariance": "channel"}]
 
 
 def stale_evaluation(trainer) -> None:
     old = deepcopy(trainer.model).eval()
-    trainer.predict = lambda x: trainer.model(x) if trainer.model.training else old(x)
+    trainer.predict = replace(trainer.predict, forward=lambda x: trainer.model(x) if trainer.model.training else old(x))
 
 
 def current_evaluation(trainer) -> None:
-    trainer.predict = lambda x: trainer.model(x) * 1.01  # as far from the net itself as bf16 could be
+    # As far from the net itself as bf16 could be.
+    trainer.predict = replace(trainer.predict, forward=lambda x: trainer.model(x) * 1.01)
 
 
 WARNINGS = tuple(root()["warnings"])

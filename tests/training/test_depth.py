@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from training.tasks.base import Turn
 from training.tasks.depth import Depth
 
 K, SIDE = 5, 12
@@ -68,7 +69,7 @@ def test_right_means_within_half_a_level(miss, right):
 def test_the_loss_is_the_mean_squared_error_in_float32():
     outputs, targets = scenes(4)
     outputs = outputs.bfloat16().requires_grad_()
-    loss = Depth(K).loss(lambda x: x, (outputs, targets))
+    loss = Depth(K).loss(lambda x: x, (outputs, targets), Turn())
     loss.backward()
     assert loss.dtype == torch.float32
     torch.testing.assert_close(

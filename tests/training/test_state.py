@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from training.budget import Clock, Epochs
+from training.checkpoints import checkpoint, resume
 from training.distribution import World
 from training.selection import Selection
-from training.state import TrainState, checkpoint, resume
+from training.state import TrainState
 from training.tasks.classification import Multiclass
 
 CPU = torch.device("cpu")

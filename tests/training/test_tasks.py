@@ -1,18 +1,22 @@
 """Tasks against scikit-learn and the formulas; meters against one pass over everything."""
 
 import math
+from pkgutil import resolve_name
+from types import SimpleNamespace
 
 import pytest
 import torch
 from sklearn.metrics import hamming_loss, roc_auc_score, top_k_accuracy_score
 from torch.nn import functional as F
 
-from conf.metrics import SELECTS, TASKS, measured
-from training.tasks import TASKS as FAMILIES
+from conf import groups
+from conf.metrics import measured, of_task, selects
 from training.tasks.classification import Binary, Multiclass, auc
 from training.tasks.multilabel import Multilabel, inverse_frequency
 
 N = 203
+SUPERVISED = ("multiclass", "binary", "multilabel", "depth")
+FAMILIES = {task: resolve_name(groups.raw("task", task)["target"]) for task in SUPERVISED}
 
 
 def draw(task):
@@ -40,8 +44,14 @@ def test_a_task_measures_what_is_known_of_it_before_torch(task):
     outputs, targets = draw(task)
     objective = FAMILIES[task](num_classes=outputs.shape[1])
     assert sorted(metered(objective, outputs, targets, [N]).result()) == sorted(measured(task, outputs.shape[1]))
-    assert SELECTS[task] in TASKS[task]
-    assert TASKS.keys() == SELECTS.keys() == FAMILIES.keys()
+
+
+@pytest.mark.parametrize("task", groups.TASKS)
+def test_a_task_selects_by_what_it_measures(task):
+    assert selects(task) in of_task(task)
+    for other in groups.TASKS:  # a metric is named without its task in tables
+        both = of_task(task).keys() & of_task(other).keys()
+        assert all(of_task(task)[name].sign == of_task(other)[name].sign for name in both)
 
 
 @pytest.mark.parametrize("task", FAMILIES)
@@ -135,7 +145,8 @@ def test_class_weights_multiply_their_class():
     weights = inverse_frequency(targets)
     assert weights.tolist() == pytest.approx([N / targets[:, c].sum().item() for c in range(6)])
     cells = F.binary_cross_entropy_with_logits(outputs, targets.float(), reduction="none")
-    weighted = Multilabel(6, class_weights=weights)
+    weighted = Multilabel(6, class_weights=True)
+    weighted.prepare(SimpleNamespace(targets=targets))
     assert weighted.criterion(outputs, targets).item() == pytest.approx((cells * weights).mean().item(), rel=1e-5)
     plain = metered(weighted, outputs, targets, [N]).result()["loss"]
     assert plain == pytest.approx(cells.mean().item(), rel=1e-5)

@@ -1,38 +1,54 @@
-"""The tasks: one file a family, chosen by the data set's `task`; `training/tasks/base.py` says what a task is."""
+"""The tasks, one file a family; `training/tasks/base.py` says what a task is, conf/task/ lists them."""
 
+import math
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from inspect import signature
+from pkgutil import resolve_name
+from typing import Any
 
-from torch import Tensor
+import torch
 
-from training.tasks.base import Meter, Split, Supervised, Task, evaluate
-from training.tasks.classification import Binary, Multiclass
-from training.tasks.depth import Depth
-from training.tasks.multilabel import Multilabel, inverse_frequency
+from training import build as build_target
+from training.distribution import World
+from training.runtime import Diverged, Model
+from training.tasks.base import Split, Task
 
-__all__ = ["TASKS", "Meter", "Split", "Task", "build", "evaluate"]
-
-TASKS: dict[str, type[Supervised]] = {
-    "multiclass": Multiclass,
-    "binary": Binary,
-    "multilabel": Multilabel,
-    "depth": Depth,
-}
+GIVEN = ("label_smoothing", "class_weights")  # of the root's keys, to the tasks that name them
 
 
-class InMemory(Protocol):
-    """A split whose targets are all at hand."""
+def build(config: Mapping[str, Any]) -> Task:
+    """Build the task of a run from its composed configuration.
 
-    targets: Tensor
-
-
-def build(config: Mapping[str, Any], train: Split) -> Task:
-    """Build the task of a run's data set; conf/validate.py has checked that it knows the options that are set.
-
-    config: the composed configuration. train: the training split; class weights are computed from its `targets`, which
-    a split that is held in memory has.
+    A task gets its own keys, and of label_smoothing, class_weights and the data set's num_classes those that its
+    signature names.
     """
-    keywords: dict[str, Any] = {"label_smoothing": config["label_smoothing"]} if config["label_smoothing"] else {}
-    if config["class_weights"]:
-        keywords["class_weights"] = inverse_frequency(cast(InMemory, train).targets)
-    return TASKS[config["data"]["task"]](num_classes=config["data"]["num_classes"], **keywords)
+    known = {key: config[key] for key in GIVEN} | {"num_classes": config["data"]["num_classes"]}
+    named = signature(resolve_name(config["task"]["target"])).parameters
+    return build_target(Task, {**config["task"], **{key: known[key] for key in known if key in named}})
+
+
+@torch.no_grad()
+def evaluate(
+    task: Task, model: Model, splits: Mapping[str, Split | None], batch_size: int, world: World
+) -> dict[str, float]:
+    """Return each split's metrics as `<split>_<metric>`, each sample counted once; a split that is None has none.
+
+    model: it is left in training mode. batch_size: of each process. Every process takes its part of each batch, with
+    the buffers of process 0. Raises Diverged for a score that is not finite, which can happen with finite weights.
+    """
+    world.copy_buffers(model.net)
+    model.net.eval()
+    row: dict[str, float] = {}
+    for name, split in splits.items():
+        if split is not None:
+            meter = task.meter()
+            shares = [
+                part.tensor_split(world.size)[world.rank] for part in task.held_out(split, batch_size * world.size)
+            ]
+            mine = [share for share in shares if len(share)] or shares[:1]
+            task.evaluate(model, split.batches(mine), meter)
+            row |= meter.reduce(world).result(f"{name}_")
+    model.net.train()
+    if not all(map(math.isfinite, row.values())):
+        raise Diverged
+    return row

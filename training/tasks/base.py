@@ -1,24 +1,25 @@
-"""What a task is: how a batch becomes a loss, what is measured, and how an evaluation runs. Torch alone.
+"""What a task is. A new one is a class in a file here and a yaml of its options and metrics in conf/task/.
 
-A task is given the model and a batch, so a batch may have any structure. The metrics of each task, with unit and
-direction, are listed in conf/metrics.py, which needs no torch. Accuracies and areas under the curve are in percent.
-The `loss` that is measured is plain: without label smoothing, class weights or other terms of the training loss.
+The loop hands a task the model and a batch, so a batch may have any structure. Only `loss` and `evaluate` have to be
+written; every other method has an answer that fits most tasks. A batch that is (inputs, targets) needs less still:
+derive from `Supervised`. The `loss` that is measured is plain: without label smoothing, class weights or other terms of
+the training loss. Random numbers come from torch's global generators, which the loop puts at the start of a private
+stream: every evaluation of one step draws the same.
 """
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from training.distribution import World
-from training.mixing import Batch
-from training.runtime import Diverged
+from training import mixing
+from training.meter import Meter, Scores
+from training.mixing import Batch as Batch
+from training.runtime import Model
 
-Model = Callable[..., Tensor]  # a net's forward pass, under the run's precision
-Scores = list[tuple[Tensor, Tensor]]  # (scores [B, K], targets [B, K]) of each batch
-Derive = Callable[[dict[str, Tensor], Scores], dict[str, Tensor]]
+Carried = Batch | None  # tensors that travel from batch to batch, in any structure
 
 
 class Split(Protocol):
@@ -31,67 +32,82 @@ class Split(Protocol):
         """Yield a batch for each tensor of positions; key: of the augmentation, None in an evaluation."""
 
 
-class Meter:
-    """Adds metrics up over samples, on the device that the values are on.
+@dataclass
+class Turn:
+    """What a loss may need to know beside the model and the batch.
 
-    sums: name -> scalar tensor, float64. scores: what an area under the curve needs whole. Both are empty before the
-    first update. derive: makes a result's metrics of the means over samples and of the scores.
+    player: whose turn it is, a name of `Task.players`. meter: counts the batch; None where it is counted already, as in
+    SAM's second pass. carried: what the batch before left here, None in an epoch's first; the task leaves what the next
+    one gets, without its graph. It is kept, and stored in checkpoints, as the first evaluation of a step left it.
     """
 
-    def __init__(self, derive: Derive = lambda means, scores: means) -> None:
-        """Start with nothing counted."""
-        self.sums: dict[str, Tensor] = {}
-        self.scores: Scores = []
-        self._derive = derive
-
-    def update(self, values: Mapping[str, Tensor], scores: tuple[Tensor, Tensor] | None = None) -> None:
-        """Add a batch: each metric's value per sample, [B]."""
-        samples = torch.ones_like(next(iter(values.values())))
-        for name, value in {**values, "samples": samples}.items():
-            total = value.double().sum()
-            self.sums[name] = self.sums[name] + total if name in self.sums else total
-        self.scores += [] if scores is None else [scores]
-
-    def reduce(self, world: World) -> "Meter":
-        """Add up over the processes, in place; scores are joined in order of rank."""
-        for value in self.sums.values():
-            world.sum(value)
-        self.scores = world.gather_objects(self.scores)
-        return self
-
-    def result(self, prefix: str = "") -> dict[str, float]:
-        """Return the metrics, after one synchronisation with the device; a NaN is left out, unless it is the loss.
-
-        Raises ValueError before the first update.
-        """
-        if not self.sums:
-            raise ValueError("a meter has no result before its first update")
-        means = {name: total / self.sums["samples"] for name, total in self.sums.items() if name != "samples"}
-        derived = self._derive(means, self.scores)
-        values = zip(derived, torch.stack(list(derived.values())).tolist(), strict=True)
-        return {f"{prefix}{name}": value for name, value in values if value == value or name == "loss"}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what this process has counted."""
-        return {"sums": self.sums, "scores": self.scores}
-
-    def load_state_dict(self, saved: Mapping[str, Any], device: torch.device) -> None:
-        """Go on from what `state_dict` returned."""
-        self.sums = {name: value.to(device) for name, value in saved["sums"].items()}
-        self.scores = [(scores.to(device), targets.to(device)) for scores, targets in saved["scores"]]
+    player: str = ""
+    meter: Meter | None = None
+    carried: Carried = None
 
 
-class Task(Protocol):
+class Task:
     """What the training loop asks of a task."""
 
-    def meter(self) -> Meter:
-        """Return an empty meter of this task's metrics."""
-
-    def loss(self, model: Model, batch: Batch, meter: Meter | None = None) -> Tensor:
-        """Return the mean training loss of a batch, with its graph; count the batch in the meter, if there is one."""
+    def loss(self, model: Model, batch: Batch, turn: Turn) -> Tensor:
+        """Return the mean training loss of a batch, with its graph; count the batch in turn.meter, if there is one."""
+        raise NotImplementedError
 
     def evaluate(self, model: Model, batches: Iterable[Batch], meter: Meter) -> None:
         """Count the batches of a data set in the meter; the model is in evaluation mode, without gradients."""
+        raise NotImplementedError
+
+    def outputs(self, model: Model, batch: Batch) -> Tensor:
+        """Return what the net answers to a batch, by which a compiled net is compared with itself."""
+        raise NotImplementedError
+
+    def derive(self, means: dict[str, Tensor], scores: Scores) -> dict[str, Tensor]:
+        """Return the metrics of a data set: of the means over its samples, and of what the meter kept whole."""
+        return means
+
+    def meter(self) -> Meter:
+        """Return an empty meter of this task's metrics."""
+        return Meter(self.derive)
+
+    def prepare(self, train: Split) -> None:
+        """Take from the training split what the task needs before the first step."""
+
+    def example(self, facts: Mapping[str, Any]) -> Tensor | None:
+        """Return blank inputs of two samples for a rehearsal of the net, or None for no rehearsal.
+
+        facts: the data set's configuration (num_classes, in_channels, image_size, ...).
+        """
+        return None
+
+    def order(self, split: Split, batch_size: int, generator: torch.Generator) -> Sequence[Tensor]:
+        """Return the positions of each batch of an epoch; every epoch has as many batches.
+
+        The first dimension is the sample: it is what processes and accumulation share out.
+        """
+        return torch.split(torch.randperm(len(split), generator=generator), batch_size)
+
+    def held_out(self, split: Split, batch_size: int) -> Sequence[Tensor]:
+        """Return the positions of each batch of an evaluation."""
+        return torch.split(torch.arange(len(split)), batch_size)
+
+    def size(self, batch: Batch) -> int:
+        """Return how much a batch counts in a mean over several: its samples."""
+        return mixing.size(batch)
+
+    def rate(self, positions: Tensor) -> float:
+        """Return a factor of the learning rate for the batch at these positions."""
+        return 1.0
+
+    def players(self, net: nn.Module) -> dict[str, nn.Module]:
+        """Return which part of the net each optimizer trains; the first is the one that probes observe."""
+        return {"": net}
+
+    def turns(self, step: int) -> Sequence[str]:
+        """Return which players take a step of their optimizers on the batch of step `step` (0 = the first)."""
+        return ("",)
+
+    def after_turn(self, net: nn.Module, player: str) -> None:
+        """Do what follows a player's step (a Wasserstein critic's weights are clipped), without gradients."""
 
 
 class Supervised(Task):
@@ -113,54 +129,27 @@ class Supervised(Task):
         """Return what `derive` needs of every sample, two tensors [B, K]; None: nothing."""
         return None
 
-    def derive(self, means: dict[str, Tensor], scores: Scores) -> dict[str, Tensor]:
-        """Return the metrics of a data set, from the means over its samples and all scores."""
-        return means
-
-    def meter(self) -> Meter:
-        """Return an empty meter of this task's metrics."""
-        return Meter(self.derive)
-
     @torch.no_grad()
     def count(self, outputs: Tensor, targets: Tensor, meter: Meter) -> None:
         """Add a batch to a meter."""
-        outputs = outputs.float()
         meter.update(self.measure(outputs, targets), self.scores(outputs, targets))
 
-    def loss(self, model: Model, batch: Batch, meter: Meter | None = None) -> Tensor:
+    def outputs(self, model: Model, batch: Batch) -> Tensor:
+        """Return the net's outputs in float32."""
+        return torch.as_tensor(model(batch[0])).float()
+
+    def loss(self, model: Model, batch: Batch, turn: Turn) -> Tensor:
         """Return the mean training loss of a batch; see `Task.loss`."""
-        inputs, targets = batch
-        outputs = model(inputs).float()
-        if meter is not None:
-            self.count(outputs.detach(), targets, meter)
-        return self.criterion(outputs, targets)
+        outputs = self.outputs(model, batch)
+        if turn.meter is not None:
+            self.count(outputs.detach(), batch[1], turn.meter)
+        return self.criterion(outputs, batch[1])
 
     def evaluate(self, model: Model, batches: Iterable[Batch], meter: Meter) -> None:
         """Count the batches of a data set in the meter."""
-        for inputs, targets in batches:
-            self.count(model(inputs), targets, meter)
+        for batch in batches:
+            self.count(self.outputs(model, batch), batch[1], meter)
 
-
-@torch.no_grad()
-def evaluate(
-    task: Task, net: nn.Module, model: Model, splits: Mapping[str, Split | None], batch_size: int, world: World
-) -> dict[str, float]:
-    """Return each split's metrics as `<split>_<metric>`, each sample counted once; a split that is None has none.
-
-    net: whose buffers and mode count; it is left in training mode. model: its forward pass. Every process takes its
-    part of a split, with the buffers of process 0. Raises Diverged for a score that is not finite, which can happen
-    with finite weights.
-    """
-    world.copy_buffers(net)
-    net.eval()
-    row: dict[str, float] = {}
-    for name, split in splits.items():
-        if split is not None:
-            meter = task.meter()
-            mine = torch.tensor_split(torch.arange(len(split)), world.size)[world.rank]
-            task.evaluate(model, split.batches(torch.split(mine, batch_size)), meter)
-            row |= meter.reduce(world).result(f"{name}_")
-    net.train()
-    if not all(map(math.isfinite, row.values())):
-        raise Diverged
-    return row
+    def example(self, facts: Mapping[str, Any]) -> Tensor | None:
+        """Return two blank images."""
+        return torch.zeros(2, facts["in_channels"], facts["image_size"], facts["image_size"])

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.tasks.base import Scores, Supervised
+from training.meter import Scores
+from training.tasks.base import Supervised
 
 
 class Depth(Supervised):

@@ -1,10 +1,19 @@
 """Any number of classes a sample: outputs are logits [B, num_classes], targets [B, num_classes] of 0 and 1."""
 
+from typing import Protocol, cast
+
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.tasks.base import Scores, Supervised
+from training.meter import Scores
+from training.tasks.base import Split, Supervised
 from training.tasks.classification import areas
+
+
+class InMemory(Protocol):
+    """A split whose targets are all at hand, [N, num_classes]."""
+
+    targets: Tensor
 
 
 class Multilabel(Supervised):
@@ -14,15 +23,19 @@ class Multilabel(Supervised):
     the mean over the classes that have both kinds.
     """
 
-    def __init__(self, num_classes: int, class_weights: Tensor | None = None) -> None:
-        """class_weights: [num_classes] or None; see `inverse_frequency`."""
+    def __init__(self, num_classes: int, class_weights: bool = False) -> None:
+        """class_weights: weigh the classes in the training loss, see `inverse_frequency`."""
         super().__init__(num_classes)
-        self.class_weights = class_weights
+        self.weighs = class_weights
+        self.weights: Tensor | None = None
+
+    def prepare(self, train: Split) -> None:
+        """Take the class weights, [num_classes], from the targets of a split that is held in memory."""
+        self.weights = inverse_frequency(cast(InMemory, train).targets) if self.weighs else None
 
     def criterion(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the batch's mean loss; with weights, class c counts class_weights[c] times."""
-        weights = None if self.class_weights is None else self.class_weights.to(outputs.device)
-        return F.binary_cross_entropy_with_logits(outputs, targets.float(), weight=weights)
+        """Return the batch's mean loss; with weights, class c counts weights[c] times."""
+        return F.binary_cross_entropy_with_logits(outputs, targets.float(), weight=self.weights)
 
     def measure(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Return loss and label_accuracy of each sample."""

@@ -8,6 +8,7 @@ from torch import nn
 import data
 from conf.errors import UsageError
 from conf.groups import raw
+from data.dataset import Place
 from reports.analyses import sing
 from reports.analyses.command import main
 
@@ -15,7 +16,7 @@ from reports.analyses.command import main
 def test_predictions_are_drawn_and_scored(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = raw("data", "rde_small")
-    few = data.load(options | {"train": 1, "validation": 1, "test": 10}, root=tmp_path, cache=tmp_path)
+    few = data.load(options | {"train": 1, "validation": 1, "test": 10}, Place(tmp_path, tmp_path))
     _, targets = next(few.test.batches([torch.arange(10)]))
 
     class Knowing(nn.Module):

@@ -1,0 +1,65 @@
+"""The loop and a task that uses all of the interface: `tests/training/planted.py`."""
+
+import pytest
+import torch
+
+import train
+from record.writer import NullWriter
+from tests.train.conftest import StopAfter
+from tests.train.test_resume import same
+from training.checkpoints import checkpoint
+from training.distribution import World
+from training.runtime import Stopped, pick_device
+
+WORDS = ("batch_size=400", "budget.epochs=2", "schedule=constant", "optimizer.lr=0.01")
+
+
+@pytest.fixture
+def planted(settings):
+    def made(*words: str) -> dict:
+        config = settings(*WORDS, *words)
+        return config | {"task": config["task"] | {"target": "tests.training.planted.Planted"}}
+
+    return made
+
+
+def stopped(config: dict, steps: int) -> train.Trainer:
+    trainer = train.Trainer(config, World(), pick_device("cpu"))
+    with pytest.raises(Stopped):
+        trainer.fit(NullWriter(), StopAfter(steps))
+    return trainer
+
+
+@pytest.mark.parametrize("words", [("optimizer=sam", "accumulation=2"), ("optimizer=adamw", "clip_norm=1.0")])
+def test_two_players_and_a_carried_state_resume_exactly(make, planted, monkeypatch, words) -> None:
+    monkeypatch.setattr("tests.train.conftest.compose", lambda given: planted_config(planted, given))
+    same(make(*WORDS, *words, stops=(1, 2, 1)), make(*WORDS, *words))
+
+
+def planted_config(planted, given: list[str]) -> dict:
+    from conf.compose import compose
+
+    config = compose(given)
+    return config | {"task": config["task"] | {"target": "tests.training.planted.Planted"}}
+
+
+def test_each_player_steps_in_its_turns_at_the_batchs_rate(planted) -> None:
+    trainer = stopped(planted("optimizer=adamw"), 2)  # stops after the third step
+    steps = {name: {int(s["step"]) for s in p.optimizer.state.values()} for name, p in trainer.players.items()}
+    assert steps == {"head": {3}, "body": {1}}
+    assert [p.optimizer.param_groups[0]["lr"] for p in trainer.players.values()] == [0.01, 0.01]
+    assert all(p.abs().max() <= 0.5 for p in trainer.model.parameters())
+
+
+def test_what_is_carried_is_that_of_the_first_evaluation_and_in_the_checkpoint(planted) -> None:
+    trainer = stopped(planted("optimizer=sam", "accumulation=2"), 1)
+    (saved,) = checkpoint(trainer.state, {}, World())["train"]["carried"]
+    assert [piece["mean"].shape for piece in saved] == [(10,), (10,)]
+    trainer.state.next_epoch(trainer.task.meter())
+    assert trainer.state.carried == []
+
+
+def test_probes_observe_the_first_player(planted) -> None:
+    trainer = train.Trainer(planted("probe=norms"), World(), pick_device("cpu"))
+    assert [bool(player.observer._probes) for player in trainer.players.values()] == [True, False]
+    assert torch.is_tensor(trainer.first.net.weight)
