@@ -27,7 +27,7 @@ def load(options: Mapping[str, Any], place: "Place") -> "Dataset":
     """
     facts = {key: options[key] for key in FACTS if key in options}
     reader = _reader(options["target"])
-    dataset = reader(replace(place, facts=facts), **_keywords(reader, options))
+    dataset = reader(replace(place, facts=facts, name=str(options.get("name", ""))), **_keywords(reader, options))
     for key, stated in facts.items():
         if stated != getattr(dataset, key):
             raise ValueError(f"data.{key}: {stated!r}, but {options['target']} has {getattr(dataset, key)!r}")

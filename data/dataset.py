@@ -26,7 +26,8 @@ class Split(Protocol):
     def __len__(self) -> int: ...
 
     def batches(self, order: Iterable[Tensor], key: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (images [B, C, H, W], targets [B, ...]) on the device for each int64 tensor of positions [B] (CPU).
+        """Yield (images [B, C, H, W], targets [B, ...]) on the device for each int64 tensor of positions [B] (CPU);
+        a set that is not of images has batches of its own, which its reader describes.
 
         key: None is the evaluation transform; an integer, e.g. an epoch's augmentation key, decides every draw
         together with the sample's position.
@@ -41,11 +42,11 @@ class Dataset:
     train: Split
     validation: Split | None
     test: Split
-    task: str  # multiclass | multilabel | binary | depth
+    task: str  # the kind of its targets: a name of conf/task
     num_classes: int
-    in_channels: int
-    image_size: int
     fingerprint: str
+    in_channels: int = 0  # of images
+    image_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Place:
     channels_last: bool = False
     workers: int = 0
     facts: dict[str, Any] = field(default_factory=dict)  # what the configuration says the data set is
+    name: str = ""  # of the configuration's data set, for errors
 
     @classmethod
     def of_run(cls, config: Mapping[str, Any], device: torch.device) -> "Place":

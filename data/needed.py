@@ -15,6 +15,10 @@ HOW = {
     "imagenet": "register at image-net.org, then `python -m data.imagenet prepare --tars DIR --root {folder}` unpacks "
     "the tars",
     "mhist": "ask for access at bmirds.github.io/MHIST, then unpack images.zip beside it, as images/MHIST_*.png",
+    **dict.fromkeys(
+        ("text", "text_small"), "put train.txt, valid.txt and test.txt there, or name a folder by data.path"
+    ),
+    "wikitext103": "unpack wikitext-103 there, its wiki.*.tokens renamed to train.txt, valid.txt and test.txt",
     "svhn": "data.download=true fetches it, or put the .mat files of ufldl.stanford.edu/housenumbers (format 2) there",
 }
 CIFAR10 = tuple(f"cifar-10-batches-py/{n}" for n in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"))
@@ -32,6 +36,9 @@ FILES = {  # below the data folder, in the order in which they are read
     "imagenet": ("imagenet/train", "imagenet/val"),
     "mhist": ("mhist/annotations.csv",),
     "svhn": ("train_32x32.mat", "test_32x32.mat"),
+    **dict.fromkeys(
+        ("text", "text_small", "wikitext103"), tuple(f"{{path}}/{p}.txt" for p in ("train", "valid", "test"))
+    ),
 }
 EXTRA = {"svhn": "extra_32x32.mat"}  # where data.extra=true
 
@@ -47,6 +54,7 @@ def look(options: Mapping[str, Any], root: Path) -> None:
     name = str(options["name"])
     if options.get("synthetic") or options.get("download") or (name == "fashion_mnist" and DEBIAN.is_dir()):
         return
-    for file in (*FILES.get(name, ()), *([EXTRA[name]] if options.get("extra") else [])):
+    for pattern in (*FILES.get(name, ()), *([EXTRA[name]] if options.get("extra") else [])):
+        file = pattern.format_map(options)
         if not any(Path(f"{root / file}{ending}").exists() for ending in ("", ".gz")):
             raise missing(name, root / file)

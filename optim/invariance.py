@@ -69,7 +69,7 @@ def scale_invariant(model: nn.Module, example: Tensor | None = None) -> dict[str
     """Return the parameters that the network is invariant to the scale of: name -> "channel" | "layer".
 
     A weight counts if everything that its convolution or linear map yields goes, through changes of view alone,
-    into normalisations. BatchNorm and InstanceNorm take each output channel by itself ("channel": any row of
+    into normalisations; BatchNorm and InstanceNorm take each output channel by itself ("channel": any row of
     dim 0 may be scaled); LayerNorm, GroupNorm and RMSNorm mix channels ("layer": only the whole tensor may), and
     then a bias, or a concatenation with something else, spoils it. A transposed convolution, whose dim 0 is its
     input, is "layer" at most. So after an addition (pre-activation nets, pre-norm ViT) nothing counts.
@@ -167,12 +167,14 @@ def _matches(key: str, patterns: Sequence[str], names: Iterable[str]) -> set[str
 
 
 def _inputs(model: nn.Module) -> Iterable[Tensor]:
-    """Guess inputs: two images for the first convolution, at usual sizes, or rows for the first linear map."""
-    layers = (nn.Conv2d, nn.Linear)
+    """Guess inputs: two images for the first convolution, at usual sizes, rows for the first linear map, or words."""
+    layers = (nn.Conv2d, nn.Linear, nn.Embedding)
     first = next((m for m in model.modules() if isinstance(m, layers)), None)
     dtype = next(model.parameters()).dtype
     if isinstance(first, nn.Linear):
         yield torch.empty(2, first.in_features, dtype=dtype, device="meta")
+    if isinstance(first, nn.Embedding):
+        yield torch.empty(2, 4, dtype=torch.int64, device="meta")
     if isinstance(first, nn.Conv2d):
         for size in _IMAGE_SIZES:
             yield torch.empty(2, first.in_channels, size, size, dtype=dtype, device="meta")
@@ -234,6 +236,10 @@ class _Flow(TorchFunctionMode):
             if call in _TRANSPOSED:
                 self._note(tag, "layer")
             return [weight], tag
+        if call == "_weight_norm":  # of a direction, args[0], whose rows are divided by their norms, and their lengths
+            tag = getattr(args[0], self.TAG, {})
+            self._note(tag, "channel" if args[2] == 0 else "layer")
+            return [args[0]], {}
         if call in _PER_CHANNEL | _ACROSS_CHANNELS:
             source = kwargs.get("input", args[0] if args else None)
             tag = getattr(source, self.TAG, {})

@@ -63,3 +63,18 @@ def test_probes_observe_the_first_player(planted) -> None:
     trainer = train.Trainer(planted("probe=norms"), World(), pick_device("cpu"))
     assert [bool(player.observer._probes) for player in trainer.players.values()] == [True, False]
     assert torch.is_tensor(trainer.first.net.weight)
+
+
+TEXT = (
+    *("data=text_small", "data.synthetic=40", "data.num_classes=60", "model=lstm_small", "model.embedding=8"),
+    *("model.layers=2", "model.hidden=8", "batch_size=4", "task.bptt=10", "task.eval_bptt=10", "budget.epochs=2"),
+)
+
+
+@pytest.mark.parametrize("words", [("optimizer=sam", "accumulation=2"), ("optimizer=rmsgd", "clip_norm=0.25")])
+def test_a_language_model_resumes_exactly_with_its_state(make, words) -> None:
+    """Stopped within an epoch, where the state between windows is in the checkpoint."""
+    whole = make(*TEXT, *words, "selection=best_validation")
+    same(make(*TEXT, *words, "selection=best_validation", stops=(3, 5, 2)), whole)
+    assert whole["steps"] > 8
+    assert whole["metrics"]["test_perplexity"] < 60
