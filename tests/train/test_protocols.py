@@ -15,6 +15,8 @@ PROTOCOLS = {  # one net of each protocol's own, the quickest, for every run of 
     "rmsgd_cifar_cutout": ("rmsgd", "cifar100", "shufflenetv2"),
     "rmsgd_cifar_wallclock": ("rmsgd", "cifar10", "resnet20"),
     "rmsgd_imagenet": ("rmsgd", "imagenet", "mobilenetv2_imagenet"),
+    "rmsgd_ptb": ("rmsgd", "text", "lstm"),
+    "adamp_wikitext": ("adamp", "wikitext103", "transformer_xl"),
     "rmsgd_mhist": ("rmsgd", "mhist", "mobilenetv2_imagenet"),
     "rmsgd_adp": ("rmsgd", "adp", "mobilenetv2_imagenet"),
     "adamsrt": ("adamsrt", "svhn", "resnet20"),
@@ -55,7 +57,8 @@ def check(result):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_kind_of_protocol_runs(protocol, tmp_path, cache):
     paper, data, model = PROTOCOLS[protocol]
-    words = (f"protocol={protocol}", f"tuned={paper}", f"data={data}", f"model={model}", "optimizer=sgd")
+    optimizer = "adamw" if protocol == "adamp_wikitext" else "sgd"
+    words = (f"protocol={protocol}", f"tuned={paper}", f"data={data}", f"model={model}", f"optimizer={optimizer}")
     check(two_steps(words, tmp_path, cache))
 
 
