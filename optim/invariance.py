@@ -69,10 +69,11 @@ def scale_invariant(model: nn.Module, example: Tensor | None = None) -> dict[str
     """Return the parameters that the network is invariant to the scale of: name -> "channel" | "layer".
 
     A weight counts if everything that its convolution or linear map yields goes, through changes of view alone,
-    into normalisations, or if it is a direction of torch's weight_norm. BatchNorm and InstanceNorm take each output channel by itself ("channel": any row of
+    into normalisations. BatchNorm and InstanceNorm take each output channel by itself ("channel": any row of
     dim 0 may be scaled); LayerNorm, GroupNorm and RMSNorm mix channels ("layer": only the whole tensor may), and
     then a bias, or a concatenation with something else, spoils it. A transposed convolution, whose dim 0 is its
-    input, is "layer" at most. So after an addition (pre-activation nets, pre-norm ViT) nothing counts.
+    input, is "layer" at most. So after an addition (pre-activation nets, pre-norm ViT) nothing counts. A direction
+    of torch's weight_norm counts whatever follows.
 
     The model runs once, on the meta device: nothing is computed, no state or random stream changes. Without
     `example` ([B, C, H, W]) the input's form is guessed. Raises ValueError if the model does not run on it.
