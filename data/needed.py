@@ -19,6 +19,8 @@ HOW = {
         ("text", "text_small"), "put train.txt, valid.txt and test.txt there, or name a folder by data.path"
     ),
     "wikitext103": "unpack wikitext-103 there, its wiki.*.tokens renamed to train.txt, valid.txt and test.txt",
+    "iwslt14": "put train, valid and test there, one file a language, as fairseq's prepare-iwslt14.sh does before BPE",
+    "translation_small": "put train, valid and test there, one file a language, a sentence a line",
     "svhn": "data.download=true fetches it, or put the .mat files of ufldl.stanford.edu/housenumbers (format 2) there",
 }
 CIFAR10 = tuple(f"cifar-10-batches-py/{n}" for n in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"))
@@ -40,6 +42,8 @@ FILES = {  # below the data folder, in the order in which they are read
         ("text", "text_small", "wikitext103"), tuple(f"{{path}}/{p}.txt" for p in ("train", "valid", "test"))
     ),
 }
+for _name in ("iwslt14", "translation_small"):
+    FILES[_name] = tuple(f"{{path}}/{part}.{{languages[{n}]}}" for part in ("train", "valid", "test") for n in (0, 1))
 EXTRA = {"svhn": "extra_32x32.mat"}  # where data.extra=true
 
 

@@ -103,6 +103,15 @@ class Linear(ToTheEnd):
 
 
 @dataclass(frozen=True)
+class InverseSqrt(Schedule):
+    """sqrt(warm-up / step) after the warm-up (Vaswani et al. 2017, 5.3); without one, 1 / sqrt(step)."""
+
+    def main(self, step: int, warmup: int, horizon: Horizon) -> float:
+        """Return the factor; the first step is 1."""
+        return math.sqrt(max(1, warmup) / (step + 1))
+
+
+@dataclass(frozen=True)
 class Step(Schedule):
     """Times `gamma` every `step_size` epochs (torch's StepLR, stepped at each epoch's end)."""
 

@@ -86,7 +86,7 @@ def test_missing_files_are_looked_for_before_they_are_read(name: str, tmp_path: 
     data.load(options | {"synthetic": 24}, Place(tmp_path, tmp_path))
     data.look(options | {"synthetic": 24}, tmp_path / "empty")
     made = {path.name for path in (tmp_path / "synthetic").rglob("*")}
-    assert {Path(file).name for file in needed.FILES[name]} <= made
+    assert {Path(file.format_map(options)).name for file in needed.FILES[name]} <= made
 
 
 def test_files_that_are_there_are_found(tmp_path: Path, monkeypatch) -> None:

@@ -14,6 +14,7 @@ COUNTS = {
     "lstm_small": (5_000, 777_096),
     "transformer_xl": (267_735, 151_106_305),
     "transformer_xl_small": (5_000, 941_960),
+    "transformer_iwslt": (10_000, 31_543_296 + 10_000 * 512),  # fairseq's layers; its published vocabulary has 10,152
 }
 QUIET = dict.fromkeys(("dropout", "dropout_words", "dropout_input", "dropout_hidden", "dropout_weights"), 0.0)
 
@@ -129,3 +130,14 @@ def test_weight_norm_makes_directions_that_are_found_to_be_scale_invariant() -> 
             net.get_parameter(name).mul_(torch.rand(len(net.get_parameter(name)), 1).double() + 0.5)
     torch.testing.assert_close(net(words)[0], before)
     assert scale_invariant(xl()) == {}
+
+
+def test_a_translation_does_not_see_what_follows_nor_the_padding() -> None:
+    torch.manual_seed(0)
+    net = build("transformer_small", 20, width=16, inner=16).double().eval()
+    source, target = torch.randint(1, 20, (2, 5)), torch.randint(1, 20, (2, 6))
+    logits = net(source, target)
+    assert logits.shape == (2, 6, 20)
+    torch.testing.assert_close(net(source, target[:, :3]), logits[:, :3])
+    padded = torch.cat((source, torch.zeros(2, 3, dtype=torch.int64)), 1)
+    torch.testing.assert_close(net(padded, target), logits)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import train
-from record.writer import NullWriter
+from record.supervise import NullWriter
 from tests.train.conftest import StopAfter
 from tests.train.test_resume import same
 from training.checkpoints import checkpoint
@@ -69,6 +69,17 @@ TEXT = (
     *("data=text_small", "data.synthetic=40", "data.num_classes=60", "model=lstm_small", "model.embedding=8"),
     *("model.layers=2", "model.hidden=8", "batch_size=4", "task.bptt=10", "task.eval_bptt=10", "budget.epochs=2"),
 )
+
+
+PAIRS = (
+    *("data=translation_small", "data.synthetic=40", "data.num_classes=60", "model=transformer_small"),
+    *("model.width=16", "model.layers=1", "batch_size=60", "budget.epochs=2", "label_smoothing=0.1"),
+    *("freeze=norm_affine", "accumulation=2"),
+)
+
+
+def test_a_translation_resumes_exactly(make) -> None:
+    same(make(*PAIRS, "optimizer=sing", stops=(2, 4, 1)), make(*PAIRS, "optimizer=sing"))
 
 
 @pytest.mark.parametrize("words", [("optimizer=sam", "accumulation=2"), ("optimizer=rmsgd", "clip_norm=0.25")])
