@@ -126,7 +126,7 @@ class Trainer:
         self.checkpoints = Checkpoints(run, self.state, self.model, parts, self.world, self.log_losses)
         if self.checkpoints.resume(self.device):
             run.log(f"resumed at step {self.state.step}")
-        self.loss = torch.zeros((), device=self.device)
+        self.loss, self.carried = torch.zeros((), device=self.device), list[Carried]()
         shown = self.world.is_main and config["progress"]
         self.show = progress(shown, self.state.total_steps, self.state.step, config["batch_size"])
         self.warnings = Warnings(config["warnings"], shown)
