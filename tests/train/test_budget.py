@@ -49,7 +49,7 @@ def test_the_clock_waits_for_the_device_and_counts_what_an_optimizer_does_betwee
     assert clock.seconds == 11.0  # twice it waited
     config = settings("optimizer=sgd", "budget.epochs=2", "batch_size=720")
     trainer = train.Trainer(config, World(), pick_device("cpu"))
-    trainer.optimizer.epoch_end = lambda: passes(7.0)
+    trainer.first.optimizer.epoch_end = lambda: passes(7.0)
     scores = trainer.scores
     trainer.scores = lambda: passes(100.0) or scores()  # an evaluation is off the clock
     trainer.fit(NullWriter(), False)

@@ -60,9 +60,9 @@ def made(config: dict[str, Any], stops: tuple[int, ...]) -> tuple[Any, Any]:
                 break
             except Stopped:
                 run.stop()
-    for group in trainer.optimizer.param_groups:
+    for group in trainer.first.optimizer.param_groups:
         group.pop("differentiable", None)  # torch adds it to a group without it, when it loads
-    last = checkpoint(trainer.state, trainer.parts, world)
+    last = checkpoint(trainer.state, trainer.checkpoints.parts, world)
     last["train"] = {key: value for key, value in last["train"].items() if key not in ("clock", "epoch_seconds")}
     last["train"]["selection"].pop("row")
     return last, rows(config) if world.is_main else []
