@@ -67,7 +67,8 @@ def train_and_tell(store: Path, words: list[str]) -> int:
     trainer.fit(NullWriter(), False)
     world.leave()
     weights = {name: p.detach() for name, p in trainer.model.named_parameters()}
-    torch.save({"weights": weights, "optimizer": trainer.first.optimizer.state_dict()}, store.parent / f"{world.rank}.pt")
+    optimizer = trainer.first.optimizer.state_dict()
+    torch.save({"weights": weights, "optimizer": optimizer}, store.parent / f"{world.rank}.pt")
     return 0
 
 
