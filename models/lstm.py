@@ -1,5 +1,6 @@
 """LSTM language models as the code behind RMSGD's Penn Treebank experiment regularises them (Merity et al. 2018)."""
 
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -68,3 +69,10 @@ class LSTMLanguage(nn.Module):
             return raw.new_zeros(())
         change = (raw[:, 1:] - raw[:, :-1]).square().sum() / max(1, raw[:, 1:].numel())
         return self.alpha * outputs.square().mean() + self.beta * change
+
+
+# The net of text_small: 777,096 parameters for 5,000 words.
+lstm_small = partial(
+    LSTMLanguage, layers=1, embedding=128, hidden=256, dropout=0.1, dropout_words=0.1, dropout_input=0.1,
+    dropout_hidden=0.1, dropout_weights=0.1,
+)  # fmt: skip

@@ -1,6 +1,7 @@
 """The encoder-decoder transformer (Vaswani et al. 2017) of the sizes that fairseq has for IWSLT14."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -56,3 +57,7 @@ class Transformer(nn.Module):
     def _embedded(self, words: Tensor) -> Tensor:
         x = self.words(words) * math.sqrt(self.words.embedding_dim)
         return torch.as_tensor(self.drop(x + sinusoids(words.shape[1], x).flip(0)))
+
+
+# The net of translation_small.
+transformer_small = partial(Transformer, layers=3, width=128, heads=4, inner=256, dropout=0.1)
