@@ -76,10 +76,12 @@ class Subwords:
         path = cache / f"{digest}.model"
         if not path.exists():
             made = io.BytesIO()
-            options = f"--model_type={'word --use_all_vocab' if whole_words else 'bpe'} --vocab_size={size} "
-            options += f"--pad_id={PAD} --unk_id={UNKNOWN} --bos_id={BOS} --eos_id={EOS} --minloglevel=2"
+            kind = "word" if whole_words else "bpe"
             try:
-                sentencepiece.SentencePieceTrainer.train(options, sentence_iterator=iter(lines), model_writer=made)
+                sentencepiece.SentencePieceTrainer.train(
+                    sentence_iterator=iter(lines), model_writer=made, vocab_size=size, model_type=kind,
+                    use_all_vocab=whole_words, pad_id=PAD, unk_id=UNKNOWN, bos_id=BOS, eos_id=EOS, minloglevel=2,
+                )  # fmt: skip
             except RuntimeError as error:  # more subwords than the text has, mostly
                 raise ValueError(f"data.num_classes: {size}: {str(error).splitlines()[0]}") from error
             with published(path) as draft:
