@@ -140,7 +140,7 @@ class Trainer:
         """Train from where the epoch is to its end, or to the end of the run."""
         epoch, position = divmod(self.state.step, self.steps_per_epoch)
         order = self.order(epoch)[position:][: self.state.steps_left()]
-        shares = [self.world.share(positions, self.config["accumulation"]) for positions in order]
+        shares = [self.world.shard(positions, self.config["accumulation"]) for positions in order]
         self.model.train()
         with self.state.clock.running():
             augmentation = self.streams.key("augmentation", epoch)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 OVERLAYS = tuple(group for group in groups.GROUPS if group not in groups.CHECKED)
 SENTENCES = {
     "data": "Which data set is trained on, and how its images are augmented.",
+    "task": "How a batch becomes a loss, and what is measured. `auto` is the data set's own (`data.task`).",
     "model": "Which network is trained.",
     "optimizer": "Which optimizer trains it. Formulas and sources: [Optimizers](../../optimizers.md).",
     "schedule": "How the learning rate changes during the run.",

@@ -74,7 +74,7 @@ class World:
                 model, device_ids=ids, broadcast_buffers=False, find_unused_parameters=partly
             )
 
-    def share(self, batch: Tensor, pieces: int = 1) -> Share:
+    def shard(self, batch: Tensor, pieces: int = 1) -> Share:
         """Return this process's part of a global batch of positions, [B, ...]; pieces: into how many it is split.
 
         A process left without a sample (a last batch smaller than the world) computes the first one with weight 0. No

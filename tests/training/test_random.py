@@ -33,7 +33,7 @@ def test_a_fork_leaves_the_global_generator_alone() -> None:
 @pytest.mark.parametrize(("size", "samples"), [(1, 7), (2, 7), (3, 7), (4, 3)])
 def test_weighted_shares_make_the_global_mean(size: int, samples: int) -> None:
     losses = torch.randn(samples, dtype=torch.float64)
-    parts = [World(rank, size).share(torch.arange(samples))[:2] for rank in range(size)]
+    parts = [World(rank, size).shard(torch.arange(samples))[:2] for rank in range(size)]
     means = [weight * losses[share].mean() for share, weight in parts]
     torch.testing.assert_close(sum(means) / size, losses.mean())
     assert all(len(share) for share, _ in parts)
@@ -43,11 +43,11 @@ def test_weighted_shares_make_the_global_mean(size: int, samples: int) -> None:
 def test_all_processes_split_their_shares_into_the_same_number_of_pieces(size: int, samples: int) -> None:
     batch = torch.arange(samples)
     for wanted in (1, 2, 3, 8, 64, 128):
-        numbers = {World(rank, size).share(batch, wanted).pieces for rank in range(size)}
+        numbers = {World(rank, size).shard(batch, wanted).pieces for rank in range(size)}
         (number,) = numbers
         assert 1 <= number <= wanted
         for rank in range(size):
-            assert all(len(piece) for piece in World(rank, size).share(batch).positions.tensor_split(number))
+            assert all(len(piece) for piece in World(rank, size).shard(batch).positions.tensor_split(number))
 
 
 def test_frozen_statistics_normalise_by_the_batch_and_do_not_move() -> None:
