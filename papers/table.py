@@ -41,6 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "note": "", "recreation": "",
 }  # fmt: skip
 ABOUT = ("label", "published", "seeds")  # words of an axis entry that describe it and are no coordinates
+OWN = ("optimizer", "budget", "name", "metric")  # words that, on the optimizer's axis, belong to it
 NOT_OVERRIDES = (*ABOUT, "metric", "name")
 SCALES = ("paper", "cpu", "smoke")
 Entry = dict[str, Any]
@@ -74,7 +75,7 @@ class Cell:
         if "optimizer" not in own:
             return ()
         label = self.column_label if own is self.row else self.row_label
-        fixed = {key: value for key, value in own.items() if key.split(".")[0] not in ("optimizer", "name", "metric")}
+        fixed = {key: value for key, value in own.items() if key.split(".")[0] not in OWN}
         return (label, *(str(value) for value in (other | fixed).values()), self.metric)
 
     def runs(self) -> list[list[str]]:

@@ -136,6 +136,19 @@ def _unsystematic(claim: Claim, cells: list[Filled]) -> Found:
     return INCONCLUSIVE, text + (seeds_needed([replace(pair, p=nan) for pair in found.ready]) if found.ours else "")
 
 
+def _growing(claim: Claim, cells: list[Filled]) -> Found:
+    """Is the lead of the first larger in the last task than in the first?"""
+    found = pairs(claim["order"], cells)
+    if found.missing or len(found.ready) < 2:
+        return OPEN, found.lacking or "fewer than two comparisons can be made"
+    first, last = found.ready[0], found.ready[-1]
+    mean = pooled([replace(first.test, difference=-first.gain), replace(last.test, difference=last.gain)])
+    text = f"its lead is {first.gain:+z.2f} in the first, {last.gain:+z.2f} in the last; p {mean.p:.2g}"
+    if mean.p < ALPHA:
+        return (SUPPORTED if mean.difference > 0 else CONTRADICTED), text
+    return INCONCLUSIVE, text
+
+
 def _ratio(claim: Claim, cells: list[Filled]) -> Found:
     """Compare a field of the runs, on one device at a time: medians over seeds."""
     found = pairs(claim["order"], cells)
@@ -181,7 +194,7 @@ def _best_value(claim: Claim, cells: list[Filled]) -> Found:
 
 
 TESTS: dict[str, Callable[[Claim, list[Filled]], Found]] = {
-    "above": _order, "best": _order, "at_least": _order, "unsystematic": _unsystematic,
+    "above": _order, "best": _order, "at_least": _order, "unsystematic": _unsystematic, "growing": _growing,
     "ratio": _ratio, "best_value": _best_value,
 }  # fmt: skip
 ON_PRINTED = ("above", "best", "at_least", "unsystematic")

@@ -1,11 +1,13 @@
 """Two optimizers compared over tasks: who is ahead, by how much, and what the seeds at hand could have shown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite, isnan, nan
 from statistics import fmean, harmonic_mean
 
+from conf import grammar
+from papers.table import Cell
 from reports.cells import Filled, better, printed
 from reports.layout import fixed
 from reports.runs import grouped, proper
@@ -86,22 +88,52 @@ class Pairs:
 
 
 def pairs(order: Sequence[str], cells: Sequence[Filled]) -> Pairs:
-    """Compare, in every task, each optimizer of `order` with the next; a single one with all others."""
+    """Compare, in every task, each optimizer of `order` with the next; a single one with all others.
+
+    order: names, also with values of their own (`sing denominator=eps`). Pairs that are made of the same runs, since a
+    small scale maps their cells onto one, are one comparison; its effect in the paper is their mean.
+    """
     found = []
     for group in grouped((cell.cell.task, cell) for cell in cells).values():
-        task = {str(cell.cell.coordinates.get("optimizer")): cell for cell in reversed(group)}
-        steps = pairwise(order) if len(order) > 1 else ((order[0], other) for other in task if other != order[0])
-        found += [(task[a], task[b]) for a, b in steps if a in task and b in task]
-    ready = [(a, b) for a, b in found if a.complete and b.complete]
+        named = {name: cell for cell in reversed(group) for name in (variant(cell.cell), _optimizer(cell))}
+        if len(order) > 1:
+            found += [(named[a], named[b]) for a, b in pairwise(order) if a in named and b in named]
+        elif order[0] in named:
+            found += [(named[order[0]], cell) for cell in group if _optimizer(cell) != order[0]]
+    same = list(grouped((_runs(*pair), pair) for pair in found if all(cell.complete for cell in pair)).values())
+    ready = [pairs[0] for pairs in same]
     tests = [welch(a.summary, b.summary) for a, b in ready]
-    effects = [_effect(a, b) for a, b in ready]
-    usual = fmean(known) if (known := [abs(effect) for effect in effects if isfinite(effect)]) else nan
+    effects = [_mean(_effect(a, b) for a, b in pairs) for pairs in same]
+    usual = _mean(effects)
     parts = zip(ready, tests, holm([test.p for test in tests]), effects, strict=True)
     made = [
         Pair(a, b, better(a.cell.metric) * test.difference, test, p, effect if isfinite(effect) else usual)
         for (a, b), test, p, effect in parts
     ]
-    return Pairs(made, len(found) - len(ready))
+    return Pairs(made, len(found) - sum(map(len, same)))
+
+
+def _runs(*cells: Filled) -> tuple[str, ...]:
+    return tuple(str(row["id"]) for cell in cells for row in cell.runs) or tuple(
+        f"{cell.cell.row_label} {cell.cell.column_label}" for cell in cells
+    )
+
+
+def _optimizer(cell: Filled) -> str:
+    return str(cell.cell.coordinates.get("optimizer"))
+
+
+def variant(cell: Cell) -> str:
+    """Return an optimizer with its own values in the table: `sing denominator=eps`."""
+    keys = (key for key in cell.coordinates if key.startswith("optimizer."))
+    return " ".join(
+        [str(cell.coordinates.get("optimizer")), *(grammar.word(key, cell.coordinates[key])[10:] for key in keys)]
+    )
+
+
+def _mean(effects: Iterable[float]) -> float:
+    known = [effect for effect in effects if isfinite(effect)]
+    return fmean(known) if known else nan
 
 
 def _effect(a: Filled, b: Filled) -> float:

@@ -17,7 +17,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 Words = tuple[str, ...]
 Identify = Callable[[list[Cell]], tuple[dict[Words, str], dict[Words, str]]]
-KINDS = ("data", "model", "optimizer", "labels.scale", "labels.protocol")
+KINDS = ("data", "model", "optimizer")
 DESCRIBING = ("name", "label", "target", "decay")
 # What a run that diverged scores, in percent, given the number of classes. A metric that is not here has no such value.
 CHANCE: dict[str, Callable[[int], float]] = {
@@ -48,7 +48,7 @@ class Runs:
         return [found[seed] for seed in sorted(found)]
 
     def candidates(self, names: Row) -> bool:
-        """Tell whether any run has these names of data, model and optimizer, and these labels."""
+        """Tell whether any run has these names of data, model and optimizer."""
         return any(all(kind.get(key) == name for key, name in names.items()) for kind in self._kinds)
 
     @cached_property
@@ -102,13 +102,11 @@ def identify(runs: Runs) -> Identify:
 
 
 def _names(cell: Cell) -> Row:
-    """Return what a cell's runs must have: names, or, where a scale swaps data and net, the labels of its protocol."""
+    """Return the names that a cell's runs must have: of its optimizer alone where a scale swaps data and net."""
     chosen = dict(word.split("=", 1) for word in cell.overrides)
     groups_fixed = ("optimizer",) if "scale" in chosen else ("data", "model", "optimizer")
     fixed = {g: chosen[g] for g in groups_fixed if chosen.get(g) in groups.options(g) and f"{g}.name" not in chosen}
-    names = {group: str(groups.raw(group, option).get("name", option)) for group, option in fixed.items()}
-    labels = {f"labels.{key}": chosen[key] for key in ("scale", "protocol") if key in chosen and "scale" in chosen}
-    return names | labels
+    return {group: str(groups.raw(group, option).get("name", option)) for group, option in fixed.items()}
 
 
 def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:

@@ -144,8 +144,31 @@ def test_every_shipped_claim_names_cells_that_exist() -> None:
             cell for names in claims.tables_of(claim).values() for one in names for cell in tables.load(one).cells()
         ]
         kept = [c for c in cells if claims._counts(_bare(c), claim.get("where", {}))]
-        assert {str(c.coordinates.get("optimizer")) for c in kept} >= set(claim["order"]), claim["id"]
+        named = {name for c in kept for name in (str(c.coordinates.get("optimizer")), pairs.variant(c))}
+        assert named >= set(claim["order"]), claim["id"]
     assert max(Counter(claim["id"] for claim in claims.claims()).values()) == 1
+
+
+def test_cells_that_a_scale_maps_onto_the_same_runs_are_one_comparison() -> None:
+    """Else a small p would be counted once a net, and Holm would make it larger for nothing."""
+    result = drawn({"rmsgd": 95.0, "sgd": 94.0})
+    of = {cell.cell.coordinates["optimizer"]: cell for cell in result.cells}
+    cells = [replace(cell, runs=of[cell.cell.coordinates["optimizer"]].runs) for cell in result.cells]
+    assert len(pairs.pairs(["rmsgd", "sgd"], result.cells).ready) == len(result.cells) / 2 > 1
+    found = pairs.pairs(["rmsgd", "sgd"], cells)
+    assert (len(found.ready), found.missing) == (1, 0)
+
+
+@pytest.mark.parametrize(("last", "verdict"), [(97.0, "supported"), (92.0, "contradicted"), (95.1, "inconclusive")])
+def test_a_lead_grows_only_where_the_change_is_significant(last: float, verdict: str) -> None:
+    result = drawn({"rmsgd": 95.0, "sgd": 94.0})
+    ends = [replace(cell, summary=replace(cell.summary, mean=94.0, std=0.3)) for cell in result.cells]
+    for place, mean in ((0, 95.0), (-1, last)):
+        cell = [cell for cell in ends if cell.cell.coordinates["optimizer"] == "rmsgd"][place]
+        ends[ends.index(cell)] = replace(cell, summary=replace(cell.summary, mean=mean))
+    told = judged(replace(result, cells=ends), test="growing", order=["rmsgd", "sgd"])
+    assert told.verdict == verdict
+    assert f"{last - 94:+.2f} in the last" in told.evidence
 
 
 def _bare(cell: Any) -> Any:
