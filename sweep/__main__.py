@@ -116,14 +116,15 @@ def _try_grid(tuning: "Tuning", arguments: argparse.Namespace) -> Tried:
 def _try_optuna(tuning: "Tuning", arguments: argparse.Namespace) -> Tried:
     from sweep import adaptive
 
-    store, runs = arguments.store, []
+    store = arguments.store
+    runs: dict[str, Planned] = {}  # by id: a study may ask for a point twice
     made = adaptive.studies(tuning, arguments.pruner, arguments.draw)
     for trials in adaptive.rounds(made, arguments.trials or tuning.number(), store):
         code = execute(trials, arguments, adaptive.watcher(made, store))
         if code in (FAILED, STOPPED):
             return code, [], {}
-        runs += [study.run for study in made]
-    return COMPLETE, runs, {words: point for study in made for words, point in study.settings.items()}
+        runs |= {study.run.id: study.run for study in made}
+    return COMPLETE, list(runs.values()), {words: point for study in made for words, point in study.settings.items()}
 
 
 SEARCHES: dict[str, Callable[["Tuning", argparse.Namespace], Tried]] = {"grid": _try_grid, "optuna": _try_optuna}

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.trial import Trial
 
-PRUNERS = ("none", "hyperband")
-
 
 class Study:
     """The trials of one cell. settings: what each of its command lines tries."""
@@ -35,7 +33,6 @@ class Study:
         self.cell, self.tuning = cell, tuning
         self.space = axes(tuning.space(cell))
         self.settings: dict[Words, Settings] = {}
-        self.judged: set[Planned] = set()
         self.pruned = False
         (first,) = plan(Wanted("tune", (self._line({}),), False))
         sampler = optuna.samplers.TPESampler(seed=draw)
@@ -46,9 +43,9 @@ class Study:
     def ask(self) -> Planned:
         """Return the next trial's run."""
         self._trial, self._reported, self.pruned = self._study.ask(), 0, False
-        point = {key: _suggested(self._trial, key, kind, limits) for key, kind, limits in self.space}
-        line = self._line({key: rounded(value) for key, value in point.items()})
-        self.settings[line] = {key: rounded(value) for key, value in point.items()}
+        point = {key: rounded(_suggested(self._trial, key, kind, limits)) for key, kind, limits in self.space}
+        line = self._line(point)
+        self.settings[line] = point
         (self.run,) = plan(Wanted("tune", (line,), False))
         return self.run
 
