@@ -14,6 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hydra import version
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
@@ -90,6 +91,7 @@ def private() -> Private:
     from hydra._internal.hydra import Hydra
     from hydra._internal.utils import create_config_search_path, get_args_parser
 
+    version.setbase("1.3")  # without it a launcher changes the working directory, as Hydra 1.1 did
     search = create_config_search_path(str(groups.ROOT))
     for folder in groups.folders()[1:]:
         search.append("--config-dir", f"file://{folder}")
