@@ -43,8 +43,16 @@ SGD: Options = {"lr": 1e-2, "momentum": 0.9, "nesterov": True, **DECAY}
 # The keywords at which ours and the peers do the same, where these are not the yaml's, and the peers with theirs.
 SETTINGS = dict.fromkeys(("adamp", "sing", "sing_lookahead", "adamsrt", "adabelief", "adabound", "yogi", "lamb"), DECAY)
 SETTINGS["sgdp"] = SGD
+SETTINGS["sophia"] = {"estimator": "hutchinson"}
 COUPLED = {**DECAY, "weight_decouple": False}
 PEERS: dict[str, list[tuple[str, Options]]] = {
+    "lion": [("pytorch_optimizer.Lion", {})],
+    "adan": [("pytorch_optimizer.Adan", {})],
+    "mars": [("pytorch_optimizer.MARS", {})],
+    "prodigy": [("pytorch_optimizer.Prodigy", {})],
+    "soap": [("pytorch_optimizer.SOAP", {})],
+    "schedule_free_adamw": [("schedulefree.AdamWScheduleFree", {})],
+    "schedule_free_sgd": [("schedulefree.SGDScheduleFree", {})],
     "adamp": [("adamp.AdamP", DECAY), ("pytorch_optimizer.AdamP", DECAY)],
     "sgdp": [("adamp.SGDP", SGD), ("pytorch_optimizer.SGDP", SGD)],
     "adabelief": [("pytorch_optimizer.AdaBelief", DECAY)],
@@ -101,8 +109,15 @@ def sides(method: str, params: Callable[[], list[Parameter]]) -> dict[str, Optim
 
 def stepper(optimizer: Optimizer) -> Callable[[], object]:
     """Return a step at fixed gradients, for any optimizer: its closure's loss falls with every call."""
-    losses = itertools.count(0.0, -1.0)
-    return partial(optimizer.step, lambda: torch.tensor(next(losses)))
+    losses, weight = itertools.count(0.0, -1.0), optimizer.param_groups[0]["params"][0]
+
+    def closure() -> Tensor:
+        loss = 0 * weight.sum() + next(losses)
+        if torch.is_grad_enabled():
+            loss.backward()  # adds 0 to one gradient; methods of second order ask for it, and find no curvature
+        return loss.detach()
+
+    return partial(optimizer.step, closure)
 
 
 def compare(method: str, shapes: Sequence[torch.Size], rounds: int, device: str) -> list[Side]:

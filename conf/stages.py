@@ -79,7 +79,7 @@ def known(kind: str) -> dict[str, Form]:
     classes = {node.name: node for path in sorted(OPTIM.rglob("*.py")) for node in ast.parse(path.read_text()).body
                if isinstance(node, ast.ClassDef)}  # fmt: skip
     lines = {name: list(_line(name, classes)) for name in classes}
-    below = [name for name, line in lines.items() if kind in line[1:]]
+    below = [name for name, line in lines.items() if kind in line[1:] and name[0] != "_"]
     forms = {name: _form([classes[one] for one in lines[name]]) for name in sorted(below)}
     return {name: form for name, form in forms.items() if form is not None}
 

@@ -1,6 +1,6 @@
 """Chain: a torch optimizer made of stages, and the one place where weights are written."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
 import torch
@@ -123,14 +123,33 @@ class Chain(Optimizer):
             raise ValueError(f"{type(self).__name__}.step needs a closure: the loss is evaluated more than once")
         loss = None if closure is None else self.evaluation.gradients(self, closure)
         advance = (self._compiled if self.compile else self._program).advance
-        known: Scalars = {}
-        for group, params in self._lists():
-            bucket = self._bucket(group, params, known)
+        for params, bucket in self._prepared():
             advance(bucket)
             self._program.after_step(bucket, [], traced=False)
             if params[0].dtype in HALF:
                 torch._foreach_copy_(params, bucket.params)
         return loss
+
+    def _prepared(self) -> Iterable[tuple[list[Tensor], Bucket]]:
+        """The buckets of a step, made one by one, so that they stay in the cache, unless a stage asks for all."""
+        known: Scalars = {}
+        made = ((params, self._bucket(group, params, known)) for group, params in self._lists())
+        if not self._program.prepare_stages:
+            return made
+        together = list(made)
+        for stage in self._program.prepare_stages:
+            stage.prepare(self, [bucket for _, bucket in together])
+        return together
+
+    def train(self) -> None:
+        """Put the weights that are trained in place, where the stages have two kinds (schedule-free); see `eval`."""
+        for stage in self.stages:
+            stage.switch(self, training=True)
+
+    def eval(self) -> None:
+        """Put the weights that are evaluated, and saved as the model, in place; `train()` before the next step."""
+        for stage in self.stages:
+            stage.switch(self, training=False)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """As torch's."""
@@ -234,16 +253,14 @@ class Program:
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         self.stages = stages
+        self.prepare_stages = [stage for stage in stages if _defines(stage, "prepare")]
         self.retract_stages = [stage for stage in stages if _defines(stage, "retract")]
         self.after_step_stages = [stage for stage in stages if _defines(stage, "after_step")]
         self.needs_before = any(stage.needs_before for stage in self.after_step_stages)
 
     def advance(self, bucket: Bucket) -> None:
         """Step the bucket, all but the `after_step` of stages that are not traced."""
-        updates = bucket.grads
-        if bucket.options["decay"] == "coupled":
-            updates = list(torch._foreach_mul(bucket.params, bucket.scalar(CHAIN, "l2")))
-            torch._foreach_add_(updates, bucket.grads)
+        updates = bucket.coupled()
         for stage in self.stages:
             updates = stage.update(bucket, updates)
         before = [p.clone() for p in bucket.params] if self.needs_before else []

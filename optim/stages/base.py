@@ -3,6 +3,7 @@
 A stage is one idea of an optimizer: a moment, a projection, a norm. `Chain` runs a tuple of stages, then applies
 the step:
 
+    for stage in stages: stage.prepare(chain, buckets)
     updates = gradients                              (negated for maximize; plus weight_decay * w for coupled decay)
     for stage in stages: updates = stage.update(bucket, updates)
     w <- w * (1 - lr * weight_decay * decay_scale)   (decoupled; `absolute` has lr / lr_0 in the place of lr)
@@ -71,6 +72,15 @@ class Bucket:
     def __post_init__(self) -> None:
         self.decay_scale = [1.0] * len(self.params)
         self.rate_scale = [1.0] * len(self.params)
+
+    def coupled(self) -> list[Tensor]:
+        """The gradients, with weight_decay * w added to them where decay is coupled."""
+        if self.options["decay"] != "coupled":
+            return self.grads
+        decays: Any = [scalars["chain.l2"] for scalars in self.scalars]
+        updates = list(torch._foreach_mul(self.params, decays))
+        torch._foreach_add_(updates, self.grads)
+        return updates
 
     def buffers(self, stage: Hyper, *names: str) -> tuple[list[Tensor], ...]:
         """The stage's buffers of these names, one list of tensors each."""
@@ -153,6 +163,15 @@ class Stage(Hyper):
         `before` holds the weights from before the step (decay is part of the step) if `needs_before`, else nothing.
         """
         return None
+
+    def prepare(self, chain: Chain, buckets: Sequence[Bucket]) -> None:
+        """Do what concerns all tensors of a step at once, or cannot be traced, before the first of them moves.
+
+        May write the stage's own buffers, its numbers in `chain.param_groups`, and its scalars in the buckets.
+        """
+
+    def switch(self, chain: Chain, training: bool) -> None:
+        """Put the weights that are trained in the place of those that are evaluated, or the other way round."""
 
     def epoch_end(self, chain: Chain) -> None:
         """Note the end of a training epoch; may write the stage's own buffers in `chain.state[p]`."""

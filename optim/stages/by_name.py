@@ -11,10 +11,14 @@ that is there twice.
 import inspect
 import pkgutil
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib import import_module
 from typing import Any, TypeVar
 
 from .base import Evaluation, Hyper, Stage, check, near
 
+PACKAGE = __name__.partition(".stages.")[0]
+Kind = TypeVar("Kind")
 Part = TypeVar("Part", bound=Hyper)
 Entry = str | Mapping[str, Mapping[str, Any] | None] | Hyper
 
@@ -39,19 +43,25 @@ def evaluation(entry: Entry | None) -> Evaluation:
     return Evaluation() if entry is None else _make(Evaluation, entry, "evaluation", {})
 
 
-def known(kind: type[Part]) -> dict[str, type[Part]]:
-    """Return the classes of this package that are of a kind, and that numbers and words are enough to make."""
-    package = __name__.partition(".stages.")[0]
-    found = {cls.__name__: cls for cls in _below(kind) if cls.__module__.startswith(f"{package}.")}
-    return {name: found[name] for name in sorted(found) if not _takes_stages(found[name])}
+def known(kind: type[Kind]) -> dict[str, type[Kind]]:
+    """Return the classes of this package below another, in whatever file, that numbers and words are enough to make."""
+    _import_all()
+    found = {cls.__name__: cls for cls in _below(kind) if cls.__module__.startswith(f"{PACKAGE}.")}
+    return {name: found[name] for name in sorted(found) if name[0] != "_" and not _takes_stages(found[name])}
 
 
-def _below(kind: type[Part]) -> list[type[Part]]:
+@lru_cache
+def _import_all() -> None:
+    for module in pkgutil.walk_packages(import_module(PACKAGE).__path__, f"{PACKAGE}."):
+        import_module(module.name)
+
+
+def _below(kind: type[Kind]) -> list[type[Kind]]:
     direct = kind.__subclasses__()
     return [*direct, *(cls for one in direct for cls in _below(one))]
 
 
-def _takes_stages(cls: type[Hyper]) -> bool:
+def _takes_stages(cls: type[object]) -> bool:
     return any("Stage" in str(p.annotation) for p in inspect.signature(cls).parameters.values())
 
 

@@ -57,7 +57,7 @@ class adam(Stage):
 
     name = "adam"
     ranges: ClassVar[Ranges] = {"betas": BETAS, "eps": "[0, inf)"}
-    zeros = ("exp_avg", "exp_avg_sq")
+    zeros: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
 
     def __init__(
         self,

@@ -73,20 +73,30 @@ class trust_ratio(Stage):
         self.max_norm = max_norm
 
     def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
-        scale = {"coupled": 0.0, "decoupled": 1.0, "absolute": 1 / hyper["lr_0"] if hyper["lr_0"] else 0.0}
-        return {"decay": float(hyper["weight_decay"]) * scale[hyper["decay"]]}
+        return {"decay": decay_rate(hyper)}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
-        decays = zip(bucket.scalar(self, "decay"), bucket.decay_scale, strict=True)
-        out = [_sum(u, p, d * s) for u, p, (d, s) in zip(updates, bucket.params, decays, strict=True)]
+        out = with_decay(bucket, updates, bucket.scalar(self, "decay"))
         ratios = [self._ratio(p, u) for p, u in zip(bucket.params, out, strict=True)]
-        bucket.decay_scale = [0.0] * len(out)
         bucket.rate_scale = [r * ratio for r, ratio in zip(bucket.rate_scale, ratios, strict=True)]
         return out
 
     def _ratio(self, weight: Tensor, update: Tensor) -> Tensor:
         w, u = torch.linalg.vector_norm(weight), torch.linalg.vector_norm(update)
         return torch.where((w > 0) & (u > 0), w.clamp(max=self.max_norm) / u, torch.ones_like(w))
+
+
+def decay_rate(hyper: Mapping[str, Any]) -> float:
+    """The decay of a step of rate 1, where the update does it; coupled decay is in the gradient already."""
+    scale = {"coupled": 0.0, "decoupled": 1.0, "absolute": 1 / hyper["lr_0"] if hyper["lr_0"] else 0.0}
+    return float(hyper["weight_decay"]) * scale[hyper["decay"]]
+
+
+def with_decay(bucket: Bucket, updates: list[Tensor], decays: list[Scalar]) -> list[Tensor]:
+    """u + decay * w, by `decay_rate`; Chain then has no decay left to do."""
+    scaled = [d * s for d, s in zip(decays, bucket.decay_scale, strict=True)]
+    bucket.decay_scale = [0.0] * len(updates)
+    return [_sum(u, p, d) for u, p, d in zip(updates, bucket.params, scaled, strict=True)]
 
 
 def _sum(u: Tensor, w: Tensor, decay: Scalar) -> Tensor:

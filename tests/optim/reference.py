@@ -222,3 +222,151 @@ def chain(w, g, s, t, h):
     mhat, vhat = moments(used / (np.linalg.norm(used) + 1e-8), s, t, (0.8, 0.95))
     q, found = projected(w, g, mhat / softplus(np.sqrt(vhat)), own)
     return decayed(w, h, 0.1 if found else 1.0) - h["lr"] * q
+
+
+def lion(w, g, s, t, h):
+    b1, b2 = h["betas"]
+    g, m = l2(w, g, h), s.get("m", 0)
+    s["m"] = b2 * m + (1 - b2) * g
+    return decayed(w, h) - h["lr"] * np.sign(b1 * m + (1 - b1) * g)
+
+
+def cautious(w, g, s, t, h):
+    mhat, vhat = moments(l2(w, g, h), s, t, h["betas"])
+    u = mhat / (np.sqrt(vhat) + h["eps"])
+    mask = u * g > 0
+    return decayed(w, h) - h["lr"] * u * mask * w.size / (mask.sum() + 1)
+
+
+def adan(w, g, s, t, h):
+    b1, b2, b3 = h["betas"]
+    g = l2(w, g, h)
+    d = g - s["g"] if t > 1 else 0 * g
+    s["g"] = g
+    s["m"] = b1 * s.get("m", 0) + (1 - b1) * g
+    s["v"] = b2 * s.get("v", 0) + (1 - b2) * d
+    s["n"] = b3 * s.get("n", 0) + (1 - b3) * (g + b2 * d) ** 2
+    mhat, vhat, nhat = s["m"] / (1 - b1**t), s["v"] / (1 - b2**t), s["n"] / (1 - b3**t)
+    eta = h["lr"] / (np.sqrt(nhat) + h["eps"])
+    shrink = {"coupled": 0, "decoupled": h["lr"], "absolute": h["lr"] / h["lr_0"]}[h["decay"]] * h["wd"]
+    return (w - eta * (mhat + b2 * vhat)) / (1 + shrink)
+
+
+def mars(w, g, s, t, h):
+    b1 = h["betas"][0]
+    g = l2(w, g, h)
+    c = g + h["gamma"] * b1 / (1 - b1) * (g - s.get("g", 0))
+    s["g"] = g
+    c = c / max(1.0, np.linalg.norm(c)) if w.ndim > 1 or h["optimize_1d"] else g
+    mhat, vhat = moments(c, s, t, h["betas"])
+    return decayed(w, h) - h["lr"] * mhat / (np.sqrt(vhat) + h["eps"])
+
+
+def newton_schulz(x, coefficients, steps, eps):
+    a, b, c = coefficients
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    x = x / max(np.linalg.norm(x), eps)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if tall else x
+
+
+def muon(w, g, s, t, h):
+    g = l2(w, g, h)
+    if w.ndim < 2:
+        mhat, vhat = moments(g, s, t, h["betas"])
+        own = h["adam_lr"] * h["lr"] / h["lr_0"]
+        rate = own if h["decay"] == "decoupled" else h["lr"]
+        return decayed(w, h | {"lr": rate}) - own * mhat / (np.sqrt(vhat) + h["adam_eps"])
+    mu = h["momentum"]
+    s["b"] = mu * s.get("b", 0) + (1 - mu) * g
+    x = ((1 - mu) * g + mu * s["b"] if h["nesterov"] else s["b"]).reshape(w.shape[0], -1)
+    rows, columns = x.shape
+    scale = {
+        "original": max(1, rows / columns) ** 0.5,
+        "match_rms_adamw": 0.2 * max(rows, columns) ** 0.5,
+        "spectral_unclamped": (rows / columns) ** 0.5,
+        "none": 1.0,
+    }[h["adjust_lr"]]
+    o = newton_schulz(x, h["ns_coefficients"], h["ns_steps"], h["eps"])
+    return decayed(w, h) - h["lr"] * scale * o.reshape(w.shape)
+
+
+def schedule_free(y, u, s, t, h, beta):
+    """One step from y with the direction u, through x and z as Eq. 3 to 5 have them."""
+    scale = {"coupled": 0, "decoupled": 1, "absolute": 1 / h["lr_0"]}[h["decay"]]
+    lr = h["lr"] * (min(1, t / h["warmup_steps"]) if h["warmup_steps"] else 1)
+    x, z = s.get("x", y), s.get("z", y)
+    s["lr_max"] = max(s.get("lr_max", 0), lr)
+    weight = t ** h["r"] * s["lr_max"] ** h["weight_lr_power"]
+    s["sum"] = s.get("sum", 0) + weight
+    c = weight / s["sum"]
+    s["z"] = z - lr * (u + scale * h["wd"] * y)
+    s["x"] = (1 - c) * x + c * s["z"]
+    return beta * s["x"] + (1 - beta) * s["z"]
+
+
+def schedule_free_sgd(w, g, s, t, h):
+    return schedule_free(w, l2(w, g, h), s, t, h, h["momentum"])
+
+
+def schedule_free_adamw(w, g, s, t, h):
+    beta, b2 = h["betas"]
+    g = l2(w, g, h)
+    s["v"] = b2 * s.get("v", 0) + (1 - b2) * g * g
+    return schedule_free(w, g / (np.sqrt(s["v"] / (1 - b2**t)) + h["eps"]), s, t, h, beta)
+
+
+def along(x, i, matrix):
+    """x times a matrix along dimension i."""
+    return np.moveaxis(np.tensordot(matrix, x, axes=(1, i)), 0, i)
+
+
+def unfolded(x, i):
+    return np.moveaxis(x, i, 0).reshape(x.shape[i], -1)
+
+
+def shampoo(w, g, s, t, h):
+    g = l2(w, g, h)
+    u = g
+    for i, n in enumerate(g.shape):
+        if n <= h["max_precondition_dim"]:
+            s[i] = s.get(i, h["eps"] * np.eye(n)) + unfolded(g, i) @ unfolded(g, i).T
+            if (t - 1) % h["precondition_frequency"] == 0:
+                values, vectors = np.linalg.eigh(s[i])
+                s["root", i] = vectors @ np.diag(values ** (-1 / (2 * g.ndim))) @ vectors.T
+            u = along(u, i, s["root", i])
+    s["b"] = u if t == 1 else h["momentum"] * s["b"] + u
+    return decayed(w, h) - h["lr"] * s["b"]
+
+
+def soap(w, g, s, t, h):
+    b1, b2 = h["betas"]
+    b = b2 if h["shampoo_beta"] is None else h["shampoo_beta"]
+    dims = [i for i, n in enumerate(g.shape) if g.ndim > 1 and n <= h["max_precondition_dim"]]
+    new = w
+    if t > 1:
+        turned = g
+        for i in dims:
+            turned = along(turned, i, s["Q", i].T)
+        s["m"] = b1 * s.get("m", 0) + (1 - b1) * g
+        s["v"] = b2 * s.get("v", 0) + (1 - b2) * turned**2
+        u = s["m"] / (1 - b1 ** (t - 1))
+        for i in dims:
+            u = along(u, i, s["Q", i].T)
+        u = u / ((np.sqrt(s["v"]) + h["eps"]) / np.sqrt(1 - b2 ** (t - 1)))
+        for i in dims:
+            u = along(u, i, s["Q", i])
+        new = decayed(w, h) - h["lr"] * u
+    for i in dims:
+        s["L", i] = b * s.get(("L", i), 0) + (1 - b) * unfolded(g, i) @ unfolded(g, i).T
+        if t == 1:
+            s["Q", i] = np.linalg.eigh(s["L", i])[1][:, ::-1]
+        elif (t - 1) % h["precondition_frequency"] == 0:
+            product = s["L", i] @ s["Q", i]
+            order = np.argsort(-(s["Q", i] * product).sum(0))
+            s["v"] = np.take(s["v"], order, axis=i)
+            s["Q", i] = np.linalg.qr(product[:, order])[0]
+    return new

@@ -1,4 +1,6 @@
-"""The optimizers that the reference and contract tests run over: each yaml of conf/optimizer whose target is a chain.
+"""The optimizers that the reference and contract tests run over: each yaml of conf/optimizer whose target is in optim/.
+
+The contract is that of chains; a plain torch optimizer is held to its loop alone.
 
 A new one needs nothing here: its row has the yaml's keywords, wrong values from the yaml's ranges, and the plain loop
 of its name in `reference.py`. Below are the values that find more than the defaults, and variants.
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from torch.optim import Optimizer
 
 from optim import Chain
 from optim.build import LABELS
@@ -24,12 +27,17 @@ OPTIONS = Path(__file__).resolve().parents[2] / "conf" / "optimizer"
 class Row:
     """An optimizer, keywords to build it with, its plain loop (None where it has a test of its own)."""
 
-    make: type[Chain]
+    make: type[Optimizer]
     keywords: Mapping[str, Any]
     loop: Callable[..., Any] | None = None
     group: Mapping[str, Any] = field(default_factory=dict)  # what every param group says, such as invariance
     errors: Mapping[str, list[Any]] = field(default_factory=dict)  # wrong values for each hyper-parameter
     skips: Mapping[str, str] = field(default_factory=dict)  # contract property that does not apply: why
+    decay: str = "decoupled"  # of the yaml
+
+    @property
+    def is_chain(self) -> bool:
+        return issubclass(self.make, Chain)
 
     def build(self, params: Any, **more: Any) -> Any:
         """The optimizer over one group of parameters."""
@@ -56,6 +64,18 @@ VALUES: dict[str, Mapping[str, Any]] = {
     "adafactor": {"lr": 0.02, "beta2_decay": -0.7, "eps1": 1e-7, "d": 1.5},
     "yogi": {"lr": 0.02, **BETAS},
     "lamb": {"lr": 0.02, "max_norm": 2.0, **BETAS},
+    "lion": {"lr": 0.005, **BETAS},
+    "cautious": {"lr": 0.02, **BETAS},
+    "adan": {"lr": 0.02, "betas": (0.9, 0.8, 0.95)},
+    "mars": {"lr": 0.02, "gamma": 0.1, **BETAS},
+    "muon": {"lr": 0.02, "ns_dtype": "weights", "adam_lr": 0.01, **BETAS},
+    "schedule_free_sgd": {"lr": 0.05, "warmup_steps": 5, "r": 0.5},
+    "schedule_free_adamw": {"lr": 0.02, "warmup_steps": 5, **BETAS},
+    "shampoo": {"lr": 0.05, "momentum": 0.8, "eps": 0.5, "precondition_frequency": 3},
+    "soap": {"lr": 0.02, "precondition_frequency": 4, "max_precondition_dim": 3, **BETAS},  # few equal eigenvalues
+    "prodigy": {"d0": 1e-3, **BETAS},
+    "adahessian": {"lr": 0.02, **BETAS},
+    "sophia": {"lr": 0.02, "estimator": "hutchinson", "update_period": 2, **BETAS},
     "lookahead": {"lr": 0.02, "k": 3, "alpha": 0.7, **BETAS},
     **{name: {"lr": 0.02, **BETAS} for name in ("adams", "adamsrt", "adamg_repo")},
     "sgdmrt": {"lr": 0.02, "momentum": 0.9, "dampening": 0.1},
@@ -66,8 +86,15 @@ VALUES: dict[str, Mapping[str, Any]] = {
     "asam": {"lr": 0.05},
     "sls": {"lr": 0.5},
 }
+AVERAGES = {"no_rate_no_move": "goes on averaging"}
 SKIPS = dict.fromkeys(("sgdg", "adamg", "adamg_repo", "adamg_star"), MOVES)
-TESTED_ELSEWHERE = {"rmsgd": "test_rmsgd.py", **dict.fromkeys(("sam", "asam", "sls"), "test_evaluations.py")}
+SKIPS |= dict.fromkeys(("schedule_free_sgd", "schedule_free_adamw"), AVERAGES)
+TESTED_ELSEWHERE = {
+    "rmsgd": "test_rmsgd.py",
+    "prodigy": "test_prodigy.py",
+    **dict.fromkeys(("adahessian", "sophia"), "test_curvature.py"),
+    **dict.fromkeys(("sam", "asam", "sls"), "test_evaluations.py"),
+}
 
 # "<row> <what>": keywords over those of the row, and what the group says.
 VARIANTS: dict[str, tuple[Mapping[str, Any], Mapping[str, str]]] = {
@@ -81,6 +108,13 @@ VARIANTS: dict[str, tuple[Mapping[str, Any], Mapping[str, str]]] = {
     "adabelief rectify": ({"rectify": True}, {}),
     "adabelief coupled": ({"decay": "coupled"}, {}),
     "lamb biased": ({"debias": False, "decay": "absolute"}, {}),
+    "adan coupled": ({"decay": "coupled"}, {}),
+    "adan absolute": ({"decay": "absolute"}, {}),
+    "mars 1d": ({"optimize_1d": True}, {}),
+    "muon plain": ({"nesterov": False, "adjust_lr": "match_rms_adamw", "decay": "absolute"}, {}),
+    "muon spectral": ({"adjust_lr": "spectral_unclamped"}, {}),
+    "schedule_free_sgd absolute": ({"decay": "absolute"}, {}),
+    "soap beta": ({"shampoo_beta": 0.7}, {}),
     "lookahead adam": ({"base": "adam"}, {}),
     **{f"{name} layer": ({}, LAYER) for name in ("adams", "adamsrt", "sgdmrt", "adamg_repo", "adamg_star")},
     **{f"{name} none": ({}, NONE) for name in ("adams", "adamsrt", "sgdmrt")},
@@ -89,14 +123,14 @@ VARIANTS: dict[str, tuple[Mapping[str, Any], Mapping[str, str]]] = {
 }
 
 
-def row_of(option: Mapping[str, Any], make: type[Chain]) -> Row:
+def row_of(option: Mapping[str, Any], make: type[Optimizer]) -> Row:
     name = option["name"]
     keywords = {key: tuple(v) if isinstance(v, list) else v for key, v in option.items() if key not in LABELS}
     errors = {key: wrong_values(allowed, keywords.get(key)) for key, allowed in option["ranges"].items()}
     group = CHANNEL if option["groups"]["invariance"] == "auto" else {}
-    keywords = keywords | VALUES.get(name, {}) | {"decay": option["decay"]}
+    keywords = keywords | VALUES.get(name, {}) | ({"decay": option["decay"]} if issubclass(make, Chain) else {})
     del keywords["weight_decay"]  # the tests give it
-    return Row(make, keywords, loop_of(name), group, errors, SKIPS.get(name, {}))
+    return Row(make, keywords, loop_of(name), group, errors, SKIPS.get(name, {}), option["decay"])
 
 
 def loop_of(name: str) -> Callable[..., Any] | None:
@@ -119,7 +153,7 @@ def wrong_values(allowed: str | list[Any], default: Any) -> list[Any]:
     pair = default or (5, 0.5)
     return [
         tuple(value if i == j else other for j, other in enumerate(pair))
-        for i in (0, 1)
+        for i in range(len(pair))
         for value in ends[i % len(ends)]
     ]
 
@@ -135,8 +169,8 @@ def rows() -> dict[str, Row]:
     found = {}
     for path in sorted(OPTIONS.glob("*.yaml")):
         option = yaml.safe_load(path.read_text())
-        make = pkgutil.resolve_name(option["target"]) if option["target"] else None
-        if isinstance(make, type) and issubclass(make, Chain):
+        if str(option["target"]).startswith("optim."):
+            make = pkgutil.resolve_name(option["target"])
             found[option["name"]] = row_of(option, make)
     for name, (keywords, group) in VARIANTS.items():
         row = found[name.split()[0]]
@@ -145,4 +179,5 @@ def rows() -> dict[str, Row]:
 
 
 ROWS = rows()
-NAMES = [name for name in ROWS if " " not in name]  # one row an optimizer, for the properties that all variants share
+# One row an optimizer, for the properties that all its variants share.
+NAMES = [name for name, row in ROWS.items() if " " not in name and row.is_chain]

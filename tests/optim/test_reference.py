@@ -54,7 +54,7 @@ def options(row) -> dict:
     """The keywords of a row over the defaults of its class."""
     signature = inspect.signature(row.make).parameters
     defaults = {k: p.default for k, p in signature.items() if p.default is not inspect.Parameter.empty}
-    return defaults | {"decay": row.make.decay} | dict(row.group) | dict(row.keywords)
+    return defaults | {"decay": row.decay} | dict(row.group) | dict(row.keywords)
 
 
 def loops(row, full: bool) -> list[np.ndarray]:

@@ -1,0 +1,81 @@
+"""Adan (Xie et al. 2022). Raises ValueError, one line, for a value out of range."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Unpack
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from .chain import Chain, Options
+from .stages.base import Bucket, Ranges, Stage
+from .stages.lists import add_product_, blend_
+from .stages.plugins import decay_rate
+
+
+class Adan(Chain):
+    """Adan: w <- (w - lr (mhat + b2 vhat) / (sqrt(nhat) + eps)) / (1 + lr weight_decay).
+
+    With d_t = g_t - g_(t-1), d_1 = 0: m and v are running means of g and d, n is that of (g + b2 d)^2, each with its
+    bias correction (the authors' code; Algorithm 1 has none). Decay is proximal, hence the division.
+
+    Args:
+        lr: eta, in [0, inf).
+        betas: of m, v and n, in [0, 1); each is one minus the paper's, as in the authors' code.
+        eps: epsilon, in [0, inf).
+        weight_decay: coefficient lambda, in [0, inf).
+
+    References: Xie et al. 2022 (arXiv 2208.06677), Algorithm 1, and the authors' code. Without their global clipping.
+
+        >>> optimizer = Adan(model.parameters(), lr=1e-3, weight_decay=0.02)
+        >>> optimizer.step()
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        betas: tuple[float, float, float] = (0.98, 0.92, 0.99),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(params, (adan(betas, eps),), lr=lr, weight_decay=weight_decay, **options)
+
+
+class adan(Stage):
+    """The update of `Adan`, and its proximal decay."""
+
+    name = "adan"
+    ranges: ClassVar[Ranges] = {"betas": "[0, 1) and [0, 1) and [0, 1)", "eps": "[0, inf)"}
+    zeros = ("exp_avg", "exp_avg_diff", "exp_avg_sq", "previous")
+
+    def __init__(self, betas: tuple[float, float, float] = (0.98, 0.92, 0.99), eps: float = 1e-8) -> None:
+        super().__init__(betas=betas, eps=eps)
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        beta1, beta2, beta3 = (float(beta) for beta in hyper["betas"])
+        news = {"new1": 1 - beta1, "new2": 1 - beta2, "new3": 1 - beta3, "beta2": beta2, "beta3": beta3}
+        gains = {"mean": 1 / (1 - beta1**step), "diff": beta2 / (1 - beta2**step)}
+        root = {"root": 1 / math.sqrt(1 - beta3**step), "eps": float(hyper["eps"])}
+        rate = {"shrink": 1 / (1 + float(hyper["lr"]) * decay_rate(hyper)), "later": float(step > 1)}
+        return news | gains | root | rate
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        m, v, n, previous = bucket.buffers(self, *self.zeros)
+        differences = [(g - old) * x for g, old, x in zip(updates, previous, bucket.scalar(self, "later"), strict=True)]
+        looked = [g + d * b for g, d, b in zip(updates, differences, bucket.scalar(self, "beta2"), strict=True)]
+        blend_(m, updates, bucket.scalar(self, "new1"))
+        blend_(v, differences, bucket.scalar(self, "new2"))
+        torch._foreach_mul_(n, bucket.scalar(self, "beta3"))
+        add_product_(n, looked, looked, bucket.scalar(self, "new3"))
+        torch._foreach_copy_(previous, updates)
+        bucket.decay_scale = [0.0] * len(updates)  # done by `retract`
+        numbers = zip(*(bucket.scalar(self, key) for key in ("mean", "diff", "root", "eps")), strict=True)
+        sums = zip(m, v, n, numbers, strict=True)
+        return [(a * mean + b * diff) / (c.sqrt() * root + eps) for a, b, c, (mean, diff, root, eps) in sums]
+
+    def retract(self, bucket: Bucket, steps: list[Tensor]) -> list[Tensor] | None:
+        shrinks = bucket.scalar(self, "shrink")
+        return [(p - step) * shrink for p, step, shrink in zip(bucket.params, steps, shrinks, strict=True)]

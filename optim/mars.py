@@ -1,0 +1,76 @@
+"""MARS (Yuan et al. 2024). Raises ValueError, one line, for a value out of range."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Unpack
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from .chain import Chain, Options
+from .stages.base import BETAS, Betas, Bucket, Ranges, Stage
+from .stages.moments import adam
+
+
+class MARS(Chain):
+    """MARS-AdamW: AdamW over c = g_t + gamma b1 / (1 - b1) (g_t - g_(t-1)), each tensor's clipped to norm 1; g_0 = 0.
+
+    The approximate form, with last step's gradient as it was (MARS-approx), which the authors' code has by default.
+    Vectors and scalars get AdamW, unless `optimize_1d`.
+
+    Args:
+        lr: eta, in [0, inf).
+        betas: beta_1 and beta_2, in [0, 1).
+        eps: epsilon, in [0, inf).
+        weight_decay: decoupled coefficient lambda, in [0, inf).
+        gamma: scale of the correction, in [0, inf).
+        optimize_1d: correct the gradients of vectors and scalars too.
+
+    References: Yuan et al. 2024 (arXiv 2411.10438), Algorithm 2, and the authors' code. (Theirs has another rate,
+    betas and decay for vectors: use a param group.)
+
+        >>> optimizer = MARS(model.parameters(), lr=3e-3)
+        >>> optimizer.step()
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 3e-3,
+        betas: Betas = (0.95, 0.99),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        gamma: float = 0.025,
+        optimize_1d: bool = False,
+        **options: Unpack[Options],
+    ) -> None:
+        stages = (mars(gamma, betas, optimize_1d), adam(betas, eps))
+        super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)
+
+
+class mars(Stage):
+    """The corrected gradient of `MARS`, before any stages; beta_1 is that of the momentum that follows."""
+
+    name = "mars"
+    ranges: ClassVar[Ranges] = {"gamma": "[0, inf)", "betas": BETAS}
+    zeros = ("previous",)
+
+    def __init__(self, gamma: float = 0.025, betas: Betas = (0.9, 0.999), optimize_1d: bool = False) -> None:
+        super().__init__(gamma=gamma, betas=betas)
+        self.optimize_1d = optimize_1d
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        beta1 = float(hyper["betas"][0])
+        return {"gain": float(hyper["gamma"]) * beta1 / (1 - beta1)}
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        (previous,) = bucket.buffers(self, "previous")
+        entries = zip(updates, previous, bucket.scalar(self, "gain"), strict=True)
+        out = [_clipped(g + (g - old) * x) if g.ndim > 1 or self.optimize_1d else g for g, old, x in entries]
+        torch._foreach_copy_(previous, updates)
+        return out
+
+
+def _clipped(x: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(x)
+    return x / norm.clamp(min=1.0)

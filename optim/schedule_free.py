@@ -1,0 +1,187 @@
+"""Schedule-Free SGD and AdamW (Defazio et al. 2024). Each raises ValueError, one line, for a value out of range."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Unpack
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from .chain import Chain, Options
+from .stages.base import Betas, Bucket, Ranges, Scalar, Stage
+from .stages.lists import quotients
+from .stages.moments import adam
+from .stages.plugins import decay_rate, with_decay
+
+
+class ScheduleFreeSGD(Chain):
+    """Schedule-Free SGD: z <- z - lr g(y), x <- (1 - c) x + c z, y = beta x + (1 - beta) z: no schedule is needed.
+
+    c = w_t / (w_1 + ... + w_t), w_t = t^r (largest rate so far)^weight_lr_power. The weights are y while `train()`
+    holds, as at first, and x after `eval()`: call that before evaluating or saving, and `train()` before the next step.
+
+    Args:
+        lr: gamma, in [0, inf); larger than SGD's.
+        momentum: beta, in (0, 1).
+        weight_decay: coefficient, of y, in [0, inf).
+        warmup_steps: steps of a linear warm-up, in [0, inf).
+        r: power of t in the average's weights, in [0, inf).
+        weight_lr_power: power of the largest rate in them, in [0, inf).
+
+    References: Defazio et al. 2024 (arXiv 2405.15682), Eq. 3 to 5 and 23, and the authors' package.
+
+        >>> optimizer = ScheduleFreeSGD(model.parameters(), lr=1.0, warmup_steps=100)
+        >>> optimizer.eval()  # and optimizer.train() to go on
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1.0,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        warmup_steps: int = 0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        **options: Unpack[Options],
+    ) -> None:
+        stages = (schedule_free(momentum, warmup_steps, r, weight_lr_power),)
+        super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)
+
+
+class ScheduleFreeAdamW(Chain):
+    """Schedule-Free AdamW: `ScheduleFreeSGD` with g / (sqrt(vhat) + eps) in the place of g, v Adam's second moment.
+
+    Args:
+        lr: gamma, in [0, inf).
+        betas: beta of the interpolation, in (0, 1), and beta_2 of v, in [0, 1).
+        eps: epsilon, in [0, inf).
+        weight_decay: coefficient, of y, in [0, inf).
+        warmup_steps: steps of a linear warm-up, in [0, inf).
+        r: power of t in the average's weights, in [0, inf).
+        weight_lr_power: power of the largest rate in them, in [0, inf).
+
+    References: Defazio et al. 2024 (arXiv 2405.15682), Algorithm 1, and the authors' package.
+
+        >>> optimizer = ScheduleFreeAdamW(model.parameters(), lr=2.5e-3, warmup_steps=100)
+        >>> optimizer.eval()  # and optimizer.train() to go on
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 2.5e-3,
+        betas: Betas = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        warmup_steps: int = 0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        **options: Unpack[Options],
+    ) -> None:
+        stages = (second_moment(betas, eps), schedule_free_betas(betas, warmup_steps, r, weight_lr_power))
+        super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)
+
+
+class second_moment(adam):
+    """Adam without momentum: g / (sqrt(vhat) + eps). beta_1 is not used."""
+
+    name = "second_moment"
+    zeros: tuple[str, ...] = ("exp_avg_sq",)
+
+    def __init__(self, betas: Betas = (0.9, 0.999), eps: float = 1e-8) -> None:
+        super().__init__(betas, eps)
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        return super().scalars({**hyper, "betas": (0.0, hyper["betas"][1])}, step)
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        (v,) = bucket.buffers(self, "exp_avg_sq")
+        self.second(bucket, updates, v, updates)
+        return quotients(updates, self.roots(bucket, v))
+
+
+AVERAGE: Ranges = dict.fromkeys(("warmup_steps", "r", "weight_lr_power"), "[0, inf)")
+
+
+class schedule_free(Stage):
+    """The averages of `ScheduleFreeSGD`, where the formula is, after any stages without momentum of their own."""
+
+    name = "schedule_free"
+    ranges: ClassVar[Ranges] = {**AVERAGE, "momentum": "(0, 1)"}
+
+    def __init__(
+        self, momentum: float = 0.9, warmup_steps: int = 0, r: float = 0.0, weight_lr_power: float = 2.0
+    ) -> None:
+        numbers = {"warmup_steps": warmup_steps, "r": r, "weight_lr_power": weight_lr_power}
+        super().__init__(momentum=momentum, **numbers, train_mode=True)
+
+    def beta(self, hyper: Mapping[str, Any]) -> float:
+        """How near y is to x, 1 being x."""
+        return float(hyper["momentum"])
+
+    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {"z": param.detach().clone(), "lr_max": param.new_zeros(()), "weight_sum": param.new_zeros(())}
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        warmup = min(1.0, step / hyper["warmup_steps"]) if hyper["warmup_steps"] else 1.0
+        numbers = {"power": float(hyper["weight_lr_power"]), "age": float(step ** hyper["r"])}
+        return numbers | {
+            "warmup": warmup,
+            "rate": float(hyper["lr"]) * warmup,
+            "beta": self.beta(hyper),
+            "decay": decay_rate(hyper),
+        }
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        if not bucket.options["train_mode"]:
+            raise RuntimeError("the weights are those to evaluate: call optimizer.train() before optimizer.step()")
+        warmups = bucket.scalar(self, "warmup")
+        bucket.rate_scale = [scale * warmup for scale, warmup in zip(bucket.rate_scale, warmups, strict=True)]
+        return with_decay(bucket, updates, bucket.scalar(self, "decay"))
+
+    def retract(self, bucket: Bucket, steps: list[Tensor]) -> list[Tensor] | None:
+        shares, betas = self._shares(bucket), bucket.scalar(self, "beta")
+        (zs,) = bucket.buffers(self, "z")
+        moves = zip(bucket.params, zs, steps, shares, betas, strict=True)
+        moved = [y + c * (z - y) + (beta * (1 - c) - 1) * step for y, z, step, c, beta in moves]
+        torch._foreach_sub_(zs, steps)
+        return moved
+
+    def _shares(self, bucket: Bucket) -> list[Tensor]:
+        """c, the share of the new z in x."""
+        largest, sums = bucket.buffers(self, "lr_max", "weight_sum")
+        numbers = zip(*(bucket.scalar(self, key) for key in ("rate", "power", "age")), strict=True)
+        return [_share(m, s, *number) for m, s, number in zip(largest, sums, numbers, strict=True)]
+
+    def switch(self, chain: Chain, training: bool) -> None:
+        for group in chain.param_groups:
+            share = 1 - self.beta(group) if training else 1 - 1 / self.beta(group)
+            changed, group["train_mode"] = group["train_mode"] != training, training
+            for p in group["params"] if changed else ():
+                if p in chain.state:
+                    z = chain.state[p][f"{self.name}.z"]
+                    p.data.copy_(p.data.to(z.dtype).lerp(z, share))
+
+
+def _share(largest: Tensor, total: Tensor, rate: Scalar, power: Scalar, age: Scalar) -> Tensor:
+    largest.copy_(largest.clamp(min=rate))
+    weight = age * largest**power
+    total.add_(weight)
+    return torch.where(total > 0, weight / total, 0.0)
+
+
+class schedule_free_betas(schedule_free):
+    """`schedule_free` whose beta is the first of `betas`."""
+
+    ranges: ClassVar[Ranges] = {**AVERAGE, "betas": "(0, 1) and [0, 1)"}
+
+    def __init__(
+        self, betas: Betas = (0.9, 0.999), warmup_steps: int = 0, r: float = 0.0, weight_lr_power: float = 2.0
+    ) -> None:
+        super().__init__(0.9, warmup_steps, r, weight_lr_power)
+        del self.hyper["momentum"]
+        self.hyper["betas"] = betas
+
+    def beta(self, hyper: Mapping[str, Any]) -> float:
+        return float(hyper["betas"][0])

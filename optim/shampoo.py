@@ -1,0 +1,242 @@
+"""Shampoo (Gupta et al. 2018) and SOAP (Vyas et al. 2024): a preconditioner for each dimension of a tensor.
+
+Each raises ValueError, one line, for a value out of range.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Unpack
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from .chain import Chain, Options
+from .stages.base import BETAS, Betas, Bucket, Ranges, Stage, check
+from .stages.lists import add_product_, blend_
+from .stages.moments import heavy_ball
+
+LARGEST = 10_000  # a dimension above it has no preconditioner: as in SOAP's code
+
+
+class Shampoo(Chain, decay="coupled"):
+    """Shampoo: L_i <- L_i + G_i G_i^T for each dimension i of k, G_i the gradient unfolded along it, from L_i = eps I;
+    w <- w - lr b, b the momentum of the gradient times L_i^(-1/2k) along each i.
+
+    Args:
+        lr: eta, in [0, inf).
+        momentum: of the preconditioned gradient, in [0, 1).
+        weight_decay: L2 coefficient, in [0, inf).
+        eps: epsilon, in (0, inf).
+        precondition_frequency: steps between two computations of the roots, in [1, inf).
+        max_precondition_dim: longest dimension that gets a preconditioner, in [1, inf).
+
+    References: Gupta et al. 2018 (arXiv 1802.09568), Algorithm 2. The authors' code is for TensorFlow; lr, eps and no
+    momentum are those of the common PyTorch port, which mixes momentum into the gradient.
+
+        >>> optimizer = Shampoo(model.parameters(), lr=0.1, momentum=0.9, precondition_frequency=20)
+        >>> optimizer.step()
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 0.1,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        eps: float = 1e-4,
+        precondition_frequency: int = 1,
+        max_precondition_dim: int = LARGEST,
+        **options: Unpack[Options],
+    ) -> None:
+        stages = (shampoo(eps, precondition_frequency, max_precondition_dim), heavy_ball(momentum))
+        super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)
+
+
+class SOAP(Chain):
+    """SOAP: AdamW in the eigenbasis of Shampoo's preconditioners: u = Q (mhat' / (sqrt(vhat') + eps)), m' = Q^T m.
+
+    Along each dimension i: L_i <- b L_i + (1 - b) G_i G_i^T after the step, Q_i its eigenvectors, at first exactly,
+    then every `precondition_frequency` steps by one step of power iteration and QR. v is that of Q^T g. The first
+    gradient makes the bases and moves nothing. Vectors and scalars get Adam, one step late as well.
+
+    Args:
+        lr: eta, in [0, inf).
+        betas: beta_1 and beta_2, in [0, 1).
+        shampoo_beta: b, in [0, 1); None: beta_2.
+        eps: epsilon, in [0, inf).
+        weight_decay: decoupled coefficient, in [0, inf).
+        precondition_frequency: steps between two bases, in [1, inf).
+        max_precondition_dim: longest dimension that gets one, in [1, inf).
+
+    References: Vyas et al. 2024 (arXiv 2409.11321), Algorithms 3 and 4, and the authors' code. (Theirs decays after
+    the step, and computes QR in float32.)
+
+        >>> optimizer = SOAP(model.parameters(), lr=3e-3)
+        >>> optimizer.step()
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 3e-3,
+        betas: Betas = (0.95, 0.95),
+        shampoo_beta: float | None = None,
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+        precondition_frequency: int = 10,
+        max_precondition_dim: int = LARGEST,
+        **options: Unpack[Options],
+    ) -> None:
+        stages = (soap(betas, shampoo_beta, eps, precondition_frequency, max_precondition_dim),)
+        super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)
+
+
+class _Preconditioned(Stage):
+    """A stage with a matrix `statistics<i>` for each dimension i that is not too long, and another made of it."""
+
+    made: str  # the other's name
+    vectors: bool  # whether a vector has one
+
+    def __init__(self, frequency: int, largest: int, **hyper: Any) -> None:
+        super().__init__(**hyper)
+        check("precondition_frequency", frequency, "[1, inf)")
+        check("max_precondition_dim", largest, "[1, inf)")
+        self.frequency, self.largest = frequency, largest
+
+    def dimensions(self, x: Tensor) -> list[int]:
+        """Which dimensions of a tensor have a preconditioner."""
+        return [i for i, n in enumerate(x.shape) if n <= self.largest and (x.ndim > 1 or self.vectors)]
+
+    def matrices(self, x: Tensor, diagonal: float) -> dict[str, Tensor]:
+        """The buffers of a tensor: diagonal times I, and I."""
+        eyes = {i: torch.eye(x.shape[i], dtype=x.dtype, device=x.device) for i in self.dimensions(x)}
+        return {f"statistics{i}": diagonal * eye for i, eye in eyes.items()} | {
+            f"{self.made}{i}": eye for i, eye in eyes.items()
+        }
+
+    def pairs(self, x: Tensor, state: dict[str, Tensor]) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Each dimension with its statistics and what is made of them."""
+        for i in self.dimensions(x):
+            yield i, state[f"{self.name}.statistics{i}"], state[f"{self.name}.{self.made}{i}"]
+
+    def applied(self, x: Tensor, state: dict[str, Tensor], transposed: bool = False) -> Tensor:
+        """x times each matrix along its dimension."""
+        for i, _, matrix in self.pairs(x, state):
+            x = torch.tensordot(matrix if not transposed else matrix.mT, x, dims=([1], [i])).movedim(0, i)
+        return x
+
+
+def gram(x: Tensor, i: int) -> Tensor:
+    """G_i G_i^T."""
+    unfolded = x.movedim(i, 0).reshape(x.shape[i], -1)
+    return unfolded @ unfolded.mT
+
+
+class shampoo(_Preconditioned):
+    """The preconditioned gradient of `Shampoo`; its statistics are those of the raw gradient (plus coupled decay)."""
+
+    name = "shampoo"
+    made = "root"
+    vectors = True
+
+    def __init__(self, eps: float = 1e-4, precondition_frequency: int = 1, max_precondition_dim: int = LARGEST) -> None:
+        super().__init__(precondition_frequency, max_precondition_dim)
+        check("eps", eps, "(0, inf)")
+        self.eps = eps
+
+    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        return self.matrices(param, self.eps)
+
+    def prepare(self, chain: Chain, buckets: Sequence[Bucket]) -> None:
+        for bucket in buckets:
+            for g, state in zip(bucket.coupled(), bucket.states, strict=True):
+                due = (int(state["step"]) - 1) % self.frequency == 0
+                for i, statistics, root in self.pairs(g, state):
+                    statistics += gram(g, i)
+                    if due:
+                        root.copy_(_power(statistics, -1 / (2 * g.ndim)))
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        return [self.applied(u, state) for u, state in zip(updates, bucket.states, strict=True)]
+
+
+def _power(matrix: Tensor, exponent: float) -> Tensor:
+    """A symmetric matrix to a power; nan where it is not finite, which eigh does not take."""
+    if not bool(matrix.isfinite().all()):
+        return torch.full_like(matrix, math.nan)
+    values, vectors = torch.linalg.eigh(matrix)
+    smallest = torch.finfo(values.dtype).tiny
+    root: Tensor = (vectors * values.clamp(min=smallest) ** exponent) @ vectors.mT
+    return root
+
+
+class soap(_Preconditioned):
+    """The update of `SOAP`."""
+
+    name = "soap"
+    made = "basis"
+    vectors = False
+    traced = False
+    ranges: ClassVar[Ranges] = {"betas": BETAS, "eps": "[0, inf)"}
+
+    def __init__(
+        self,
+        betas: Betas = (0.95, 0.95),
+        shampoo_beta: float | None = None,
+        eps: float = 1e-8,
+        precondition_frequency: int = 10,
+        max_precondition_dim: int = LARGEST,
+    ) -> None:
+        super().__init__(precondition_frequency, max_precondition_dim, betas=betas, eps=eps)
+        if shampoo_beta is not None:
+            check("shampoo_beta", shampoo_beta, "[0, 1)")
+        self.shampoo_beta = shampoo_beta
+
+    def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        zeros = {name: torch.zeros_like(param) for name in ("exp_avg", "exp_avg_sq")}
+        return zeros | self.matrices(param, 0.0)
+
+    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+        beta1, beta2 = (float(beta) for beta in hyper["betas"])
+        on, count = float(step > 1), max(step - 1, 1)
+        gain = math.sqrt(1 - beta2**count) / (1 - beta1**count)
+        shampoo_beta = beta2 if self.shampoo_beta is None else self.shampoo_beta
+        news = {"new1": on * (1 - beta1), "new2": on * (1 - beta2), "keep2": 1 - on * (1 - beta2)}
+        return {**news, "gain": on * gain, "on": on, "eps": float(hyper["eps"]), "new": 1 - shampoo_beta}
+
+    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        m, v = bucket.buffers(self, "exp_avg", "exp_avg_sq")
+        turned = [self.applied(u, s, transposed=True) for u, s in zip(updates, bucket.states, strict=True)]
+        blend_(m, updates, bucket.scalar(self, "new1"))
+        torch._foreach_mul_(v, bucket.scalar(self, "keep2"))
+        add_product_(v, turned, turned, bucket.scalar(self, "new2"))
+        bucket.decay_scale = [d * on for d, on in zip(bucket.decay_scale, bucket.scalar(self, "on"), strict=True)]
+        numbers = zip(bucket.scalar(self, "eps"), bucket.scalar(self, "gain"), strict=True)
+        scaled = [
+            self.applied(a, state, transposed=True) / (b.sqrt() + eps) * gain
+            for a, b, state, (eps, gain) in zip(m, v, bucket.states, numbers, strict=True)
+        ]
+        return [self.applied(u, state) for u, state in zip(scaled, bucket.states, strict=True)]
+
+    def after_step(self, bucket: Bucket, before: list[Tensor]) -> list[Tensor] | None:
+        """Take the gradients into the statistics; new bases when they are due."""
+        for g, state, new in zip(bucket.grads, bucket.states, bucket.scalar(self, "new"), strict=True):
+            step = int(state["step"]) - 1
+            for i, statistics, basis in self.pairs(g, state):
+                statistics.lerp_(gram(g, i), float(new))
+                if not bool(statistics.isfinite().all()):  # which the weights show already
+                    continue
+                if step == 0:
+                    basis.copy_(torch.linalg.eigh(statistics)[1].flip(1))
+                elif step % self.frequency == 0:
+                    self._iterate(i, statistics, basis, state[f"{self.name}.exp_avg_sq"])
+        return None
+
+    @staticmethod
+    def _iterate(i: int, statistics: Tensor, basis: Tensor, v: Tensor) -> None:
+        """One step of power iteration, its vectors sorted by their eigenvalues, and v with them."""
+        product = statistics @ basis
+        order = (basis * product).sum(0).argsort(descending=True)
+        v.copy_(v.index_select(i, order))
+        basis.copy_(torch.linalg.qr(product.index_select(1, order))[0])
