@@ -75,7 +75,7 @@ docs: $(DOCS)/.ready ## the documentation site, in build/site
 
 LOCK := -m uv pip compile --quiet --universal --generate-hashes --no-header
 lock: setup ## requirements*.lock from pyproject.toml; what is pinned stays where it can
-	@$(PY) $(LOCK) --extra dev pyproject.toml --output-file requirements.lock
+	@$(PY) $(LOCK) --extra suite --extra dev pyproject.toml --output-file requirements.lock
 	@$(PY) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p["optional-dependencies"]["docs"], sep="\n")' \
 		| $(PY) $(LOCK) --python-version 3.11 --constraint requirements.lock - --output-file requirements-docs.lock
 

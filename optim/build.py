@@ -1,9 +1,8 @@
-"""From a dotted name, or a composed configuration (conf/optimizer/*.yaml), to an optimizer."""
+"""From a name, a dotted class, or a composed configuration (conf/optimizer/*.yaml), to an optimizer."""
 
 import inspect
-import pkgutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -11,8 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
+from . import library
 from .chain import Chain, Options
-from .invariance import describe, param_groups
+from .invariance import describe_groups, param_groups
 from .stages.base import near
 
 LABELS = ("name", "label", "target", "version", "groups", "ranges", "sources", "args", "decay")
@@ -28,49 +28,92 @@ def configure(
     """
     groups = param_groups(model, **options["groups"])
     keywords = {key: value for key, value in options.items() if key not in LABELS} | dict(options.get("args") or {})
-    if str(options["target"]).startswith("optim."):  # others fix their convention by their class
+    if _is_chain(_resolve(options["target"])):  # others fix their convention by their class
         keywords["decay"] = options["decay"]
     if compile:
         keywords["compile"] = True
-    return build(options["target"], groups, **keywords), describe(groups)
+    cls = _resolve(options["target"])
+    if isinstance(cls, type) and issubclass(cls, Optimizer) and not {"compile", "differentiable"} & keywords.keys():
+        cls = _without_dynamo(cls)
+    return _made(options["target"], cls, groups, keywords), describe_groups(groups)
+
+
+def create_optimizer(name: str, model_or_params: nn.Module | ParamsT, **hyper: Any) -> Optimizer:
+    """Build an optimizer of `list_optimizers()`, with the defaults that the suite's configurations have.
+
+    Args:
+        name: as `adamp`, `AdamP` or `sing_lookahead`.
+        model_or_params: a net, of which the method gets the groups that it wants (`param_groups`; AdamSRT: which
+            tensors are scale-invariant), or what any torch optimizer takes.
+        hyper: keywords of the class, in the place of the defaults.
+
+    Raises ValueError, one line, for a name or a keyword that does not exist, or a value out of range.
+
+        >>> optimizer = create_optimizer("adamsrt", model, lr=1e-3)
+    """
+    known = library.option(name)
+    if isinstance(model_or_params, nn.Module):
+        model_or_params = param_groups(model_or_params, **known["groups"])
+    if _is_chain(_resolve(known["target"])):
+        hyper = {"decay": known["decay"]} | hyper
+    return build(known["target"], model_or_params, **(known["defaults"] | hyper))
 
 
 def build(target: str, params: ParamsT, **keywords: Any) -> Optimizer:
-    """Build the optimizer `target` (`optim.AdamP`, `torch.optim.SGD`, anyone's class) over `params`.
+    """Build the optimizer `target` (`adamp`, `optim.AdamP`, `torch.optim.SGD`, anyone's class) over `params`.
 
-    Lists among the keywords become tuples. torch's own optimizers run fused where they can on the parameters' device,
-    unless a keyword says otherwise.
+    A name without a dot is one of `list_optimizers()`, which comes with its configuration's defaults. Lists among the
+    keywords become tuples. torch's own optimizers run fused where they can on the parameters' device, unless a keyword
+    says otherwise.
 
     Raises:
         ValueError: one line: the target cannot be imported or is no optimizer; a keyword that it does not take, or that
             is missing; or the optimizer's own complaint about a value.
     """
-    cls = _resolve(target)
+    if "." not in target:
+        return create_optimizer(target, params, **keywords)
+    return _made(target, _resolve(target), params, keywords)
+
+
+def _made(target: str, cls: Callable[..., Any], params: ParamsT, keywords: dict[str, Any]) -> Optimizer:
     keywords = {key: tuple(value) if isinstance(value, list) else value for key, value in keywords.items()}
     _check_keywords(target, cls, keywords)
     given: list[Any] = list(params)
-    if isinstance(cls, type) and issubclass(cls, Optimizer) and not {"compile", "differentiable"} & keywords.keys():
-        cls = _without_dynamo(cls)
+    named = list(_named(given))  # before the class takes the names away
     if cls.__module__.startswith("torch.optim.") and not {"fused", "foreach"} & keywords.keys():
         keywords |= _fused(cls, given)
     try:
         optimizer = cls(given, **keywords)
     except (Exception, SystemExit) as error:  # a class that is not ours may raise anything
-        raise ValueError(f"{target}: {_said(error)}") from error
+        raise ValueError(f"{target}: {_said(error)}{_refused(cls, named, keywords)}") from error
     if not isinstance(optimizer, Optimizer):
         raise ValueError(f"{target} is not an optimizer: it makes a {type(optimizer).__name__}")
     return optimizer
 
 
+def _refused(cls: Callable[..., Any], named: list[tuple[str, Tensor]], keywords: Mapping[str, Any]) -> str:
+    """Tell which tensors a class refuses, where it takes others (torch.optim.Muon: all but matrices)."""
+    refused = []
+    for name, tensor in named:
+        try:
+            cls([tensor], **keywords)
+        except (Exception, SystemExit):
+            refused.append(f"{name} {[*tensor.shape]}".strip())
+    if len(refused) in (0, len(named)):
+        return ""
+    ours = f"; optimizer={cls.__name__.lower()} takes all" if cls.__name__.lower() in library.catalog() else ""
+    return f"; it refuses {len(refused)} of {len(named)} tensors: {', '.join(refused[:3])}, ...{ours}"
+
+
 def _resolve(target: str) -> Callable[..., object]:
     module, _, name = target.rpartition(".")
     try:
-        scope = pkgutil.resolve_name(module) if module else None
+        scope = library.resolve(module)
     except (Exception, SystemExit) as error:  # a module may raise anything when it is imported
         raise ValueError(f"target={target!r}: {_said(error)}") from error
     found: object = getattr(scope, name, None)
     if not callable(found):
-        raise ValueError(f"target={target!r} does not exist{near(name, dir(scope) if module else [])}")
+        raise ValueError(f"target={target!r} does not exist{near(name, dir(scope))}")
     return found
 
 
@@ -91,11 +134,15 @@ def _without_dynamo(cls: type[Optimizer]) -> type[Optimizer]:
     return type(cls.__name__, (cls,), {"step": step, "__module__": cls.__module__})
 
 
+def _is_chain(cls: Callable[..., object]) -> bool:
+    return isinstance(cls, type) and issubclass(cls, Chain)
+
+
 def _check_keywords(target: str, cls: Callable[..., object], keywords: Mapping[str, Any]) -> None:
     parameters = list(inspect.signature(cls).parameters.values())[1:]
     named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     taken = [p.name for p in named]
-    if isinstance(cls, type) and issubclass(cls, Chain):
+    if _is_chain(cls):
         taken = list(dict.fromkeys([*taken, *Options.__annotations__]))
     elif len(named) < len(parameters):
         taken = []  # it takes any
@@ -114,7 +161,7 @@ def _fused(cls: Callable[..., Any], params: Iterable[Any]) -> dict[str, bool]:
     """`fused=True` where torch has the kernel for this class on these devices and dtypes: found out by trying."""
     if "fused" not in inspect.signature(cls).parameters:
         return {}
-    samples = {(p.device, p.dtype): p for p in _tensors(params)}
+    samples = {(p.device, p.dtype) for _, p in _named(params)}
     try:
         for device, dtype in samples:
             trial = torch.nn.Parameter(torch.zeros(1, device=device, dtype=dtype))
@@ -125,12 +172,12 @@ def _fused(cls: Callable[..., Any], params: Iterable[Any]) -> dict[str, bool]:
     return {"fused": True}
 
 
-def _tensors(params: Iterable[Any]) -> Iterable[Tensor]:
+def _named(params: Iterable[Any]) -> Iterator[tuple[str, Tensor]]:
     for entry in params:
         if isinstance(entry, Mapping):
-            yield from _tensors(entry["params"])
+            yield from _named(entry["params"])
         else:
-            yield entry[1] if isinstance(entry, tuple) else entry
+            yield entry if isinstance(entry, tuple) else ("", entry)
 
 
 def _said(error: BaseException) -> str:

@@ -53,7 +53,7 @@ def param_groups(
     return list(groups.values())
 
 
-def describe(groups: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def describe_groups(groups: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what JSON can hold of `groups` (from `param_groups`, or an optimizer's own): names and options."""
     rows = []
     for group in groups:
@@ -113,7 +113,7 @@ def suspects(model: nn.Module, groups: Iterable[Mapping[str, Any]], delta: float
 
     Args:
         model: the network that the names are of, after a backward pass.
-        groups: from `describe`, or the second value of `configure`.
+        groups: from `describe_groups`, or the second value of `configure`.
         delta: threshold of AdamP's test: `radial_cosine` is below it for an invariant tensor (up to the eps of the
             normalisation).
     """

@@ -32,6 +32,7 @@ BESIDES = {
     "reports/analyses": {"models", "data", "optim", "training", "probes"},
     "probes/__main__.py": {"conf", "reports"},
     "record/__main__.py": {"conf", "sweep"},  # a command line; `clean --table` asks which runs a table has
+    "optim/library.py": {"conf"},  # in the clone; a wheel has what it reads there as a file
 }
 LONGEST = 60
 

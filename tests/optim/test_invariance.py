@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from optim.invariance import describe, param_groups, radial_cosine, scale_invariant, suspects
+from optim.invariance import describe_groups, param_groups, radial_cosine, scale_invariant, suspects
 
 
 class Net(nn.Module):
@@ -86,12 +86,12 @@ def test_the_gradients_agree_with_the_graph(net):
         kind = KNOWN.get(name, "layer")
         assert (radial_cosine(p, p.grad, kind) < 1e-6) == (name in KNOWN), name
     assert radial_cosine(net.depthwise.weight, net.depthwise.weight.grad, "channel") > 1e-3
-    assert suspects(net, describe(param_groups(net, invariance="auto"))) == []
+    assert suspects(net, describe_groups(param_groups(net, invariance="auto"))) == []
     wrong = {"channel": ["stem.weight", "depthwise.weight"], "layer": ["head.weight"]}
     optimizer = torch.optim.SGD(param_groups(net, invariance=wrong), lr=0.1)
-    assert suspects(net, describe(optimizer.param_groups)) == ["depthwise.weight", "head.weight"]
+    assert suspects(net, describe_groups(optimizer.param_groups)) == ["depthwise.weight", "head.weight"]
     net.zero_grad()
-    assert suspects(net, describe(optimizer.param_groups)) == []
+    assert suspects(net, describe_groups(optimizer.param_groups)) == []
 
 
 def test_radial_cosine_of_nothing_is_zero():
@@ -176,11 +176,11 @@ def test_norms_and_biases_of_two_dims_are_not_decayed():
 
 def test_patterns_decide_and_describe_is_json(net):
     groups = param_groups(net, no_decay=["*.bias"], invariance={"channel": ["stem.*ght"], "layer": ["head.weight"]})
-    rows = json.loads(json.dumps(describe(groups)))
+    rows = json.loads(json.dumps(describe_groups(groups)))
     assert rows[0] == {"invariance": "channel", "tensors": 1, "entries": 216, "names": ["stem.weight"]}
     assert next(r for r in rows if r["invariance"] == "layer")["names"] == ["head.weight"]
     assert next(r for r in rows if "weight_decay" in r)["weight_decay"] == 0.0
-    assert describe(torch.optim.SGD(groups, lr=1.0).param_groups)[0]["names"] == ["stem.weight"]
+    assert describe_groups(torch.optim.SGD(groups, lr=1.0).param_groups)[0]["names"] == ["stem.weight"]
 
 
 @pytest.mark.parametrize(
