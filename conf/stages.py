@@ -75,11 +75,11 @@ def _checked(key: str, name: str, form: Form, own: dict[str, Any]) -> str:
 
 @lru_cache
 def known(kind: str) -> dict[str, Form]:
-    """Return the classes below `Stage` or `Evaluation` that numbers and words are enough to make, by name."""
+    """Return the classes in lower case below `Stage` or `Evaluation` that numbers and words are enough to make."""
     classes = {node.name: node for path in sorted(OPTIM.rglob("*.py")) for node in ast.parse(path.read_text()).body
                if isinstance(node, ast.ClassDef)}  # fmt: skip
     lines = {name: list(_line(name, classes)) for name in classes}
-    below = [name for name, line in lines.items() if kind in line[1:] and name[0] != "_"]
+    below = [name for name, line in lines.items() if kind in line[1:] and name.islower()]
     forms = {name: _form([classes[one] for one in lines[name]]) for name in sorted(below)}
     return {name: form for name, form in forms.items() if form is not None}
 

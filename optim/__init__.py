@@ -10,7 +10,6 @@ from .adan import Adan
 from .baselines import LAMB, AdaBelief, AdaBound, Adafactor, LookAhead, Yogi
 from .build import build, configure, create_optimizer
 from .chain import Chain
-from .curvature import AdaHessian, Sophia
 from .evaluations import SAM, SLS
 from .grassmann import SGDG, AdamG, AdamGRepo, AdamGStar
 from .invariance import param_groups, suspects
@@ -21,6 +20,7 @@ from .muon import Muon
 from .prodigy import Prodigy
 from .rmsgd import RMSGD
 from .schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
+from .second_order import AdaHessian, Sophia
 from .shampoo import SOAP, Shampoo
 from .sing import GC_SGD, SING, GC_AdamW
 from .stages import by_name

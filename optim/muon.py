@@ -99,7 +99,7 @@ class orthogonal_momentum(Stage):
         check("adjust_lr", adjust_lr, tuple(SCALES))
         check("ns_dtype", ns_dtype, tuple(DTYPES))
         self.coefficients, self.steps, self.eps = ns_coefficients, ns_steps, eps
-        self.scale, self.dtype = SCALES[adjust_lr], DTYPES[ns_dtype]
+        self.adjust_lr, self.dtype = adjust_lr, DTYPES[ns_dtype]
 
     def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
         return {"momentum": float(hyper["momentum"]), "new": 1 - float(hyper["momentum"])}
@@ -126,7 +126,7 @@ class orthogonal_momentum(Stage):
             gram = x @ x.mT
             x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
         x = x.mT if rows > columns else x
-        return x.to(u.dtype).reshape(u.shape) * self.scale(rows, columns)
+        return x.to(u.dtype).reshape(u.shape) * SCALES[self.adjust_lr](rows, columns)
 
 
 class own_rate_adam(adam):

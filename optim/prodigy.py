@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
+from .rmsgd import whole
 from .stages.base import Betas, Bucket, Ranges, Stage
 from .stages.lists import add_, add_product_, quotients
 
@@ -121,8 +122,8 @@ class prodigy(Stage):
         torch._foreach_mul_(sums, [math.sqrt(beta) for beta in bucket.scalar(self, "beta2")])
         add_(sums, grads, [unit * (d if self.safeguard_warmup else rate) for rate in rates])
         entries = zip(grads, firsts, bucket.params, rates, strict=True)
-        gained = [((first - p) * g).sum().double() * (unit * rate) for g, first, p, rate in entries]
-        sizes = [s.abs().sum().double() for s in sums]
+        gained = [whole(((first - p) * g).sum()).double() * (unit * rate) for g, first, p, rate in entries]
+        sizes = [whole(s.abs().sum()).double() for s in sums]
         return torch.stack([torch.stack(gained).sum(), torch.stack(sizes).sum()])
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:

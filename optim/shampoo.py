@@ -109,7 +109,9 @@ class _Preconditioned(Stage):
         return [i for i, n in enumerate(x.shape) if n <= self.largest and (x.ndim > 1 or self.vectors)]
 
     def matrices(self, x: Tensor, diagonal: float) -> dict[str, Tensor]:
-        """The buffers of a tensor: diagonal times I, and I."""
+        """The buffers of a tensor: diagonal times I, and I. Raises RuntimeError for a sharded one."""
+        if hasattr(x, "full_tensor"):
+            raise RuntimeError(f"{self.name} takes whole tensors, not DTensors (FSDP2): torch shards no eigenvectors")
         eyes = {i: torch.eye(x.shape[i], dtype=x.dtype, device=x.device) for i in self.dimensions(x)}
         return {f"statistics{i}": diagonal * eye for i, eye in eyes.items()} | {
             f"{self.made}{i}": eye for i, eye in eyes.items()

@@ -44,10 +44,14 @@ def evaluation(entry: Entry | None) -> Evaluation:
 
 
 def known(kind: type[Kind]) -> dict[str, type[Kind]]:
-    """Return the classes of this package below another, in whatever file, that numbers and words are enough to make."""
+    """Return the classes of this package below another, in whatever file, that numbers and words are enough to make.
+
+    Stages and evaluations are in lower case; what others are made of is not.
+    """
     _import_all()
     found = {cls.__name__: cls for cls in _below(kind) if cls.__module__.startswith(f"{PACKAGE}.")}
-    return {name: found[name] for name in sorted(found) if name[0] != "_" and not _takes_stages(found[name])}
+    kept = [name for name in sorted(found) if name.islower() or not issubclass(kind, Hyper)]
+    return {name: found[name] for name in kept if not _takes_stages(found[name])}
 
 
 @lru_cache

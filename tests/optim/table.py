@@ -88,6 +88,8 @@ VALUES: dict[str, Mapping[str, Any]] = {
 }
 AVERAGES = {"no_rate_no_move": "goes on averaging"}
 SKIPS = dict.fromkeys(("sgdg", "adamg", "adamg_repo", "adamg_star"), MOVES)
+OWN_BACKWARD = {"sparse_and_complex_are_refused_in_one_line": "asks its closure for a backward pass"}
+SKIPS |= dict.fromkeys(("adahessian", "sophia"), OWN_BACKWARD)
 SKIPS |= dict.fromkeys(("schedule_free_sgd", "schedule_free_adamw"), AVERAGES)
 TESTED_ELSEWHERE = {
     "rmsgd": "test_rmsgd.py",

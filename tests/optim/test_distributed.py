@@ -129,7 +129,11 @@ def mesh():
     distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("name", ["sing", "sing_adafactor", "adamp", "adamsrt", "adamg", "rmsgd", "sam"])
+SHARDED = ["sing", "sing_adafactor", "adamp", "adamsrt", "adamg", "rmsgd", "sam"]
+SHARDED += ["lion", "cautious", "adan", "mars", "muon", "prodigy", "schedule_free_sgd", "schedule_free_adamw"]
+
+
+@pytest.mark.parametrize("name", SHARDED)
 def test_sharded_tensors_step_as_whole_ones(name, mesh):
     """FSDP2's: every operation has to know how it works on shards."""
 
@@ -151,3 +155,15 @@ def test_sharded_tensors_step_as_whole_ones(name, mesh):
 
     sharded = trained(lambda x: distribute_tensor(x, mesh, [Shard(0)]))
     assert all(torch.equal(x, y) for x, y in zip(sharded, trained(lambda x: x), strict=True))
+
+
+@pytest.mark.parametrize("name", ["shampoo", "soap", "adahessian"])
+def test_sharded_tensors_are_refused_in_one_line(name, mesh):
+    p = nn.Parameter(distribute_tensor(torch.ones(4, 3), mesh, [Shard(0)]))
+
+    def closure() -> torch.Tensor:
+        p.grad = torch.ones_like(p)
+        return torch.zeros(())
+
+    with pytest.raises(RuntimeError, match=r"^\w+ takes whole tensors, not DTensors [^\n]*$"):
+        ROWS[name].build([p]).step(closure)

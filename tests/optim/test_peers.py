@@ -61,6 +61,26 @@ DECAY = {"weight_decay": 0.1}
 ROUNDS = {"mars": 1e-6, "prodigy": 1e-4}  # theirs adds 1e-15 to v, and sums over tensors in float32
 LONG = {"precondition_frequency": 100}  # theirs computes its QR in float32
 PEERS = {
+    "adabelief": (
+        lambda ps, _: optim.AdaBelief(ps, lr=1e-2, **DECAY),
+        lambda ps, theirs: theirs.AdaBelief(ps, lr=1e-2, **DECAY, eps=1e-16, weight_decouple=True),
+    ),
+    "adabelief rectified": (
+        lambda ps, _: optim.AdaBelief(ps, lr=1e-2, **DECAY, rectify=True),
+        lambda ps, theirs: theirs.AdaBelief(ps, lr=1e-2, **DECAY, eps=1e-16, weight_decouple=True, rectify=True),
+    ),
+    "adabound": (
+        lambda ps, _: optim.AdaBound(ps, lr=1e-3, **DECAY),
+        lambda ps, theirs: theirs.AdaBound(ps, lr=1e-3, **DECAY, weight_decouple=False),
+    ),
+    "yogi": (
+        lambda ps, _: optim.Yogi(ps, lr=1e-2, **DECAY, initial_accumulator=0.0),
+        lambda ps, theirs: theirs.Yogi(ps, lr=1e-2, **DECAY, initial_accumulator=0.0, weight_decouple=False),
+    ),
+    "lookahead": (
+        lambda ps, _: optim.LookAhead(ps, lr=1e-2, base="adam"),
+        lambda ps, theirs: theirs.Lookahead(torch.optim.Adam(ps, lr=1e-2), k=5, alpha=0.8),
+    ),
     "prodigy": (
         lambda ps, _: optim.Prodigy(ps, d0=1e-3, **DECAY),
         lambda ps, theirs: theirs.Prodigy(ps, d0=1e-3, **DECAY, weight_decouple=True),
@@ -126,3 +146,10 @@ def test_schedule_free_equals_its_authors(more):
         lambda ps: optim.ScheduleFreeSGD(ps, lr=0.1, **DECAY, **more),
         lambda ps: theirs.SGDScheduleFree(ps, lr=0.1, **DECAY, **more, foreach=False),
     )
+
+
+@pytest.mark.extras
+def test_adamp_and_sgdp_equal_their_authors():
+    theirs = pytest.importorskip("adamp")
+    agree(lambda ps: optim.AdamP(ps, lr=0.01, **DECAY), lambda ps: theirs.AdamP(ps, lr=0.01, **DECAY))
+    agree(lambda ps: optim.SGDP(ps, lr=0.01, **DECAY), lambda ps: theirs.SGDP(ps, lr=0.01, **DECAY))
