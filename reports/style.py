@@ -27,7 +27,8 @@ HUES = {
 SING = {"wine": "#882255", "brown": "#8C564B", "salmon": "#FF7F6E", "crimson": "#C2003F", "rust": "#7A3300"}
 MARKERS = "osD^v<>PX*hp"
 LINES = ("-", "--", "-.", ":")
-# Name, hue, marker, line style. A hue a family: SGD black, Adam blue, projections green, spheres orange; SING reds.
+# Name, hue, marker, line style. A hue a family: SGD black, Adam blue, projections green, spheres orange; SING reds;
+# those since 2018 purple.
 _TEXT = """
     sgd black o -; gc_sgd black s :; sgdp green s --; adamp green ^ -; adam blue o -; adamw blue s --;
     gc_adamw blue D :; nadam sky ^ -; radam sky v --; adagrad sky P -.; adafactor sky X :; lamb yellow h -;
@@ -35,7 +36,9 @@ _TEXT = """
     lookahead yellow p :; rmsgd purple D -; sing red * -; sing_lookahead wine p -.; sing_sgd brown o --;
     sing_adabelief salmon v :; sing_adafactor rust X --; sing_eps crimson h :; adams orange s --; adamsrt orange ^ -;
     sgdmrt orange v -.; adamg orange P :; adamg_repo orange X :; adamg_star orange * :; sgdg orange h -.;
-    adafactor_torch sky X --; chain grey D -.;
+    adafactor_torch sky X --; chain grey D -.; lion purple o -; cautious purple s --; adan purple ^ -.; mars purple v :;
+    muon purple * -; soap purple P --; shampoo purple X -.; prodigy purple < -; sophia purple p :;
+    adahessian purple h --; schedule_free_sgd black ^ -.; schedule_free_adamw blue v -.;
 """
 LOOKS = {name: tuple(look) for name, *look in (entry.split() for entry in _TEXT.split(";") if entry.strip())}
 SETTINGS: dict[RcKeyType, Any] = {

@@ -34,7 +34,7 @@ def test_no_meaning_is_without_a_key() -> None:
 def test_help_shows_an_options_own_keys() -> None:
     text = command_line.help_text(["optimizer=sing", "data=rde"])
     assert "optimizer.lr = 0.005  ([0, inf))\n      learning rate" in text
-    assert "optimizer.base = adam  (adabelief, adabound, adafactor, adam, " in text
+    assert "optimizer.base = adam  (adabelief, adabound, adafactor, " in text
     assert "data.variant = contact" in text
     assert "budget.epochs" not in text
 

@@ -36,7 +36,7 @@ def test_a_chain_is_composed_from_names() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("optimizer=chain optimizer.stages=[centralize,adma]", "optimizer.stages: unknown 'adma'; .*; nearest: adam"),
+        ("optimizer=chain optimizer.stages=[centralize,adamm]", "optimizer.stages: unknown 'adamm'; .*; nearest: adam"),
         (
             "optimizer=chain optimizer.stages=[{adam:{beta:1}}]",
             "optimizer.stages: adam: unknown 'beta'; .*; nearest: betas",
