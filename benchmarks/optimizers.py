@@ -112,7 +112,7 @@ def stepper(optimizer: Optimizer) -> Callable[[], object]:
     losses, weight = itertools.count(0.0, -1.0), optimizer.param_groups[0]["params"][0]
 
     def closure() -> Tensor:
-        loss = 0 * weight.sum() + next(losses)
+        loss: Tensor = 0 * weight.sum() + next(losses)
         if torch.is_grad_enabled():
             loss.backward()  # adds 0 to one gradient; methods of second order ask for it, and find no curvature
         return loss.detach()

@@ -34,6 +34,7 @@ class MinePlain(torch.optim.SGD):
     "conf/optimizer/mine_chained.yaml": """
 # Half of SGD
 name: mine_chained
+label: Mine
 target: optim.MineChained
 version: 1
 decay: decoupled
@@ -45,6 +46,7 @@ ranges: {lr: "[0, inf)", weight_decay: "[0, inf)"}
     "conf/optimizer/mine_plain.yaml": """
 # SGD
 name: mine_plain
+label: Mine, plain
 target: optim.mine.MinePlain
 version: 1
 decay: coupled
@@ -76,9 +78,10 @@ optim.Chain(torch.nn.Linear(2, 2).parameters(), ["halving", "adam"], lr=0.1)
 
 @pytest.mark.extras
 def test_tests_benchmarks_and_the_library_find_it(tmp_path: Path) -> None:
-    for name in ("optim", "conf", "papers", "tests/optim", "tests/conf", "benchmarks", "data", "record"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    listed = subprocess.run(["git", "ls-files", "*.py", "*.yaml", "*.toml"], cwd=ROOT, capture_output=True, text=True)
+    for name in filter(lambda name: (ROOT / name).is_file(), listed.stdout.splitlines()):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     for name, text in FILES.items():
         (tmp_path / name).write_text(text.lstrip())
     with (tmp_path / "tests/optim/reference.py").open("a") as loops:

@@ -83,7 +83,7 @@ def needed(name: str, found: dict[str, Distribution] | None = None) -> list[Dist
 
 @pytest.mark.extras
 def test_the_wheel_trains_with_every_optimizer_and_holds_the_configurations(python: Path) -> None:
-    done = subprocess.run([python, "-c", TRAINS], capture_output=True, text=True)
+    done = subprocess.run([python, "-c", TRAINS], cwd=python.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(done.stdout) == json.loads(json.dumps(catalog()))
     assert list(python.parents[1].glob("lib/python*/site-packages/stepbench/optim/py.typed"))
