@@ -70,7 +70,8 @@ class adan(Stage):
         blend_(v, differences, bucket.scalar(self, "new2"))
         torch._foreach_mul_(n, bucket.scalar(self, "beta3"))
         add_product_(n, looked, looked, bucket.scalar(self, "new3"))
-        torch._foreach_copy_(previous, updates)
+        for old, g in zip(previous, updates, strict=True):  # a foreach_copy knows no sharded tensors
+            old.copy_(g)
         bucket.decay_scale = [0.0] * len(updates)  # done by `retract`
         numbers = zip(*(bucket.scalar(self, key) for key in ("mean", "diff", "root", "eps")), strict=True)
         sums = zip(m, v, n, numbers, strict=True)

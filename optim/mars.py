@@ -67,7 +67,8 @@ class mars(Stage):
         (previous,) = bucket.buffers(self, "previous")
         entries = zip(updates, previous, bucket.scalar(self, "gain"), strict=True)
         out = [_clipped(g + (g - old) * x) if g.ndim > 1 or self.optimize_1d else g for g, old, x in entries]
-        torch._foreach_copy_(previous, updates)
+        for old, g in zip(previous, updates, strict=True):  # a foreach_copy knows no sharded tensors
+            old.copy_(g)
         return out
 
 
