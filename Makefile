@@ -59,7 +59,7 @@ rde: setup ## RDE's samples and targets, and the predictions of runs: make rde R
 	@$(PY) -m reports analyse rde_sheet --scale paper $(RUNS:%=--run %)
 
 benchmarks: setup ## speed, side by side with peers
-	@for name in optimizers input train; do $(PY) -m benchmarks.$$name || exit $$?; done
+	@for name in optimizers input train start; do $(PY) -m benchmarks.$$name || exit $$?; done
 
 # An environment of its own: the pages need neither torch nor the rest of .venv.
 DOCS := build/docs-env
