@@ -79,7 +79,7 @@ def held_out(size: int, fraction: float, seed: int, train: int = 0) -> tuple[Ten
     """Split range(size) into training and validation positions: torch.randperm of the seed, the last share held out.
 
     This is the rule of AdamSRT's code with seed 0 and fraction 0.05. train: how many training positions are kept, the
-    first of the order; 0 keeps all. Raises ValueError if a part is empty, or has fewer images than `train`.
+    first of the order; 0 keeps all. Raises ValueError for no image held out, one to train on, or fewer than `train`.
     """
     order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
     cut = size - round(size * fraction)
@@ -87,8 +87,10 @@ def held_out(size: int, fraction: float, seed: int, train: int = 0) -> tuple[Ten
         raise ValueError(f"data.train: {train}, but there are {cut} images to train on")
     if fraction == 0:
         return order[:train] if train else torch.arange(size), None
-    if not 0 < cut < size:
-        raise ValueError(f"data.validation: {fraction} of {size} images leaves an empty part")
+    if not 1 < cut < size:
+        raise ValueError(
+            f"data.validation: {fraction} of {size} images leaves {cut} to train on, {size - cut} held out"
+        )
     return order[: train or cut], order[cut:]
 
 

@@ -65,8 +65,8 @@ def test_fewer_training_images_are_the_first_of_the_same_order(tmp_path: Path, f
         held_out(50, fraction, 3, train=51)
 
 
-@pytest.mark.parametrize("fraction", [0.001, 0.999])
-def test_an_empty_part_is_an_error(fraction: float) -> None:
+@pytest.mark.parametrize("fraction", [0.001, 0.98, 0.999])
+def test_an_empty_part_or_one_training_image_is_an_error(fraction: float) -> None:
     with one_line(ValueError, "data.validation", fraction, "50 images"):
         held_out(50, fraction, 0)
 
