@@ -18,7 +18,7 @@ from conf.errors import UsageError
 ROOT = Path(__file__).resolve().parents[2]
 
 WRONG = {
-    "optimizer=adma": "optimizer: unknown 'adma'.*nearest: adam",
+    "optimizer=adamm": "optimizer: unknown 'adamm'.*nearest: adam",
     "optimzer=adam": "unknown 'optimzer'.*nearest: optimizer",
     "model=resnet81": "model: unknown 'resnet81'.*nearest: resnet18",
     "data=cifar": "data: unknown 'cifar'.*nearest: cifar10",
