@@ -37,7 +37,12 @@ def closure_of(params, goals):
     return closure
 
 
-@pytest.mark.parametrize("name", NAMES)
+# Each costs seconds: of stages that are traced like others', the compilation is left to `make test-extras`.
+ALIKE = {"lion", "cautious", "mars", "prodigy", "schedule_free_adamw", "soap", "adahessian", "sophia"}
+TRACED = [pytest.param(name, marks=pytest.mark.extras) if name in ALIKE else name for name in NAMES]
+
+
+@pytest.mark.parametrize("name", TRACED)
 def test_equals_eager_without_recompiling(name):
     row = ROWS[name]
     expected = run(row, compiled=False)
