@@ -3,7 +3,7 @@ Adam-G as Adam-SRT's repository has it, and AdamG* (Roburin et al. 2022, Theorem
 
 On the sphere are the groups of weights that the param group's `invariance` names (see `optim.param_groups`); the others
 get a plain method with coupled decay (L2), which does not act on the sphere. y is a group divided by its norm, exp_y
-the exponential map, h the gradient's tangent part there (`optim.stages.grassmann.riemannian`). Each optimizer raises
+the exponential map, h the gradient's tangent part there (`optim.stages.grassmann.Riemannian`). Each optimizer raises
 ValueError, one line, for a value out of range.
 """
 

@@ -15,7 +15,7 @@ from .base import BETAS, Betas, Bucket, Ranges, Stage
 from .sphere import group_moments, inner, unfused
 
 
-class sphere(Stage):
+class Sphere(Stage):
     """What they share: the gradient at y, and no decay."""
 
     name = "sphere"
@@ -36,7 +36,7 @@ class sphere(Stage):
         return m, v
 
 
-class riemannian(sphere):
+class Riemannian(Sphere):
     """Cho and Lee (2017), Sec. 4: the gradient's tangent part, regularised and clipped; the rate is `lr_ratio` * lr.
 
     h = g - <y, g> y for g = df/dy + 2 omega (Y Y^T Y - Y) with rows Y; then h * min(1, grad_clip / ||h||).
@@ -63,10 +63,10 @@ class riemannian(sphere):
         return tangents
 
 
-class sphere_momentum(riemannian):
+class sphere_momentum(Riemannian):
     """SGD-G (Cho and Lee 2017, Algorithm 1): d = mu b - lr h, y <- exp_y(d), b <- d carried along itself."""
 
-    ranges: ClassVar[Ranges] = {**riemannian.ranges, "momentum": "[0, 1)"}
+    ranges: ClassVar[Ranges] = {**Riemannian.ranges, "momentum": "[0, 1)"}
     zeros = ("buffer",)
 
     def __init__(self, momentum: float, omega: float, grad_clip: float, lr_ratio: float) -> None:
@@ -86,13 +86,13 @@ class sphere_momentum(riemannian):
         return moved
 
 
-class sphere_adam(riemannian):
+class sphere_adam(Riemannian):
     """Adam-G (Cho and Lee 2017, Algorithm 2): v holds one number a group, eps is inside the root.
 
     d = -lr sqrt(1 - b2^t) / (1 - b1^t) m / sqrt(v + eps), y <- exp_y(d), m <- m carried along d.
     """
 
-    ranges: ClassVar[Ranges] = {**riemannian.ranges, "betas": BETAS, "eps": "[0, inf)"}
+    ranges: ClassVar[Ranges] = {**Riemannian.ranges, "betas": BETAS, "eps": "[0, inf)"}
 
     def __init__(self, betas: Betas, eps: float, omega: float, grad_clip: float, lr_ratio: float) -> None:
         super().__init__(betas=betas, eps=eps, omega=omega, grad_clip=grad_clip, lr_ratio=lr_ratio)
@@ -121,7 +121,7 @@ class sphere_adam(riemannian):
         return moved
 
 
-class sphere_adam_repo(sphere):
+class sphere_adam_repo(Sphere):
     """AdamG as in the repository of Adam-SRT, on the groups that it was meant for: its two branches are exchanged.
 
     v <- b2 v + (1 - b2) ||g||^2, x' = x - lr mhat / (sqrt(vhat) + eps), then
@@ -158,7 +158,7 @@ class sphere_adam_repo(sphere):
         return moved
 
 
-class sphere_sgd(sphere):
+class sphere_sgd(Sphere):
     """AdamG* (Roburin et al. 2022, Theorem 4), by the fourth power R of the radius that SGD with L2 would have.
 
     R_0 = ||w_0||^4, beta = (1 - lr lambda)^4, y <- unit(y - lr beta^(-1/4) g / sqrt(R)),
