@@ -19,6 +19,7 @@ COMMAND = re.compile(r"(?m)^ +(?:\$ )?(?:python|torchrun \S+) train\.py ((?:.+\\
 
 ROOMS = "benchmarks conf data docs examples models optim papers probes record reports results sweep tests training"
 FILE = re.compile(rf"\b((?:{ROOMS.replace(' ', '|')})/[\w/]+\.(?:py|md|yaml|csv))(?:::(\w+))?")
+READERS = {"...", "--help", "--config-dir"}  # of a command line that is not complete, or needs a folder of the reader's
 READERS_OWN = ("lion", "shapes")  # files that a tutorial has its readers write
 
 
@@ -68,7 +69,7 @@ def commands() -> list[Any]:
         own = [f"={name}" for name in re.findall(r"(?m)^name: (\w+)$", text)]  # options that the page itself makes
         for line in COMMAND.findall(text):
             words = shlex.split(line.replace("\\\n", " "), comments=True)
-            if not {"...", "--help"} & set(words) and not any(word.endswith(tuple(own)) for word in words if own):
+            if not READERS & set(words) and not any(word.endswith(tuple(own)) for word in words if own):
                 found.append(pytest.param(words, id=f"{path.stem}: {' '.join(words)}"))
     return found
 
