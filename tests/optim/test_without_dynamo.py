@@ -7,35 +7,37 @@ from pathlib import Path
 CODE = """
 import sys
 import torch
-from optim import build
+from optim import configure
 
-def stepped(cls, **keywords):
+def stepped(make):
     torch.manual_seed(0)
-    weight = torch.nn.Parameter(torch.randn(4, 3))
-    optimizer = cls([weight], lr=0.1, **keywords)
-
+    net = torch.nn.Linear(4, 3)
+    optimizer = make(net)
     def closure():
         optimizer.zero_grad()
-        loss = (weight ** 2).sum()
+        loss = (net.weight ** 2).sum() + (net.bias ** 2).sum()
         loss.backward()
         return loss
 
     for _ in range(3):
         optimizer.step(closure)
     optimizer.load_state_dict(optimizer.state_dict())
-    return type(optimizer), weight
+    return type(optimizer), net.weight.detach().tolist()
+
+def configured(target):
+    groups = {"no_decay": "none", "invariance": "none"}
+    return lambda net: configure({"target": target, "groups": groups, "decay": "decoupled", "lr": 0.1}, net)[0]
 
 for name in ("SGD", "AdamW", "Adafactor", "LBFGS"):
-    cls = getattr(torch.optim, name)
-    made, light = stepped(lambda *given, **keywords: build(f"torch.optim.{name}", *given, **keywords))
-    assert issubclass(made, cls) and made.__name__ == name
+    made, weights = stepped(configured(f"torch.optim.{name}"))
+    assert issubclass(made, getattr(torch.optim, name)) and made.__name__ == name
     assert "torch._dynamo" not in sys.modules, name
-    print(name, light.detach().tolist())
-_, weight = stepped(lambda *given, **keywords: build("optim.SING", *given, **keywords))
+    print(name, weights)
+stepped(configured("optim.SING"))
 assert "torch._dynamo" not in sys.modules
 for name in ("SGD", "AdamW", "Adafactor", "LBFGS"):
-    fused = {"fused": True} if name in ("SGD", "AdamW") else {}
-    print(name, stepped(getattr(torch.optim, name), **fused)[1].detach().tolist())
+    cls, fused = getattr(torch.optim, name), {"fused": True} if name in ("SGD", "AdamW") else {}
+    print(name, stepped(lambda net: cls(net.parameters(), lr=0.1, **fused))[1])
 assert "torch._dynamo" in sys.modules  # torch's own classes do import it: the day they do not, nothing here is needed
 """
 
