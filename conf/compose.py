@@ -12,6 +12,7 @@ from typing import Any
 
 from conf import grammar, groups, validate, yamls
 from conf.check import check_value
+from conf.content import take_from_files
 from conf.errors import UsageError
 from conf.layers import Choices, Config, experiment_keys, get, layered, put, resolved
 from conf.tuned import Tuned, lookup
@@ -82,6 +83,7 @@ def _checked(words: list[str]) -> Config:
     names = {"protocol_name": now["protocol"], "scale_name": choices["scale"]}
     config |= names | {"notes": notes, "config_warnings": _warnings(config, choices, values)}
     config["paths"] = {key: grammar.place(place) for key, place in config["paths"].items()}
+    take_from_files(config, str(now["data"]))
     validate.composed(config, now)
     for group in groups.CHECKED:
         config[group] = {k: v for k, v in config[group].items() if k not in groups.RESERVED}

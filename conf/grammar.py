@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from conf.errors import UsageError
 
 _CONSTANTS = {None: "null", True: "true", False: "false"}
-_PLACE = re.compile(r"(\+*paths\.\w+)=(.*)", re.DOTALL)
+_PLACE = re.compile(r"(\+*(?:paths\.\w+|data\.path|model\.weights))=(.*)", re.DOTALL)
 _TUNED = re.compile(r"(\+*tuned)=(?!['\"])([^$]*\.ya?ml)", re.DOTALL)
 
 

@@ -21,7 +21,7 @@ TASKS = tuple(sorted(path.stem for path in (ROOT / "task").glob("*.yaml") if pat
 # What a task's yaml says of it: data.task of the sets that it trains on, which of the root's keys that not every task
 # knows it takes, whether it trains any classifier or nets of its own, what it measures and by which metric it selects.
 TASK_FACTS = ("kinds", "takes", "nets", "metrics", "selects")
-RESERVED = ("label", "ranges", "sources", *TASK_FACTS)  # read by conf, gone from the composed configuration
+RESERVED = ("label", "ranges", "sources", "found", *TASK_FACTS)  # read by conf, gone from the composed configuration
 CONSUMED = ("sources", "replace", "set_if_present", "shrink")  # what an overlay tells composition
 HIDDEN = (*CONSUMED, "notes", "config_warnings", "protocol_name", "scale_name")  # not for the command line
 COUNT = "whole [1, inf)"
@@ -125,8 +125,8 @@ def root_ranges() -> dict[str, Any]:
 
 
 def is_open(content: dict[str, Any]) -> bool:
-    """Tell whether a yaml takes any class of its kind, by any name (custom, timm)."""
-    return "args" in content
+    """Tell whether a yaml takes anything of its kind, by any name (custom, timm, folder)."""
+    return "args" in content or "found" in content
 
 
 Row = tuple[str, Any, Any, str]  # a key as on the command line, its default, what is allowed, its meaning

@@ -11,7 +11,8 @@ from conf.check import check_folder, check_name, check_tree, check_value
 from conf.errors import UsageError, nearest, unknown
 
 Config = dict[str, Any]
-EXAMPLES = {"optimizer": "torch.optim.RMSprop", "model": "models.imagenet.timm"}
+EXAMPLES = {"optimizer": "torch.optim.RMSprop", "model": "my.module.Net", "data": "my.module.dataset"}
+FACTS = {"num_classes": 10, "in_channels": 3, "image_size": 32}  # each with an example
 
 
 def command_line(overrides: list[Override]) -> None:
@@ -129,13 +130,22 @@ def _names(group: str, choice: str, values: Config, known: Config) -> None:
 
 def combination(config: Config) -> None:
     """Raise UsageError for values that are allowed one by one and cannot work together."""
-    for rules in (_task, _training, _schedule, _model, _optimizer):
+    for rules in (_targets, _task, _training, _schedule, _model, _optimizer):
         for broken in rules(config):
             raise UsageError(broken)
 
 
+def _targets(config: Config) -> Iterator[str]:
+    for group, example in EXAMPLES.items():
+        if config[group].get("target") in (None, ""):
+            yield f"{group}.target: name a {'function' if group == 'data' else 'class'}, e.g. {group}.target={example}"
+
+
 def _task(config: Config) -> Iterator[str]:
     data, model, task = config["data"], config["model"], config["task"]["name"]
+    for key, example in FACTS.items():
+        if data.get(key, example) is None:
+            yield f"data.{key}: the files of data={data['name']} do not say it; e.g. data.{key}={example}"
     facts, wanted = groups.raw("task", task), model.get("task")
     if data["task"] not in facts["kinds"]:
         yield f"task={task}: trains on {' or '.join(facts['kinds'])} data; data={data['name']} is {data['task']}"
@@ -187,8 +197,6 @@ def _training(config: Config) -> Iterator[str]:
 
 def _optimizer(config: Config) -> Iterator[str]:
     options = config["optimizer"]
-    if options.get("target") in (None, ""):
-        yield "optimizer.target: name a class, e.g. optimizer.target=torch.optim.RMSprop"
     no_decay, invariance = options["groups"]["no_decay"], options["groups"]["invariance"]
     if no_decay not in ("none", "bias_and_norm") and not _patterns(no_decay):
         yield f"optimizer.groups.no_decay: {no_decay!r} is not one of none, bias_and_norm, or a list of patterns"

@@ -3,6 +3,7 @@
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,10 @@ def load(options: Mapping[str, Any], place: "Place") -> "Dataset":
     """
     facts = {key: options[key] for key in FACTS if key in options}
     reader = _reader(options["target"])
+    if "args" in options:  # a function of the user's that returns torch's data sets
+        from data.custom import from_torch
+
+        reader = partial(from_torch, reader)
     dataset = reader(replace(place, facts=facts, name=str(options.get("name", ""))), **_keywords(reader, options))
     for key, stated in facts.items():
         if stated != getattr(dataset, key):

@@ -3,12 +3,16 @@
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 FACTS = ("num_classes", "in_channels", "image_size")
-RESERVED = frozenset({"name", "target", "version", "ranges", "sources", "input", "force", "task"})
+RESERVED = frozenset(
+    {"name", "target", "version", "ranges", "sources", "input", "force", "task", "weights", "fingerprint"}
+)
 
 
 def build(options: Mapping[str, Any], data: Mapping[str, Any]) -> nn.Module:
@@ -24,12 +28,53 @@ def build(options: Mapping[str, Any], data: Mapping[str, Any]) -> nn.Module:
     facts = {key: data[key] for key in FACTS if key in data} | {"name": name}
     signature = inspect.signature(target)
     keywords = {key: value for key, value in options.items() if key not in RESERVED}
+    if "args" not in signature.parameters:  # of any class: model=custom
+        keywords |= keywords.pop("args", {})
     keywords |= {key: value for key, value in facts.items() if key in signature.parameters}
     try:
         signature.bind(**keywords)
     except TypeError as error:
         raise ValueError(f"model={name}: {options['target']}: {error}") from error
-    return target(**keywords)
+    net = target(**keywords)
+    if options.get("weights"):
+        load_weights(net, Path(options["weights"]))
+    return net
+
+
+def load_weights(net: nn.Module, file: Path) -> None:
+    """Give a net the weights of a state dict, in .safetensors or what torch.save wrote; nothing of it is executed.
+
+    Tensors whose shape is another stay as drawn, as those of a head for other classes; a line says which. Raises
+    ValueError, one line, for a file that cannot be read or that has none of the net's tensors in their shapes, and for
+    tensors that the net does not have, or that the file does not.
+    """
+    stored, own = _stored(file), net.state_dict()
+    if odd := sorted(stored.keys() ^ own.keys()):
+        raise ValueError(f"model.weights: {file}: {len(odd)} names are not in both the file and the net, e.g. {odd[0]}")
+    fresh = [name for name, tensor in own.items() if stored[name].shape != tensor.shape]
+    if len(fresh) > len(own) / 2:
+        raise ValueError(
+            f"model.weights: {file}: {len(fresh)} of {len(own)} tensors have other shapes, e.g. {fresh[0]}"
+        )
+    net.load_state_dict({name: tensor for name, tensor in stored.items() if name not in fresh}, strict=False)
+    if fresh:
+        print(f"model.weights: fresh, for they have other shapes in the file: {', '.join(fresh)}", flush=True)
+
+
+def _stored(file: Path) -> dict[str, Tensor]:
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(file)
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever unpickling another file raises
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"model.weights: {file} cannot be read: {reason}") from error
+    found = next((found[key] for key in ("state_dict", "model") if isinstance(found, dict) and key in found), found)
+    if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
+        raise ValueError(f"model.weights: {file} is not a state dict: names and tensors")
+    return found
 
 
 def _resolved(target: str) -> Callable[..., nn.Module]:

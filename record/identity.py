@@ -16,7 +16,7 @@ NOT_SEMANTIC = (
     *("paths", "logger", "progress", "device", "workers", "threads", "traceback", "checkpoint", "keep", "log", "rerun"),
     *("warnings", "canaries", "config_warnings", "doubts"),  # canaries and doubts: their names in older results
     *("tuned", "source", "notes", "protocol_name", "scale_name"),
-    *("evaluate.batch_size", "data.verify", "data.download", "data.workers"),
+    *("evaluate.batch_size", "data.stream", "data.verify", "data.download", "data.workers"),
     *("data.ranges", "model.ranges", "optimizer.ranges", "data.sources", "model.sources", "optimizer.sources"),
 )
 
@@ -26,12 +26,16 @@ ABSENT: dict[str, Any] = {
     "probe": {},
     "target": {"metric": None, "value": 0.0},
     "world_size": 1,
+    "model.fingerprint": None,
     "evaluate.test": "every",
     "data.train": 0,
     "model.layers": 20,
     "model.width_multiplier": 1.0,
     "optimizer.base": None,
 }
+
+# A place, of whose content its group has a fingerprint.
+PLACES = ("data.path", "model.weights")
 
 # Keys that were renamed after runs existed: the name today -> the name that the identity knows.
 RENAMED = {"data.synthetic": "data.stand_in"}
@@ -45,7 +49,8 @@ def semantic(config: Mapping[str, Any]) -> Config:
     plain = _renamed(_canonical(config), RENAMED)
     if plain.get("task") and _is_the_datas_own(plain["task"], plain["data"]):
         drop(plain, ["task"])
-    for key in NOT_SEMANTIC:
+    placed = [key for key in PLACES if find(plain, [key.partition(".")[0], "fingerprint"]) is not _MISSING]
+    for key in (*NOT_SEMANTIC, *placed):
         drop(plain, key.split("."))
     for key, default in ABSENT.items():
         if find(plain, key.split(".")) == _canonical(default):

@@ -3,6 +3,7 @@
 Also what depends on the machine: the references of wall-clock budgets, which are runs in a store for each machine.
 """
 
+import math
 import os
 import platform
 import subprocess
@@ -22,7 +23,7 @@ from record.schema import Attempt, Environment, Platform, Provenance
 LABELS = {"protocol": "protocol_name", "scale": "scale_name", "tuned": "tuned", "source": "source", "notes": "notes"}
 _REFERENCES = ".references"
 LATER = ("dirty", "source")  # what older results do not repeat of their environment
-MOST_DIFF, MOST_NEW = 2**20, 100  # bytes of a stored diff, and untracked files in it
+MOST_DIFF, MOST_NEW = 2**18, 100  # bytes of a stored diff, and untracked files in it
 _ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "hydra-core", "omegaconf", "triton")
 
@@ -58,11 +59,18 @@ def code_diff() -> str:
         return ""
     names = _git("status", "--porcelain", "--untracked-files=all") or ""
     new = [line[3:] for line in names.splitlines() if line.startswith("?? ") and not line.endswith('"')]
-    small = [name for name in new[:MOST_NEW] if (_ROOT / name).stat().st_size <= MOST_DIFF]
+    small = [name for name in new[:MOST_NEW] if _size(_ROOT / name) <= MOST_DIFF]
     diffs = [_git("diff", "HEAD", "--no-color")]
     diffs += [_git("diff", "--no-color", "--no-index", "--", os.devnull, name) for name in small]
     text = "\n".join([names, *filter(None, diffs)])
-    return (text if len(text) <= MOST_DIFF else names) + "\n"
+    return (text if len(text) <= MOST_DIFF else names[:MOST_DIFF]) + "\n"
+
+
+def _size(path: Path) -> float:
+    try:
+        return path.stat().st_size
+    except OSError:  # gone since git has seen it
+        return math.inf
 
 
 def _git(*words: str) -> str | None:

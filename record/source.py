@@ -9,6 +9,7 @@ is imported.
 import ast
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from typing import Any
 
 _ROOT = Path(__file__).resolve().parent.parent
 _VERSIONED = ("torch", "torchvision", "timm")  # their versions are recorded, and their code is large
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_CLASS = re.compile(r"^class (\w+)", re.MULTILINE)  # parsing a package for them takes ten times as long
 _DEFINED = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -31,17 +34,54 @@ class Module:
 
 
 def source_hashes(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return the hash of what each group of a configuration names as its `target`; code that is not found has none."""
-    targets = {group: options.get("target") for group, options in config.items() if isinstance(options, dict)}
-    hashes = {group: source_hash(target) for group, target in targets.items() if isinstance(target, str)}
-    return {group: found for group, found in hashes.items() if found}
+    """Return the hash of the code that each group of a configuration names; code that is not found has none.
+
+    That is its `target`, and what else it names: a class of the target's package (a stage of a chain), or a dotted one.
+    """
+    groups = {group: options for group, options in config.items() if isinstance(options, dict)}
+    found = {group: _group_hash(options) for group, options in groups.items()}
+    return {group: digest for group, digest in found.items() if digest}
 
 
 def changed(row: Mapping[str, Any]) -> list[str]:
     """Return the groups whose code is not what made a run; row: its result, flat. Older results have no hashes."""
     stored = {key.removeprefix("source."): found for key, found in row.items() if key.startswith("source.")}
-    today = {group: source_hash(str(row.get(f"config.{group}.target"))) for group in stored}
-    return [group for group, found in stored.items() if today[group] not in (None, found)]
+    named = [(group, f"config.{group}.") for group in stored]
+    options = {g: {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)} for g, prefix in named}
+    today = source_hashes(options)
+    return [group for group, found in stored.items() if group in today and today[group] != found]
+
+
+def _group_hash(options: Mapping[str, Any]) -> str | None:
+    """options: of a group, nested or flat."""
+    target = str(options.get("target"))
+    classes = _classes(target.partition(".")[0])
+    words = set(_words(options)) - {target}
+    names = [target, *(classes[word] for word in words & classes.keys()), *filter(_DOTTED.fullmatch, words)]
+    found = sorted({digest for name in names if (digest := source_hash(name))})
+    return _digest(found)[:16] if found else None
+
+
+def _words(node: object) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    for key in node if isinstance(node, dict) else ():
+        yield from key.split(".")
+    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _words(value)
+
+
+@lru_cache
+def _classes(package: str) -> dict[str, str]:
+    """Return the dotted names of the classes in a package, by their last part; none of a library, which are many."""
+    init = None if package in _VERSIONED else _file(package)
+    if init is None or init.name != "__init__.py":
+        return {}
+    found: dict[str, str] = {}
+    for path in sorted(init.parent.rglob("*.py")):
+        module = ".".join(path.relative_to(init.parent.parent).with_suffix("").parts).removesuffix(".__init__")
+        found |= {name: f"{module}.{name}" for name in _CLASS.findall(path.read_text(errors="replace"))}
+    return found
 
 
 @lru_cache

@@ -23,8 +23,8 @@ from sweep.plan import ROOT, Config, Planned
 from sweep.wanted import Words
 
 CHOSEN = ("data", "model", "optimizer", "schedule", "budget")
-ANY = {"optimizer": "custom", "model": "timm"}  # the options that take a name of anyone's
-OURS = ("optim.", "torch.optim.")
+ANY = dict.fromkeys(("data", "model", "optimizer"), "custom")  # the options that take a name of anyone's
+OURS = ("data.", "models.", "optim.", "torch.optim.")
 
 
 @dataclass(frozen=True)
@@ -91,16 +91,14 @@ def _stored(folder: Path) -> Result:
 
 
 def _require_trust(folder: Path, config: Config, trust: bool) -> None:
-    target = foreign(config)
-    if target is None:
-        return
-    if lies_in(target, folder.absolute().parents[3]):
-        raise UsageError(f"{folder}: {target!r} lies in the store; no code of a store is run")
-    if not trust:
-        raise UsageError(
-            f"{folder}: would run {target!r}, which is neither this suite's, torch's nor an installed entry point's; "
-            "with --trust it does"
-        )
+    for target in foreign(config):
+        if lies_in(target, folder.absolute().parents[3]):
+            raise UsageError(f"{folder}: {target!r} lies in the store; no code of a store is run")
+        if not trust:
+            raise UsageError(
+                f"{folder}: would run {target!r}, which is neither this suite's, torch's nor an installed entry "
+                "point's; with --trust it does"
+            )
 
 
 def _made(words: Words, config: Config, threads: str) -> tuple[Result | None, str]:
@@ -144,10 +142,10 @@ def words_of(config: Config) -> Words:
     return line
 
 
-def foreign(config: Config) -> str | None:
-    """Return the dotted class of an optimizer that is neither this suite's, torch's nor an installed entry point's."""
-    target = str(config["optimizer"]["target"])
-    return None if target.startswith(OURS) or target in groups.plugins().values() else target
+def foreign(config: Config) -> list[str]:
+    """Return the dotted targets that are neither this suite's, torch's optimizers nor an installed entry point's."""
+    named = (str(config[group].get("target")) for group in ("data", "model", "optimizer"))
+    return [target for target in named if not target.startswith(OURS) and target not in groups.plugins().values()]
 
 
 def lies_in(target: str, store: Path) -> bool:
@@ -161,8 +159,10 @@ def lies_in(target: str, store: Path) -> bool:
 def _option(group: str, values: Config) -> str:
     """Return the option that a group's values come from: that of their name and class, or the one that takes any."""
     name = str(values["name"])
-    exists = name in groups.options(group)
-    return name if exists and groups.raw(group, name).get("target") == values.get("target") else ANY.get(group, name)
+    if name in groups.options(group) and groups.raw(group, name).get("target") == values.get("target"):
+        return name
+    kin = (o for o in groups.files(group) if groups.raw(group, o).get("target") == values.get("target"))
+    return next((option for option in kin if groups.is_open(groups.raw(group, option))), ANY.get(group, name))
 
 
 def _leaves(node: Config, prefix: str = "") -> Iterator[str]:

@@ -1,8 +1,15 @@
 """The reference of a wall-clock budget: the tuned reference on a run's data and net, and one for all runs."""
 
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
+
+import pytest
+
+from conf import groups
 from conf.compose import compose
 from conf.reference import EPOCHS, configuration, words
-from record import run_id, semantic
+from record import group_id, run_id, semantic
+from reports.runs import Runs, identify
 
 COMMON = ["protocol=rmsgd_cifar_wallclock", "tuned=rmsgd", "data=cifar10", "model=resnet18"]
 
@@ -33,3 +40,29 @@ def test_rivals_share_a_reference_that_another_batch_does_not() -> None:
         )
     ]
     assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    cached = (groups.plugins, groups.options, groups.raw)
+    entry = EntryPoint("their_sgd", "torch.optim:SGD", "stepbench.optimizers")
+    monkeypatch.setattr(groups, "entry_points", lambda group: [entry])
+    for function in cached:
+        function.cache_clear()
+    yield
+    monkeypatch.undo()
+    for function in cached:
+        function.cache_clear()
+
+
+def test_an_installed_plug_in_can_be_the_reference(plugin) -> None:
+    asking = ["data=digits", "budget=wallclock_of", "budget.reference=their_sgd", "optimizer=sing"]
+    found = configuration(compose(words(asking, "their_sgd")), compose(asking), "there")
+    assert (found["optimizer"]["name"], found["optimizer"]["target"]) == ("their_sgd", "torch.optim.SGD")
+
+
+def test_the_runs_of_an_installed_plug_in_are_found_by_reports(plugin) -> None:
+    overrides = ("data=digits", "model=resnet20", "optimizer=their_sgd")
+    row = dict(word.split("=") for word in overrides) | {"group_id": "g", "seed": 0}
+    ids, reasons = identify(Runs([row]))([SimpleNamespace(overrides=overrides)])
+    assert (ids, reasons) == ({overrides: group_id(semantic(compose(list(overrides))))}, {})

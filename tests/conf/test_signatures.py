@@ -10,10 +10,12 @@ from conf import groups
 from conf.check import check_value
 from data.memory import Recipe
 
+FACTS = ("num_classes", "in_channels", "image_size")
 RESERVED = {
     "optimizer": {"name", "label", "target", "version", "decay", "groups", "ranges", "sources", "args"},
-    "model": {"name", "target", "version", "input", "force", "task", "ranges", "sources", "args"},
-    "data": {"name", "target", "version", "num_classes", "in_channels", "image_size", "task", "ranges", "sources"},
+    "model": {"name", "target", "version", "input", "force", "task", "ranges", "sources", "args"}
+    | {"weights", "fingerprint"},
+    "data": {"name", "target", "version", "task", "ranges", "sources", "found", *FACTS},
     "task": {"name", "target", "version", "ranges", *groups.TASK_FACTS},
     "schedule": {"name", "target", "version", "ranges"},
     "budget": {"name", "target", "version", "ranges"},

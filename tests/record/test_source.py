@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from record import Run, provenance, read_result, run_folder, source
-from record.source import changed, source_hash
+from record.source import changed, source_hash, source_hashes
 from record.supervise import skip_if_finished
+from reports import explain
 from tests.record.test_read import edit
 from tests.record.test_run import finish
 
@@ -40,7 +41,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 
 def forget() -> None:
-    for cached in (source_hash, source._file, source._module):
+    for cached in (source_hash, source._file, source._module, source._classes):
         cached.cache_clear()
 
 
@@ -103,6 +104,28 @@ def test_each_optimizer_of_ours_has_its_own_hash_without_torch() -> None:
     assert torch == "False"
 
 
+def test_the_stages_that_a_chain_names_are_part_of_it() -> None:
+    def hashed(*stages: object) -> str:
+        return source_hashes({"optimizer": {"target": "optim.Chain", "stages": list(stages), "lr": 0.1}})["optimizer"]
+
+    assert len({hashed(), hashed("adam"), hashed("adam", {"normalize": None}), hashed("adam", "lions.Lion")}) == 3
+    nested = {"optimizer": {"target": "optim.Chain", "base": {"adam": {"betas": [0.9]}}, "stages": ["centralize"]}}
+    row = {"source.optimizer": source_hashes(nested)["optimizer"], "config.optimizer.target": "optim.Chain"}
+    row |= {"config.optimizer.base.adam.betas": [0.9], "config.optimizer.stages": ["centralize"]}
+    assert changed(row) == []
+    assert changed(row | {"config.optimizer.stages": ["adam"]}) == ["optimizer"]
+
+
+def test_a_dotted_stage_is_followed(package: Path) -> None:
+    def hashed() -> str:
+        forget()
+        return source_hashes({"optimizer": {"target": "optim.Chain", "stages": ["lions.Lion"]}})["optimizer"]
+
+    first = hashed()
+    write(package, FILES | {"lion.py": FILES["lion.py"].replace("x - RATE", "x + RATE")})
+    assert hashed() != first
+
+
 def test_a_finished_run_of_other_code_says_so_and_can_be_made_again(tmp_path, config, capsys) -> None:
     config["optimizer"]["target"] = "optim.SING"
     config["paths"] = {"store": str(tmp_path)}
@@ -157,3 +180,10 @@ def test_an_untracked_file_is_a_change_and_is_in_the_diff(tmp_path, monkeypatch)
     monkeypatch.undo()
     provenance.environment.cache_clear()
     provenance.code_diff.cache_clear()
+
+
+def test_explain_names_the_code_that_changed_and_what_was_not_committed() -> None:
+    row = {"seed": 0, "id": "a", "state": "done", "folder": "f", "commits": ["c" * 40], "dirty": True}
+    row |= {"source.optimizer": "0" * 16, "config.optimizer.target": "optim.SING"}
+    assert "commit cccccccccc, changed" in explain._run(row, "1")
+    assert "the code of its optimizer differs today" in explain._run(row, "1")

@@ -1,0 +1,192 @@
+"""What is in a folder of images, before torch is imported: files, classes, parts, and what a configuration needs of it.
+
+<path>/train/<class>/*, <path>/test/<class>/* (or val; validation or valid beside test)      parts by folder
+<path>/<class>/*                                                                            parts drawn by fraction
+<path>/labels.csv with columns file, label and perhaps part (train, validation, test)       images anywhere below
+"""
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+SUFFIXES = (".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
+PARTS = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
+LAYOUT = "allowed: train/<class>/ and test/<class>/ (or val/), <class>/ alone, or labels.csv with file, label and part"
+VERSION = 1  # of the facts, raised when they are found differently
+GREY = ("1", "L", "LA", "I;16")  # modes of Pillow
+
+
+class Sample(NamedTuple):
+    """An image: its file below the folder, its class, and its part, empty where parts are drawn."""
+
+    file: str
+    label: str
+    part: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A folder's images, by part and file, and the names of its classes; a label is its class's place among them."""
+
+    samples: tuple[Sample, ...]
+    classes: tuple[str, ...]
+
+    def of(self, part: str) -> list[Sample]:
+        """Return the images of a part."""
+        return [sample for sample in self.samples if sample.part == part]
+
+
+def listed(path: Path, labels: str) -> Listing:
+    """List a folder. labels: the name of its csv, if it has one. Raises FileNotFoundError or ValueError, one line."""
+    if not path.is_dir():
+        raise FileNotFoundError(f"data.path: {path} is not a folder; {LAYOUT}")
+    if (path / labels).is_file():
+        samples = _of_csv(path, path / labels)
+    else:
+        places = {name: part for name, part in PARTS.items() if (path / name).is_dir()}
+        samples = [sample for name, part in (places or {"": ""}).items() for sample in _of_folders(path, name, part)]
+    if samples and not any(sample.part == "test" for sample in samples):  # train and val: val is what is tested on
+        samples = [s._replace(part="test") if s.part == "validation" else s for s in samples]
+    _require_all_parts(path, samples)
+    names = {sample.label for sample in samples}
+    classes = sorted(names, key=lambda name: (int(name), "") if name.isdecimal() else (10**9, name))
+    return Listing(tuple(sorted(samples, key=lambda sample: (sample.part, sample.file))), tuple(classes))
+
+
+def _of_folders(path: Path, name: str, part: str) -> list[Sample]:
+    folders = sorted(folder for folder in (path / name).iterdir() if folder.is_dir() and folder.name[0] != ".")
+    files = ((file, folder.name) for folder in folders for file in folder.rglob("*") if _is_image(file))
+    return [Sample(file.relative_to(path).as_posix(), label, part) for file, label in files]
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+
+
+def _of_csv(path: Path, table: Path) -> list[Sample]:
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        if not {"file", "label"} <= set(rows.fieldnames or ()):
+            raise ValueError(
+                f"{table}: its first line is {rows.fieldnames}; it needs `file` and `label`, may have `part`"
+            )
+        samples = [Sample(str(row["file"]), str(row["label"]), str(row.get("part") or "")) for row in rows]
+    for number, sample in enumerate(samples, start=2):
+        if sample.part not in ("", *PARTS) or not sample.label:
+            raise ValueError(f"{table}: line {number}: {sample}; allowed: a label, and of parts {', '.join(PARTS)}")
+        if ".." in Path(sample.file).parts or not (path / sample.file).is_file():
+            raise FileNotFoundError(f"{table}: line {number}: {sample.file} is not a file below {path}")
+    return [sample._replace(part=PARTS.get(sample.part, "")) for sample in samples]
+
+
+def _require_all_parts(path: Path, samples: list[Sample]) -> None:
+    parts = {sample.part for sample in samples}
+    if not parts or ("" in parts and len(parts) > 1) or ("" not in parts and not {"train", "test"} <= parts):
+        found = ", ".join(sorted(part or "no part" for part in parts)) or "no images"
+        raise ValueError(f"data.path: {path} has {found}; {LAYOUT}")
+    trained = {sample.label for sample in samples if sample.part in ("", "train")}
+    unseen = {sample.label for sample in samples} - trained
+    if unseen or len(trained) < 2:
+        raise ValueError(f"data.path: {path}: {len(trained)} classes to train on, and {sorted(unseen)} only elsewhere")
+
+
+def folder_facts(options: Mapping[str, Any], cache: Path) -> dict[str, Any]:
+    """Return what a configuration needs of a folder of images: classes, channels, size, fingerprint of the content.
+
+    options: `path` and `labels`. cache: where the facts are kept until a file changes. The size is None where images
+    differ in it. Raises FileNotFoundError or ValueError, one line.
+    """
+    if not options["path"]:
+        raise ValueError(f"data.path: name the folder of images; {LAYOUT}")
+    return dict(_folder_facts(Path(options["path"]), str(options["labels"]), cache))
+
+
+@lru_cache
+def _folder_facts(path: Path, labels: str, cache: Path) -> dict[str, Any]:
+    listing = listed(path, labels)
+    files = [path / sample.file for sample in listing.samples]
+    seen = digest(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)
+    name = f"folder-{VERSION}-{digest([seen, repr(listing)])}"
+    return kept(cache / "found" / f"{name}.json", lambda: _found(listing, files))
+
+
+def _found(listing: Listing, files: list[Path]) -> dict[str, Any]:
+    facts = image_facts(files) | {"num_classes": len(listing.classes), "validation": _share(listing)}
+    return facts | {"fingerprint": digest([repr(listing), facts["fingerprint"]])}
+
+
+def kept(file: Path, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return the facts in a JSON file; they are found and written first where there are none."""
+    try:
+        return dict(json.loads(file.read_text()))
+    except (FileNotFoundError, ValueError):  # ValueError: damaged
+        facts = find()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps(facts))
+        draft.replace(file)
+        return facts
+
+
+def image_facts(files: Iterable[Path]) -> dict[str, Any]:
+    """Return channels, the side where all images are squares of one size, and a digest of the files' content."""
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(_looked_at, files))
+    sizes = {size for _, size, _ in found}
+    width, height = next(iter(sizes))
+    return {
+        "in_channels": 1 if all(grey for _, _, grey in found) else 3,
+        "image_size": width if len(sizes) == 1 and width == height else None,
+        "fingerprint": digest(content for content, _, _ in found),
+    }
+
+
+def _looked_at(file: Path) -> tuple[str, tuple[int, int], bool]:
+    from PIL import Image
+
+    try:
+        with file.open("rb") as opened, Image.open(opened) as image:
+            size, grey = image.size, image.mode in GREY
+            opened.seek(0)
+            return hashlib.file_digest(opened, "sha256").hexdigest(), size, grey
+    except Exception as error:  # Pillow raises many kinds for a damaged file
+        raise ValueError(f"{file}: unreadable image: {error}") from error
+
+
+def _share(listing: Listing) -> float:
+    """Return the share of validation images, 0 where no folder has any."""
+    held, trained = len(listing.of("validation")), len(listing.of("train"))
+    return held / (held + trained) if held else 0.0
+
+
+def digest(texts: Iterable[str]) -> str:
+    """Return the SHA-256 of lines."""
+    total = hashlib.sha256()
+    for text in texts:
+        total.update(f"{text}\n".encode())
+    return total.hexdigest()
+
+
+def file_facts(options: Mapping[str, Any], cache: Path) -> dict[str, Any]:
+    """Return a fingerprint of the file at `path`, or of the files below it: None where there is no path."""
+    path = Path(options["path"]) if options["path"] else None
+    if path is None:
+        return {"fingerprint": None}
+    if not path.exists():
+        raise FileNotFoundError(f"data.path: no file or folder at {path}")
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    return {"fingerprint": digest(f"{file.relative_to(path)} {file_digest(file)}" for file in files)}
+
+
+@lru_cache
+def file_digest(file: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
