@@ -264,9 +264,9 @@ def test_runs_of_other_code_are_counted_and_made_again(complete, table, tmp_path
     shutil.copytree(complete, store)
     path = sorted(store.glob("*/*/*/*/result.json"))[0]
     content = json.loads(path.read_text())
-    path.write_text(json.dumps(content | {"source": content["source"] | {"optimizer": "0" * 16}}))
+    path.write_text(json.dumps(content | {"source": content["source"] | {"model": "0" * 16}}))
     main(["plan", str(table), "--store", str(store)])
-    assert "other code made 1 of them (optimizer); rerun=true makes these again" in capsys.readouterr().out
+    assert "other code made 1 of them (model); rerun=true makes these again" in capsys.readouterr().out
     for left in (1, 0):  # the second time there is nothing to do
         assert main(["run", str(table), "rerun=true", "--store", str(store)]) == 0
         assert f"{left} to run" in capsys.readouterr().out
