@@ -37,7 +37,7 @@ def export_command(arguments: argparse.Namespace) -> None:
 def clean_command(arguments: argparse.Namespace) -> None:
     only = None if arguments.table is None else _folders(arguments.table, arguments.scale)
     files, size = free(arguments.store, arguments.older, only, arguments.dry_run)
-    print(f"{files} files, {shown(size)} {'would be freed' if arguments.dry_run else 'freed'}")
+    print(f"{files} file(s), {shown(size)} {'would be freed' if arguments.dry_run else 'freed'}")
 
 
 def _folders(table: str, scale: str) -> set[Path]:

@@ -70,9 +70,9 @@ def test_clean_frees_what_no_reader_needs_and_says_how_much(tmp_path, capsys):
     size = (old / "weights.pt").stat().st_size
     words = ["clean", str(store), "--older", "7"]
     main([*words, "--dry-run"])
-    assert capsys.readouterr().out == f"1 files, {shown(size)} would be freed\n"
+    assert capsys.readouterr().out == f"1 file(s), {shown(size)} would be freed\n"
     main(words)
-    assert capsys.readouterr().out == f"1 files, {shown(size)} freed\n"
+    assert capsys.readouterr().out == f"1 file(s), {shown(size)} freed\n"
     assert not (old / "weights.pt").exists()
     main(["clean", str(store)])
     assert [path.name.partition("-")[0] for path in store.rglob("*.pt")] == ["checkpoint"]  # the unfinished run's
