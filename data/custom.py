@@ -95,7 +95,7 @@ def _read(part: str, samples: Any, place: Place) -> Arrays:
 
 def _image(where: str, image: object) -> Tensor:
     """Return an image as a tensor [C, H, W] of bytes or floats."""
-    array = np.array(image)
+    array = image.numpy() if isinstance(image, Tensor) else np.array(image)
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.dtype.kind not in "uf" or (array.dtype.kind == "u" and array.dtype != np.uint8):

@@ -155,7 +155,7 @@ def escaping_csv(root: Path) -> None:
         (no_test, "data.path: .* has train; allowed: train/<class>/"),
         (other_classes, r"4 classes to train on, and \['new'\] only elsewhere"),
         (damaged, "unreadable image"),
-        (bad_csv, "it needs file and label"),
+        (bad_csv, "it needs `file` and `label`"),
         (escaping_csv, r"line 2: \.\./secret.png is not a file below"),
         (lambda root: None, "is not a folder; allowed: train/<class>/"),
         (lambda root: root.mkdir(), "has no images"),
