@@ -74,6 +74,20 @@ def commands() -> list[Any]:
     return found
 
 
+@pytest.fixture
+def readers_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the reader of docs/tutorials/own_data.md has; the package `datasets` is an extra."""
+    from PIL import Image
+
+    for name in ("rose", "tulip"):
+        (tmp_path / "flowers" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "flowers" / name / "0.png")
+    (tmp_path / "resnet18.safetensors").touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("data.hf.dataset_facts", lambda options, cache: {"num_classes": 3, "in_channels": 3})
+
+
+@pytest.mark.usefixtures("readers_home")
 @pytest.mark.parametrize("words", commands())
 def test_a_command_line_in_the_docs_can_be_run(words: list[str]) -> None:
     overrides = [word for word in words if word not in ("-m", "--cfg", "job")]
