@@ -61,7 +61,7 @@ def _library() -> ModuleType:
     try:
         return import_module("datasets")
     except ImportError as error:
-        raise ImportError("data=hf: not installed; pip install 'stepbench[hf]'") from error
+        raise ImportError("data=hf: not installed; pip install datasets") from error
 
 
 def dataset_facts(options: Mapping[str, Any], cache: Path) -> dict[str, Any]:

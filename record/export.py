@@ -23,7 +23,7 @@ def export(kind: str, store: Path, out: Path, **options: Any) -> Said:
     and for what was written. Raises ImportError, naming what to install; OSError.
     """
     if kind == "parquet" and find_spec("pyarrow") is None:
-        raise ImportError("--parquet: not installed; pip install 'stepbench[parquet]'")
+        raise ImportError("--parquet: not installed; pip install pyarrow")
     rows, complaints = read_store(store)
     out.mkdir(parents=True, exist_ok=True)
     said = _mirrored(rows, out, kind, **options) if kind in MIRRORS else _tables(rows, out, kind)

@@ -117,7 +117,7 @@ def check(options: Iterable[str]) -> None:
     """Raise ImportError, naming the extra, for a chosen mirror whose package is missing."""
     for name in options:
         if find_spec(name) is None:
-            raise ImportError(f"logger={name}: not installed; pip install 'stepbench[{name}]'")
+            raise ImportError(f"logger={name}: not installed; pip install {name}")
 
 
 def _numbers(row: Row) -> dict[str, float]:

@@ -84,6 +84,7 @@ def readers_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Image.new("RGB", (8, 8)).save(tmp_path / "flowers" / name / "0.png")
     (tmp_path / "resnet18.safetensors").touch()
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("STEPBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("data.hf.dataset_facts", lambda options, cache: {"num_classes": 3, "in_channels": 3})
 
 
