@@ -19,13 +19,15 @@ Words = tuple[str, ...]
 Identify = Callable[[list[Cell]], tuple[dict[Words, str], dict[Words, str]]]
 KINDS = ("data", "model", "optimizer")
 DESCRIBING = ("name", "label", "target", "decay")
-# What a run that diverged scores, in percent, given the number of classes. A metric that is not here has no such value.
+# What a run that diverged scores, given the number of classes: what guessing does. A metric that is not here has none.
 CHANCE: dict[str, Callable[[int], float]] = {
     "top1": lambda classes: 100.0 / classes,
     "top5": lambda classes: min(100.0, 500.0 / classes),
     "auc": lambda classes: 50.0,
     "label_accuracy": lambda classes: 50.0,
     "accuracy": lambda classes: 0.0,
+    "perplexity": float,
+    "bleu": lambda classes: 0.0,
 }
 
 

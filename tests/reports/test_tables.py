@@ -17,7 +17,7 @@ from reports import __main__ as cli
 from reports import cells, compare, explain, published, render
 from reports.cells import Filled, fill
 from reports.layout import grid
-from reports.runs import Runs, read
+from reports.runs import Runs, read, value
 from tests.reports import synthetic
 
 
@@ -70,6 +70,10 @@ def test_verdicts(result: cells.Result) -> None:
     assert cell(result, "resnet34", "sam").verdict == "not run"
     assert cell(result, "resnet34", "sgd").verdict_text == "diverged 1 of 3"
     assert result.count()["not run"] == 1
+
+
+def test_a_diverged_language_model_guesses_every_word_alike() -> None:
+    assert value({"state": "diverged", "config.data.num_classes": 10_000}, "test_perplexity") == 10_000
 
 
 def test_a_diverged_seed_counts_at_chance_and_is_never_dropped(result: cells.Result) -> None:
