@@ -34,7 +34,7 @@ def option(name: str) -> dict[str, Any]:
     """
     plain = {_plain(known): known for known in catalog()}
     if _plain(name) not in plain:
-        raise ValueError(f"optimizer {name!r} does not exist{near(name.lower(), [*catalog()])}; see list_optimizers()")
+        raise ValueError(f"optimizer {name!r} does not exist; see list_optimizers(){near(name.lower(), [*catalog()])}")
     return catalog()[plain[_plain(name)]]
 
 

@@ -75,7 +75,7 @@ def test_a_chain_by_names_equals_one_of_stages(case):
         (["adma"], "stages='adma' is not allowed: choose one of "),
         (
             [{"adam": {"beta": 1}}],
-            "stages: adam takes no 'beta': it takes betas, eps, nesterov, denominator, debias (did",
+            "stages: adam takes no 'beta': it takes betas, eps, nesterov, denominator, debias; nearest: betas",
         ),
         ([{"centralize": {"dim": 1}}], "stages: centralize takes no 'dim': it takes none"),
         (["rank_rates"], "stages: rank_rates needs 'variant'"),
