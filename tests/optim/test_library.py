@@ -55,7 +55,10 @@ def test_a_net_gets_the_groups_of_its_method():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: optim.create_optimizer("admp", net()), r"optimizer 'admp' does not exist; see list_optimizers\(\); nearest: adamp"),
+        (
+            lambda: optim.create_optimizer("admp", net()),
+            r"optimizer 'admp' does not exist; see list_optimizers\(\); nearest: adamp",
+        ),
         (lambda: optim.create_optimizer("adamp", net(), detla=1), r"optim.AdamP takes no 'detla'"),
         (lambda: optim.create_optimizer("adamp", net(), delta=-1), r"optim.AdamP: delta=-1 is not allowed"),
         (lambda: optim.describe("nothing"), r"optimizer 'nothing' does not exist"),
