@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from . import library
-from .chain import Chain, Options
+from .chain import Chain, no_keyword
 from .invariance import describe_groups, param_groups
 from .stages.base import near
 
@@ -142,13 +142,13 @@ def _check_keywords(target: str, cls: Callable[..., object], keywords: Mapping[s
     parameters = list(inspect.signature(cls).parameters.values())[1:]
     named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     taken = [p.name for p in named]
-    if _is_chain(cls):
-        taken = list(dict.fromkeys([*taken, *Options.__annotations__]))
+    if isinstance(cls, type) and issubclass(cls, Chain):
+        taken = cls.keywords()
     elif len(named) < len(parameters):
         taken = []  # it takes any
     for key in keywords:
         if taken and key not in taken:
-            raise ValueError(f"{target} takes no {key!r}: it takes {', '.join(taken)}{near(key, taken)}")
+            raise ValueError(no_keyword(target, key, taken))
     for p in named:
         if p.default is p.empty and p.name not in keywords:
             raise ValueError(f"{target} needs {p.name!r}")

@@ -1,5 +1,7 @@
 """Chain: a torch optimizer made of stages, and the one place where weights are written."""
 
+import inspect
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
@@ -10,13 +12,15 @@ from torch.optim.optimizer import ParamsT
 
 from .compiled import Compiled
 from .stages import by_name
-from .stages.base import Bucket, Evaluation, Hyper, Scalar, Stage, check
+from .stages.base import Bucket, Evaluation, Hyper, Scalar, Stage, check, close, near
 from .stages.by_name import Entry
 from .stages.lists import add_, multiply_
 
 HALF = (torch.bfloat16, torch.float16)
 COUNT = torch.float64  # of the step counts: a tensor, as torch's; a float32 no longer changes at 2^24
 RANGES = {"lr": "[0, inf)", "weight_decay": "[0, inf)", "decay": ("decoupled", "coupled", "absolute")}
+LONGEST_EPOCH = 10_000  # steps: ImageNet's at batch size 128
+WARNED_AFTER = (1, LONGEST_EPOCH)  # steps of an optimizer after which its stages are asked whether they are at work
 
 
 Scalars = dict[tuple[int, int], dict[str, Scalar]]  # of a group (its id) and a step count
@@ -53,14 +57,20 @@ class Chain(Optimizer):
             saves kernel launches. On a CPU one tensor at a time is faster: it stays in the cache.
         compile: run the same code through torch.compile.
 
+    Warns once, at a step, where its groups or the loop switch a stage off (`Stage.switched_off`).
+
     Raises:
-        ValueError: one line, for a hyper-parameter out of range or stages that contradict each other.
+        TypeError: one line, for an unknown keyword.
+        ValueError: one line, for a hyper-parameter out of range, stages that contradict each other, a misspelt key of a
+            group.
         RuntimeError: at `step`, for a sparse gradient.
     """
 
     decay: ClassVar[str] = "decoupled"
     sync_gradients: bool = True  # False while the closure is called for gradients that each rank keeps to itself
     zeroed: bool = False  # set by zero_grad, for an evaluation that asks whether its closure called it
+
+    steps_taken: int = 0  # by this object: not part of its state
 
     def __init_subclass__(cls, decay: str | None = None) -> None:
         cls.decay = decay or cls.decay
@@ -77,12 +87,21 @@ class Chain(Optimizer):
         maximize: bool = False,
         foreach: bool | None = None,
         compile: bool = False,
+        **unknown: object,
     ) -> None:
+        for key in unknown:
+            raise TypeError(no_keyword(type(self).__name__, key, self.keywords()))
         self.stages, self.evaluation = tuple(by_name.stages(stages)), by_name.evaluation(evaluation)
         self.foreach, self.compile = foreach, compile
         self._prepare()
         own = {"lr": lr, "weight_decay": weight_decay, "decay": decay or self.decay, "maximize": maximize}
         super().__init__(params, own | _merged((*self.stages, self.evaluation)))
+
+    @classmethod
+    def keywords(cls) -> list[str]:
+        """The keywords that the class takes, beside the parameters."""
+        named = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        return list(dict.fromkeys([*named[1:], *Options.__annotations__]))
 
     def _prepare(self) -> None:
         self._program = Program(self.stages)
@@ -94,8 +113,9 @@ class Chain(Optimizer):
         return self.evaluation.batch_norm_statistics
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As torch's; also validates the group's hyper-parameters and refuses complex parameters."""
+        """As torch's; also validates the group's keys and hyper-parameters, and refuses complex parameters."""
         if isinstance(param_group, dict):
+            self._check_keys(param_group)
             self._check(self.defaults | param_group)
         super().add_param_group(param_group)
         group = self.param_groups[-1]
@@ -103,6 +123,13 @@ class Chain(Optimizer):
         if any(p.is_complex() for p in group["params"]):
             self.param_groups.pop()
             raise ValueError(f"{type(self).__name__} takes real parameters: use torch.view_as_real on complex ones")
+
+    def _check_keys(self, group: Mapping[str, Any]) -> None:
+        """A group may say more than torch asks (`name`, `lr_scale`, what a scheduler keeps), but misspell nothing."""
+        for key in group.keys() - self.defaults.keys() - {"params", "param_names", "lr_0", "initial_lr"}:
+            meant = close(key, self.defaults, cutoff=0.6)
+            if meant and f"{meant}_" not in key and f"_{meant}" not in key:
+                raise ValueError(f"param group: unknown key {key!r}{near(key, [meant])}")
 
     def _check(self, group: Mapping[str, Any]) -> None:
         for key, allowed in RANGES.items():
@@ -128,7 +155,14 @@ class Chain(Optimizer):
             self._program.after_step(bucket, [], traced=False)
             if params[0].dtype in HALF:
                 torch._foreach_copy_(params, bucket.params)
+        self._warn_of_what_is_off()
         return loss
+
+    def _warn_of_what_is_off(self) -> None:
+        self.steps_taken += 1
+        if self.steps_taken in WARNED_AFTER:
+            for words in filter(None, (stage.switched_off(self) for stage in self.stages)):
+                warnings.warn(f"{type(self).__name__}: {words}", stacklevel=4)
 
     def _prepared(self) -> Iterable[tuple[list[Tensor], Bucket]]:
         """The buckets of a step, made one by one, so that they stay in the cache, unless a stage asks for all."""
@@ -285,6 +319,11 @@ class Program:
             moved = stage.after_step(bucket, before) if stage.traced == traced else None
             if moved is not None:
                 _write(bucket.params, moved)
+
+
+def no_keyword(name: str, key: str, taken: Sequence[str]) -> str:
+    """One line for a keyword that `name` does not take."""
+    return f"{name} takes no {key!r}: it takes {', '.join(taken)}{near(key, taken)}"
 
 
 def _defines(stage: Stage, method: str) -> bool:

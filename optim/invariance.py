@@ -21,7 +21,7 @@ _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase
 def param_groups(
     model: nn.Module,
     no_decay: str | Sequence[str] = "none",
-    invariance: str | Mapping[str, Sequence[str]] = "none",
+    invariance: str | Mapping[str, Sequence[str]] | None = None,
     example: Tensor | None = None,
 ) -> list[dict[str, Any]]:
     """Split the trainable parameters of `model` into groups for any torch optimizer, in the model's order.
@@ -32,7 +32,8 @@ def param_groups(
         model: the network.
         no_decay: what gets `weight_decay` 0: "none", "bias_and_norm" (biases, vectors, scalars and the parameters of
             normalisations), or a list of name patterns.
-        invariance: "none", "auto" (`scale_invariant`), or patterns by kind, `{"channel": [...], "layer": [...]}`.
+        invariance: "none", "auto" (`scale_invariant`), or patterns by kind, `{"channel": [...], "layer": [...]}`; None:
+            "auto" where the model can be traced.
         example: an input of the model, for "auto".
 
     Raises:
@@ -125,9 +126,14 @@ def suspects(model: nn.Module, groups: Iterable[Mapping[str, Any]], delta: float
 def _kinds(
     model: nn.Module,
     named: Mapping[str, Tensor],
-    invariance: str | Mapping[str, Sequence[str]],
+    invariance: str | Mapping[str, Sequence[str]] | None,
     example: Tensor | None,
 ) -> dict[str, str]:
+    if invariance is None:
+        try:
+            return scale_invariant(model, example)
+        except ValueError:
+            return {}
     if isinstance(invariance, str):
         if invariance not in ("none", "auto"):
             raise ValueError(f"invariance: unknown {invariance!r}; allowed: none, auto, or patterns by kind")

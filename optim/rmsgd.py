@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, distributed
 from torch.optim.optimizer import ParamsT
 
-from .chain import Chain, Options
+from .chain import LONGEST_EPOCH, Chain, Options
 from .evbmf import SCALES, analyse
 from .stages.base import Bucket, Ranges, Stage, check
 from .stages.moments import heavy_ball
@@ -20,8 +20,8 @@ class RMSGD(Chain, decay="coupled"):
     s is the stable rank of the tensor's low-rank structure (`optim.evbmf.analyse`). Kernels of 4 dims are analysed,
     with `linear` matrices too; every other tensor has the rate of the one before it, in the order of the param groups.
     A step's rate is eta lr / lr_0, so that a schedule scales it; until the first epoch's end it is lr. Decay is
-    coupled (L2). Call `epoch_end()` at the end of each training epoch. With torch.distributed, rank 0 computes the
-    stable ranks for all. A weight that is not finite keeps its last s.
+    coupled (L2). Call `epoch_end()` at the end of each training epoch: without, this is SGD. With torch.distributed,
+    rank 0 computes the stable ranks for all. A weight that is not finite keeps its last s.
 
     Variants: "text": as above, from eta = lr, eta inside the momentum (v <- alpha v - eta g). "paper_branch" (made
     the tables): from eta = 0 with lr for the first increment; floor 1e-10; kernels with a side of 1 are not
@@ -135,6 +135,13 @@ class rank_rates(Stage):
             elif rate is not None:
                 state["rank.rate"].copy_(rate)
             rate = state["rank.rate"]
+
+    def switched_off(self, chain: Chain) -> str | None:
+        if chain.steps_taken < LONGEST_EPOCH or any(float(s["rank.epoch"]) for _, s, _ in self.entries(chain)):
+            return None
+        return (
+            f"{LONGEST_EPOCH} steps without epoch_end(), which is to be called after each epoch: until then it is SGD"
+        )
 
     def entries(self, chain: Chain) -> list[tuple[Tensor, dict[str, Tensor], dict[str, Any]]]:
         """The tensors that have been stepped, in order, with state and group."""

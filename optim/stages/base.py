@@ -176,6 +176,10 @@ class Stage(Hyper):
     def epoch_end(self, chain: Chain) -> None:
         """Note the end of a training epoch; may write the stage's own buffers in `chain.state[p]`."""
 
+    def switched_off(self, chain: Chain) -> str | None:
+        """Return why the stage has nothing to do and what would change that, for a warning; None: it is at work."""
+        return None
+
     def metrics(self, chain: Chain) -> dict[str, float]:
         """Return numbers worth logging, gathered by `Chain.metrics()`."""
         return {}
@@ -225,8 +229,13 @@ def check(key: str, value: Any, allowed: Allowed) -> None:
 
 def near(word: str, words: Iterable[str], cutoff: float = 0.5) -> str:
     """Return `; nearest: x` for the word that was probably meant, or nothing. cutoff: 0 takes any for near."""
-    match = difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff)
-    return f"; nearest: {match[0]}" if match else ""
+    match = close(word, words, cutoff)
+    return f"; nearest: {match}" if match else ""
+
+
+def close(word: str, words: Iterable[str], cutoff: float) -> str | None:
+    """Return the word that was probably meant, None where none is as near as `cutoff`, in [0, 1]."""
+    return next(iter(difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff)), None)
 
 
 def _check_choice(key: str, value: Any, choices: Sequence[str]) -> None:
@@ -236,7 +245,9 @@ def _check_choice(key: str, value: Any, choices: Sequence[str]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | Tensor) and not isinstance(value, bool)
+    if isinstance(value, Tensor):
+        return value.numel() == 1
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _inside(value: float, interval: str) -> bool:

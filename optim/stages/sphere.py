@@ -6,7 +6,7 @@ What the groups are is said by the param group's `invariance`: "channel" (each r
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,7 +14,21 @@ from torch import Tensor
 from .base import Betas, Bucket, Ranges, Stage
 from .moments import adam
 
+if TYPE_CHECKING:
+    from ..chain import Chain
+
 INVARIANCE = ("none", "channel", "layer")
+
+
+def without_groups(chain: "Chain") -> str | None:
+    """Words for a method that no param group's `invariance` lets do anything."""
+    for group in chain.param_groups:
+        if group["invariance"] != "none" and any(p.ndim > 1 for p in group["params"]):
+            return None
+    return (
+        "no param group with weights has invariance 'channel' or 'layer', so it is the plain method that it extends; "
+        "optim.param_groups(model, invariance='auto') makes such groups"
+    )
 
 
 def inner(x: Tensor, y: Tensor, kind: str) -> Tensor:
@@ -36,6 +50,9 @@ class group_adam(adam):
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         return group_moments(param, options["invariance"])
+
+    def switched_off(self, chain: "Chain") -> str | None:
+        return without_groups(chain)
 
     def second(self, bucket: Bucket, m: list[Tensor], v: list[Tensor], g: list[Tensor]) -> None:
         kind, news = bucket.options["invariance"], bucket.scalar(self, "new2")
@@ -62,6 +79,9 @@ class Wrapper(Stage):
         for stage in stages:
             self.hyper |= stage.hyper
         self.stages, self.name = stages, stages[-1].name
+
+    def switched_off(self, chain: "Chain") -> str | None:
+        return without_groups(chain)
 
     def check(self, group: Mapping[str, Any]) -> None:
         super().check(group)

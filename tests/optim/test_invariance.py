@@ -161,7 +161,7 @@ def test_groups_keep_names_order_and_every_trainable_tensor(net):
 
 
 def test_the_neutral_choice_is_one_group_in_the_models_order(net):
-    (group,) = param_groups(net)
+    (group,) = param_groups(net, invariance="none")
     assert [n for n, _ in group["params"]] == [n for n, _ in net.named_parameters()]
     assert group["invariance"] == "none"
     assert "weight_decay" not in group

@@ -117,6 +117,7 @@ def test_every_optimizer_has_a_loop():
     assert without == TESTED_ELSEWHERE.keys(), "write the plain loop in tests/optim/reference.py"
 
 
+@pytest.mark.filterwarnings("ignore:.*no param group with weights")  # "none": the plain method
 @pytest.mark.parametrize("full", [False, True], ids=["plain", "full"])
 @pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.loop])
 def test_equals_its_loop(name, full):

@@ -63,6 +63,7 @@ def test_transported_momentum_is_tangent_and_rescaled_by_the_radius_ratio(shape,
     assert float(norm(step, kind).min()) > 0
 
 
+@pytest.mark.filterwarnings("ignore:.*no param group with weights")
 @given(SHAPES, SEEDS)
 @settings(max_examples=15, deadline=None)
 def test_groups_of_one_entry_give_adam_and_sgd(shape, seed):
@@ -82,6 +83,7 @@ def test_groups_of_one_entry_give_adam_and_sgd(shape, seed):
             torch.testing.assert_close(q, p, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.filterwarnings("ignore:.*no param group with weights")
 @given(st.integers(2, 6), SEEDS)
 @settings(max_examples=15, deadline=None)
 def test_a_row_of_one_entry_gives_adam_too(rows, seed):
