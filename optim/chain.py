@@ -11,13 +11,12 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from .compiled import Compiled
+from .saved import COUNT, HALF, restored, understood
 from .stages import by_name
 from .stages.base import Bucket, Evaluation, Hyper, Scalar, Stage, check, close, near
 from .stages.by_name import Entry
-from .stages.lists import add_, multiply_
+from .stages.lists import add_, copy_, multiply_
 
-HALF = (torch.bfloat16, torch.float16)
-COUNT = torch.float64  # of the step counts: a tensor, as torch's; a float32 no longer changes at 2^24
 RANGES = {"lr": "[0, inf)", "weight_decay": "[0, inf)", "decay": ("decoupled", "coupled", "absolute")}
 LONGEST_EPOCH = 10_000  # steps: ImageNet's at batch size 128
 WARNED_AFTER = (1, LONGEST_EPOCH)  # steps of an optimizer after which its stages are asked whether they are at work
@@ -69,7 +68,6 @@ class Chain(Optimizer):
     decay: ClassVar[str] = "decoupled"
     sync_gradients: bool = True  # False while the closure is called for gradients that each rank keeps to itself
     zeroed: bool = False  # set by zero_grad, for an evaluation that asks whether its closure called it
-
     steps_taken: int = 0  # by this object: not part of its state
 
     def __init_subclass__(cls, decay: str | None = None) -> None:
@@ -141,11 +139,10 @@ class Chain(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step. Returns the loss that the closure gave at the weights, or None without a closure.
-
-        Where all rates are 0 none is needed: so torch.distributed.checkpoint has a state made to load one into.
-        """
+        """One step. Returns the loss that the closure gave at the weights, or None without a closure."""
         moves = any(float(group["lr"]) for group in self.param_groups)
+        if closure is None and not moves and self._is_blank():
+            return None
         if closure is None and self.evaluation.needs_closure and moves:
             raise ValueError(f"{type(self).__name__}.step needs a closure: the loss is evaluated more than once")
         loss = None if closure is None else self.evaluation.gradients(self, closure)
@@ -154,9 +151,21 @@ class Chain(Optimizer):
             advance(bucket)
             self._program.after_step(bucket, [], traced=False)
             if params[0].dtype in HALF:
-                torch._foreach_copy_(params, bucket.params)
+                copy_(params, bucket.params)
         self._warn_of_what_is_off()
         return loss
+
+    def _is_blank(self) -> bool:
+        """Whether this is torch.distributed.checkpoint's first step, of rate 0 and gradients 0, to have the state made.
+
+        Made it is, but nothing moves: neither counts nor weights that would be put on a sphere.
+        """
+        given = [(p, group) for group in self.param_groups for p in group["params"] if p.grad is not None]
+        if self.state or not given or any(bool((p.grad != 0).any()) for p, _ in given):
+            return False
+        for p, group in given:
+            self._state(p, p.detach().float() if p.dtype in HALF else p.detach(), group)
+        return True
 
     def _warn_of_what_is_off(self) -> None:
         self.steps_taken += 1
@@ -218,10 +227,12 @@ class Chain(Optimizer):
             weights, grads = [p.float() for p in params], [g.float() for g in grads]
         if group["maximize"]:
             grads = list(torch._foreach_neg(grads))
-        options = {key: value for key, value in group.items() if isinstance(value, bool | str)}
+        options = _options(group)
         if float(group["weight_decay"]) == 0:
             options["decay"] = "none"
         states = [self._state(p, weight, options) for p, weight in zip(params, weights, strict=True)]
+        for state in states:
+            state["step"] += 1
         keys = [(id(group), int(state["step"])) for state in states]
         for key in keys:
             if key not in known:
@@ -229,14 +240,17 @@ class Chain(Optimizer):
         return Bucket(weights, grads, states, [known[key] for key in keys], options)
 
     def _state(self, param: Tensor, weight: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The tensor's buffers, made at its first step, with this step counted."""
+        """The tensor's buffers, made at its first step."""
         state: dict[str, Tensor] = self.state[param]
         if not state:
-            state["step"] = torch.zeros((), dtype=COUNT)
-            for stage in self.stages:
-                state |= {f"{stage.name}.{name}": buffer for name, buffer in stage.init(weight, options).items()}
-        state["step"] += 1
+            state |= {"step": torch.zeros((), dtype=COUNT)} | self.buffers(weight, options)
         return state
+
+    def buffers(self, weight: Tensor, group: Mapping[str, Any]) -> dict[str, Tensor]:
+        """What the stages hold of one tensor at first, by name; `weight` in the precision of the state."""
+        options = _options(group)
+        made = {stage.name: stage.init(weight, options) for stage in self.stages}
+        return {f"{stage}.{name}": buffer for stage, found in made.items() for name, buffer in found.items()}
 
     def _scalars(self, group: dict[str, Any], step: int) -> dict[str, Scalar]:
         lr, decay = float(group["lr"]), float(group["weight_decay"])
@@ -247,9 +261,18 @@ class Chain(Optimizer):
         return scalars
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As torch's, but each buffer is a copy that keeps the dtype it was saved with."""
+        """As torch's; buffers are copies of the precision that the weights ask for, float32 for half.
+
+        Reads what torch, adamp, timm and adabelief-pytorch wrote, where the method is the same (`optim.saved`). Raises
+        ValueError, one line, for the state of another method, or of tensors of another shape.
+        """
         final: dict[str, Any] = {}
-        last = self.register_load_state_dict_pre_hook(lambda _, given: final.update(given))
+
+        def read(_: Optimizer, given: dict[str, Any]) -> dict[str, Any]:
+            final.update(understood(self, given))
+            return final
+
+        last = self.register_load_state_dict_pre_hook(read)
         first = self.register_load_state_dict_post_hook(lambda _: self._restore(final), prepend=True)
         try:
             super().load_state_dict(state_dict)
@@ -262,8 +285,7 @@ class Chain(Optimizer):
         params = [p for group in self.param_groups for p in group["params"]]
         for key, p in zip(keys, params, strict=True):
             for name, value in saved["state"].get(key, {}).items():
-                where = {"device": "cpu", "dtype": COUNT} if name == "step" else {"device": p.device}
-                self.state[p][name] = value.detach().clone().to(**where)
+                self.state[p][name] = restored(name, value, p)
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("stages", "evaluation", "foreach", "compile")
@@ -271,9 +293,11 @@ class Chain(Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self.defaults.pop("differentiable", None)  # torch's, which would become a key of the groups
         for group in self.param_groups:
             for key, value in self.defaults.items():
                 group.setdefault(key, value)
+            group.setdefault("lr_0", float(group.get("initial_lr", group["lr"])))
         if "stages" in state:
             self._prepare()
 
@@ -324,6 +348,11 @@ class Program:
 def no_keyword(name: str, key: str, taken: Sequence[str]) -> str:
     """One line for a keyword that `name` does not take."""
     return f"{name} takes no {key!r}: it takes {', '.join(taken)}{near(key, taken)}"
+
+
+def _options(group: Mapping[str, Any]) -> dict[str, Any]:
+    """The group's strings and switches."""
+    return {key: value for key, value in group.items() if isinstance(value, bool | str)}
 
 
 def _defines(stage: Stage, method: str) -> bool:

@@ -74,5 +74,32 @@ def norms(xs: list[Tensor]) -> list[Tensor]:
     return list(torch._foreach_norm(xs))
 
 
+def copy_(xs: list[Tensor], ys: list[Tensor]) -> None:
+    """x <- y, tensor by tensor, each rounded to the precision of x."""
+    if is_sharded(xs[0]):
+        for x, y in zip(xs, ys, strict=True):
+            x.copy_(y)
+    else:
+        torch._foreach_copy_(xs, ys)
+
+
+def rows(x: Tensor) -> Tensor:
+    """x as a matrix, one row for each entry of the first dimension.
+
+    A sharded tensor gets its shards along that dimension: others cannot be flattened where they are uneven.
+    """
+    if is_sharded(x):
+        from torch.distributed.tensor import DTensor, Shard  # takes seconds, and is loaded where such a tensor is
+
+        assert isinstance(x, DTensor)
+        x = x.redistribute(placements=[Shard(0) if isinstance(p, Shard) else p for p in x.placements])
+    return x.reshape(x.shape[0], -1)
+
+
+def is_sharded(x: Tensor) -> bool:
+    """Whether x is a DTensor, as `fully_shard` makes them."""
+    return hasattr(x, "full_tensor")
+
+
 def _floats(scalars: Sequence[Scalar]) -> TypeGuard[Sequence[float]]:
     return all(isinstance(scalar, float) for scalar in scalars)
