@@ -34,7 +34,7 @@ from record.provenance import epoch_seconds, fixed_seconds, reference_store
 from training import build, contract, mixing, runtime, tasks
 from training.budget import Budget, Clock, WallclockOf
 from training.checkpoints import Checkpoints, Stateful
-from training.distribution import Share, World, convert_sync_batchnorm, maybe_no_sync
+from training.distribution import Share, World, convert_sync_batchnorm
 from training.losses import Losses
 from training.players import Player
 from training.progress import progress
@@ -159,20 +159,17 @@ class Trainer:
 
     def take_turn(self, player: Player, batch: Batch, share: Share) -> None:
         """Take one step of a player's optimizer, however often it evaluates the loss."""
-        step, calls, first = self.state.step, 0, not self.state.step_seconds
+        step, first = self.state.step, not self.state.step_seconds
         lr = self.schedule.apply(player.optimizer, step, self.state.horizon, self.task.rate(share.positions))
         # To pause the clock is to wait for the device: it is paused only where there is something to look at.
         paused = self.state.clock.paused
         aside = paused if first or player.observer.due(step) else nullcontext
+        loss_of = self.closure(player, batch, share)
 
         def closure() -> Tensor:
-            nonlocal calls
-            calls += 1
-            masks = self.streams.fork("dropout" + player.name, step, self.world.rank, device=self.device)
-            with contract.evaluation(self.model, player.optimizer, again=calls > 1), masks:
-                loss, carried = self.batch_loss(player, batch, share, counted=calls == 1)
-            if calls == 1:
-                self.loss, self.carried = loss, carried  # what the step returns may be another's, or nothing
+            loss = loss_of()
+            if loss_of.calls == 1:
+                self.loss = loss  # what the step returns may be another's, or nothing
                 with aside():
                     player.observer.gradients()
                     if first:
@@ -184,7 +181,7 @@ class Trainer:
         compiles = first and (self.config["compile_model"] or self.config["compile_optimizer"])
         with paused() if compiles else nullcontext():
             player.optimizer.step(cast(Callable[[], float], closure))
-        if not calls:
+        if not loss_of.calls:
             raise RuntimeError(f"{type(player.optimizer).__name__}.step never called its closure: nothing is trained")
         self.task.after_turn(player.net, player.name)
         with aside():
@@ -192,24 +189,27 @@ class Trainer:
             if first:
                 self.warnings.after_a_step(player.net)
 
-    def batch_loss(self, player: Player, batch: Batch, share: Share, counted: bool) -> tuple[Tensor, list[Carried]]:
-        """Return a batch's mean loss, and what is carried on; where gradients are enabled, leave them in `p.grad`."""
-        if torch.is_grad_enabled():
-            player.optimizer.zero_grad()
-        total, carried = torch.zeros((), device=self.device), []
-        before = dict(enumerate(self.state.carried))
-        for number, piece in enumerate(mixing.split(batch, share.pieces)):
-            with maybe_no_sync(self.forward, player.optimizer, last=number + 1 == share.pieces):
-                turn = Turn(player.name, self.state.meter if counted else None, before.get(number))
-                loss = self.task.loss(self.predict, piece, turn)
-                loss = loss * (share.weight * self.task.size(piece) / self.task.size(batch))
-                if torch.is_grad_enabled():
-                    loss.backward()
-            total += loss.detach()
-            carried.append(turn.carried)
-        if torch.is_grad_enabled() and self.config["clip_norm"]:
-            nn.utils.clip_grad_norm_(player.net.parameters(), self.config["clip_norm"])
-        return total, carried
+    def closure(self, player: Player, batch: Batch, share: Share) -> "optim.closure[tuple[int, Batch]]":
+        """Return a batch's mean loss as a closure; its first call is measured, and its state carried on."""
+        pieces, before = mixing.split(batch, share.pieces), dict(enumerate(self.state.carried))
+        weights = [share.weight * self.task.size(piece) / self.task.size(batch) for piece in pieces]
+        masks = partial(
+            self.streams.fork, "dropout" + player.name, self.state.step, self.world.rank, device=self.device
+        )
+        self.carried, bound = [], self.config["clip_norm"]
+
+        def loss_fn(numbered: tuple[int, Batch]) -> Tensor:
+            first, (number, piece) = loss_of.calls == 1, numbered
+            turn = Turn(player.name, self.state.meter if first else None, before.get(number))
+            loss = self.task.loss(self.predict, piece, turn)
+            if first:
+                self.carried.append(turn.carried)
+            return loss
+
+        clip = partial(nn.utils.clip_grad_norm_, list(player.net.parameters()), bound) if bound else None
+        net, numbered = cast(nn.Module, self.forward), list(enumerate(pieces))
+        loss_of = optim.closure(net, loss_fn, player.optimizer, numbered, weights=weights, clip=clip, repeat=masks)
+        return loss_of
 
     def after_step(self) -> None:
         """Look whether to go on, and write a checkpoint when one is due."""

@@ -10,10 +10,12 @@ from .adan import Adan
 from .baselines import LAMB, AdaBelief, AdaBound, Adafactor, LookAhead, Yogi
 from .build import build, configure, create_optimizer
 from .chain import Chain
-from .evaluations import SAM, SLS
+from .closures import closure
+from .evaluations import SAM
 from .grassmann import SGDG, AdamG, AdamGRepo, AdamGStar
 from .invariance import param_groups, suspects
 from .library import describe, list_optimizers
+from .line_search import SLS
 from .lion import Cautious, Lion
 from .mars import MARS
 from .muon import Muon
@@ -29,8 +31,8 @@ __all__ = [
     "GC_SGD", "LAMB", "MARS", "RMSGD", "SAM", "SGDG", "SGDMRT", "SGDP", "SING", "SLS", "SOAP", "AdaBelief",
     "AdaBound", "AdaHessian", "Adafactor", "AdamG", "AdamGRepo", "AdamGStar", "AdamP", "AdamS", "AdamSRT", "Adan",
     "Cautious", "Chain", "GC_AdamW", "Lion", "LookAhead", "Muon", "Prodigy", "ScheduleFreeAdamW", "ScheduleFreeSGD",
-    "Shampoo", "Sophia", "Yogi", "build", "configure", "create_optimizer", "describe", "list_optimizers",
-    "param_groups", "suspects",
+    "Shampoo", "Sophia", "Yogi", "build", "closure", "configure", "create_optimizer", "describe",
+    "list_optimizers", "param_groups", "suspects",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:

@@ -1,22 +1,18 @@
-"""SAM, ASAM and SLS: the gradient is taken at the worst point of a small ball, or the step is searched for."""
+"""SAM and ASAM: the gradient is taken at the worst point of a small ball."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Unpack
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
+from .closures import put_back, whole_gradients
 from .stages import by_name
-from .stages.base import Bucket, Closure, Evaluation, Ranges, Stage, check
+from .stages.base import Closure, Evaluation, Ranges, check
 from .stages.by_name import Entry
 from .stages.moments import heavy_ball
-
-TRIALS = 100
-LAST_RESORT = 1e-6  # the step where no trial is accepted
 
 
 class SAM(Chain, decay="coupled"):
@@ -43,7 +39,9 @@ class SAM(Chain, decay="coupled"):
     ValueError for a value out of range, and in `step` without a closure.
 
         >>> optimizer = SAM(model.parameters(), lr=0.1, rho=0.05)
-        >>> loss = optimizer.step(closure)  # calls it twice
+        >>> loss = optimizer.step(closure)  # calls it twice; `optim.closure` makes one
+
+    In a loop without closures: `loss(w).backward()`, `first_step()`, `loss(w).backward()`, `second_step()`.
     """
 
     def __init__(
@@ -64,54 +62,15 @@ class SAM(Chain, decay="coupled"):
         stages = [heavy_ball(momentum, nesterov=nesterov)] if base is None else by_name.stages(base, "base")
         super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)
 
+    def first_step(self) -> None:
+        """After a backward pass at w: go to w + e, and zero the gradients. Any accumulation is the loop's."""
+        assert isinstance(self.evaluation, _ascent)
+        self.evaluation.first_step(self)
 
-class SLS(Chain):
-    """SLS: SGD with a stochastic line search: w <- w - eta g, eta backtracked to f(w - eta g) <= f(w) - c eta ||g||^2.
-
-    One search over all tensors, as the authors' code: else eta <- beta_b eta, up to 100 times, then 1e-6. Where
-    ||g|| < 1e-8 nothing moves; a loss or gradient that is not finite is followed unsearched. f is averaged over ranks,
-    as DDP averages g. The step is held in units of lr, so that a schedule scales it. No momentum; decay, if any, is
-    decoupled and not searched.
-
-    Args:
-        lr: the first step tried, eta_0, in (0, inf).
-        weight_decay: decoupled coefficient, in [0, inf).
-        c: of the condition (Armijo), in (0, 1).
-        beta_b: factor of a step that is too long, in (0, 1).
-        gamma: growth of the first trial in an epoch, in [1, inf).
-        n_batches_per_epoch: steps in an epoch, in [1, inf).
-        reset: the first trial: "increase", the last step times gamma^(1 / n_batches_per_epoch); "keep", as it is;
-            "initial", lr.
-        rule: "armijo", or "goldstein", which also asks f(w - eta g) >= f(w) - (1 - c) eta ||g||^2.
-        beta_f: factor of a step that is too short (goldstein), in (1, inf).
-        eta_max: longest step (goldstein), in (0, inf).
-
-    References: Vaswani et al.: Painless Stochastic Gradient, NeurIPS 2019, Algorithms 1 to 3, and the authors' code.
-    Raises ValueError for a value out of range, and in `step` without a closure.
-
-        >>> optimizer = SLS(model.parameters(), n_batches_per_epoch=len(loader))
-        >>> loss = optimizer.step(closure)  # which only returns the loss where gradients are disabled
-    """
-
-    def __init__(
-        self,
-        params: ParamsT,
-        lr: float = 1.0,
-        weight_decay: float = 0.0,
-        c: float = 0.1,
-        beta_b: float = 0.9,
-        gamma: float = 2.0,
-        n_batches_per_epoch: int = 500,
-        reset: str = "increase",
-        rule: str = "armijo",
-        beta_f: float = 2.0,
-        eta_max: float = 10.0,
-        **options: Unpack[Options],
-    ) -> None:
-        numbers = {"c": c, "beta_b": beta_b, "gamma": gamma, "n_batches_per_epoch": n_batches_per_epoch}
-        search = line_search(reset, rule, **numbers, beta_f=beta_f, eta_max=eta_max)
-        options.setdefault("evaluation", search)
-        super().__init__(params, (apply_line_search(),), lr=lr, weight_decay=weight_decay, **options)
+    def second_step(self) -> None:
+        """After a backward pass at w + e: go back to w, and take the step. RuntimeError before `first_step`."""
+        assert isinstance(self.evaluation, _ascent)
+        self.evaluation.second_step(self)
 
 
 class ascent(Evaluation):
@@ -131,6 +90,7 @@ class ascent(Evaluation):
         check("ascent", ascent, ("global", "local"))
         check("batch_norm_statistics", batch_norm_statistics, ("first", "all"))
         self.ascent, self.batch_norm_statistics = ascent, batch_norm_statistics
+        self.before: list[tuple[Tensor, Tensor]] | None = None  # w, between first_step and second_step
 
     def gradients(self, chain: Chain, closure: Closure) -> Any:
         chain.sync_gradients = self.ascent == "global"
@@ -143,8 +103,26 @@ class ascent(Evaluation):
         try:
             super().gradients(chain, closure)
         finally:
-            _put_back(before)
+            put_back(before)
         return loss
+
+    @torch.no_grad()
+    def first_step(self, chain: Chain) -> None:
+        """See `SAM.first_step`."""
+        self.before = self.climb(chain)
+        chain.zero_grad()
+
+    @torch.no_grad()
+    def second_step(self, chain: Chain) -> None:
+        """See `SAM.second_step`."""
+        if self.before is None:
+            raise RuntimeError(f"{type(chain).__name__}.second_step comes after first_step and a backward pass")
+        put_back(self.before)
+        self.before, self.needs_closure = None, False
+        try:
+            chain.step()
+        finally:
+            self.needs_closure = True
 
     def climb(self, chain: Chain) -> list[tuple[Tensor, Tensor]]:
         """Move the weights to w + e; return them with their old values."""
@@ -168,145 +146,6 @@ class ascent(Evaluation):
                 if p.grad is not None:
                     g, w = p.grad.float() if p.dtype.itemsize < 4 else p.grad, p
                     yield (p, w * w * g, w * g, rho) if group["adaptive"] else (p, g, g, rho)
-
-
-class line_search(Evaluation):
-    """The search of `SLS`, where the conditions are; its keywords, `numbers` being those that are.
-
-    In the param groups, in units of lr: `scale` is what the search goes on from, `applied` the step taken now.
-    """
-
-    name = "sls"
-    needs_closure = True
-    ranges: ClassVar[Ranges] = {
-        "c": "(0, 1)",
-        "beta_b": "(0, 1)",
-        "beta_f": "(1, inf)",
-        "gamma": "[1, inf)",
-        "n_batches_per_epoch": "[1, inf)",
-        "eta_max": "(0, inf)",
-        "lr": "(0, inf)",
-    }
-
-    def __init__(self, reset: str, rule: str, **numbers: float) -> None:
-        super().__init__(**numbers, scale=1.0, applied=1.0)
-        check("reset", reset, ("increase", "keep", "initial"))
-        check("rule", rule, ("armijo", "goldstein"))
-        self.reset, self.rule = reset, rule
-
-    def gradients(self, chain: Chain, closure: Closure) -> Any:
-        loss = whole_gradients(chain, closure)
-        first, sign = chain.param_groups[0], -1.0 if chain.param_groups[0]["maximize"] else 1.0
-        with _kept(chain) as lines:
-            squares = sum(float(gradient.double().square().sum()) for _, _, gradient in lines)
-
-            def objective(eta: float) -> float:
-                for p, value, gradient in lines:
-                    p.copy_(value - sign * eta * gradient)
-                return sign * _average(_loss_alone(chain, closure))
-
-            scale, applied = self.search(first, sign * _average(loss), squares, objective)
-        for group in chain.param_groups:
-            group["scale"], group["applied"] = scale, applied
-        return loss
-
-    def search(
-        self, group: Mapping[str, Any], start: float, squares: float, objective: Callable[[float], float]
-    ) -> tuple[float, float]:
-        """The step to go on from and the step to take, in units of lr."""
-        lr, last = float(group["lr"]), float(group["scale"])
-        if math.sqrt(squares) < 1e-8:
-            return last, 0.0
-        if lr == 0 or not (math.isfinite(start) and math.isfinite(squares)):
-            return last, last
-        grown = last * float(group["gamma"]) ** (1 / float(group["n_batches_per_epoch"]))
-        eta = lr * {"increase": grown, "keep": last, "initial": 1.0}[self.reset]
-        c = float(group["c"])
-        for _ in range(TRIALS):
-            value = objective(eta)
-            if not value <= start - c * eta * squares:
-                eta *= float(group["beta_b"])
-            elif self.rule == "goldstein" and value < start - (1 - c) * eta * squares:
-                eta = min(eta * float(group["beta_f"]), float(group["eta_max"]))
-            else:
-                return eta / lr, eta / lr
-        return eta / lr, LAST_RESORT / lr
-
-
-class apply_line_search(Stage):
-    """Takes the step that `line_search` found."""
-
-    name = "apply_line_search"
-
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
-        return {"applied": float(hyper["applied"])}
-
-    def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
-        bucket.rate_scale = bucket.scalar(self, "applied")
-        return updates
-
-
-def whole_gradients(chain: Chain, closure: Closure) -> Any:
-    """The loss at the weights, with its gradients in `p.grad`.
-
-    RuntimeError, one line, for a closure that adds them to gradients from before the step: those of other batches
-    cannot be had anew at other weights.
-    """
-    found = [(p, p.grad) for group in chain.param_groups for p in group["params"] if p.grad is not None]
-    sizes = torch._foreach_norm([gradient for _, gradient in found]) if found else ()
-    chain.zeroed = False
-    with torch.enable_grad():
-        loss = closure()
-    added = [size for (p, gradient), size in zip(found, sizes, strict=True) if p.grad is gradient]
-    if not chain.zeroed and any(bool(size) for size in added):
-        raise RuntimeError(
-            f"{type(chain).__name__}.step: the closure adds to gradients from before the step; it is to zero them, and "
-            "to compute all micro-batches of the step"
-        )
-    return loss
-
-
-def _loss_alone(chain: Chain, closure: Closure) -> Any:
-    try:
-        return closure()
-    except RuntimeError as error:
-        if "does not require grad" not in str(error):
-            raise
-        raise RuntimeError(
-            f"{type(chain).__name__}.step also asks for the loss alone, under torch.no_grad: the closure is to call "
-            "backward only where torch.is_grad_enabled()"
-        ) from error
-
-
-@contextmanager
-def _kept(chain: Chain) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
-    """(w, its values, its gradient) of each tensor with a gradient; afterwards both are as they were.
-
-    Whatever a closure did to `p.grad`, or in its memory, which may be DDP's.
-    """
-    params = [p for group in chain.param_groups for p in group["params"] if p.grad is not None]
-    lines = [(p, p.clone(), p.grad.clone()) for p in params]
-    try:
-        yield lines
-    finally:
-        for p, value, gradient in lines:
-            p.copy_(value)
-            p.grad = gradient
-
-
-def _average(loss: Any) -> float:
-    """The loss, averaged over data-parallel ranks."""
-    value = torch.as_tensor(loss).detach().double()
-    if distributed.is_available() and distributed.is_initialized():
-        value = value.clone()
-        distributed.all_reduce(value)
-        value /= distributed.get_world_size()
-    return float(value)
-
-
-def _put_back(values: list[tuple[Tensor, Tensor]]) -> None:
-    for p, value in values:
-        p.copy_(value)
 
 
 _ascent = ascent  # in SAM's signature the word is a keyword

@@ -27,7 +27,7 @@ INSTEAD = {  # a regular expression: what is written in its place
     r"(?i)\bselection\.offer\b": "update",
     r"(?i)\bworld\.(leads|tell|share)\b": "is_main, broadcast_object, shard",
     r"\bsettle\b": "clean_finished, load_selected_weights",
-    r"\bsynchronised\b": "convert_sync_batchnorm, maybe_no_sync",
+    r"\bsynchronised\b": "convert_sync_batchnorm, unsynchronized",
     r"(?i)\bsays? of (it|them)sel(f|ves)\b": "reports",
     r"(?i)\bcontest(s|ed)?\b": "comparison",
     r"(?i)\bowe[sd]?\b": "still has to",

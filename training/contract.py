@@ -58,34 +58,6 @@ def evaluated(model: nn.Module, optimizers: Sequence[Optimizer]) -> Iterator[Non
                 parameter.copy_(value)
 
 
-@contextmanager
-def evaluation(model: nn.Module, optimizer: Optimizer, again: bool) -> Iterator[None]:
-    """Surround an evaluation of the loss within a step; again: of the same batch once more, which is counted once.
-
-    The first has gradients in any case: an optimizer may call its closure under no_grad and step afterwards.
-    """
-    frozen = again and getattr(optimizer, "batch_norm_statistics", "first") != "all"
-    with torch.set_grad_enabled(not again or torch.is_grad_enabled()), frozen_statistics(model, frozen):
-        yield
-
-
-@contextmanager
-def frozen_statistics(model: nn.Module, frozen: bool = True) -> Iterator[None]:
-    """Normalise by the batch as in training, but leave batch norm's running statistics alone.
-
-    The later evaluations of one step (SAM's second pass, a line search's trials) see the same batch again, and must
-    not count it twice.
-    """
-    moved = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats] if frozen else []
-    for module in moved:
-        module.track_running_stats = False
-    try:
-        yield
-    finally:
-        for module in moved:
-            module.track_running_stats = True
-
-
 def freeze(model: nn.Module, what: str | list[str]) -> list[str]:
     """Stop training some parameters; returns their names.
 

@@ -3,14 +3,12 @@
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from training.runtime import Diverged
 
@@ -145,13 +143,3 @@ def convert_sync_batchnorm(model: nn.Module, bn: str, device: torch.device) -> n
         raise ValueError(f"bn: sync needs CUDA devices, this run is on {device.type}; allowed here: local")
     convert: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
     return convert(model) if bn == "sync" else model
-
-
-def maybe_no_sync(model: object, optimizer: Optimizer, last: bool) -> AbstractContextManager[None]:
-    """Average gradients over the processes in the last backward pass of an accumulation alone, and not at all while
-    the optimizer wants this process's own (SAM with ascent=local).
-
-    model: as `World.wrap` returned it, perhaps compiled.
-    """
-    no_sync: Callable[[], AbstractContextManager[None]] = getattr(model, "no_sync", nullcontext)
-    return nullcontext() if last and getattr(optimizer, "sync_gradients", True) else no_sync()
