@@ -11,6 +11,7 @@ from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
 from .stages.base import Betas, Bucket, Ranges, Scalar, Stage
+from .stages.lists import rows
 from .stages.moments import adam, heavy_ball
 
 
@@ -123,7 +124,7 @@ class radial_projection(Stage):
         length, channel, layer = cosines(weight, bucket.grads[i], eps)
         by_channel = channel < delta / math.sqrt(weight[0].numel())
         by_layer = layer < delta / math.sqrt(weight.numel())
-        along = vecdot(_rows(update), _rows(weight))
+        along = vecdot(rows(update), rows(weight))
         by_row, whole = along / (length + eps) ** 2, along.sum() / (vector_norm(length) + eps) ** 2
         part = torch.where(by_channel, by_row, torch.where(by_layer, whole, 0.0))
         projected = (by_channel | by_layer).to(weight.dtype)
@@ -140,12 +141,8 @@ class radial_projection(Stage):
 
 def cosines(weight: Tensor, grad: Tensor, eps: Scalar) -> tuple[Tensor, Tensor, Tensor]:
     """The norm of each row of the weight; the largest |cos(row, its gradient)|; |cos| of the whole tensor (Eq. 11)."""
-    w, g = _rows(weight), _rows(grad)
+    w, g = rows(weight), rows(grad)
     length, steepness, product = vector_norm(w, dim=1), vector_norm(g, dim=1), vecdot(w, g)
     channel = product.abs() / (length.clamp(min=eps) * steepness.clamp(min=eps))
     layer = product.sum().abs() / (vector_norm(length).clamp(min=eps) * vector_norm(steepness).clamp(min=eps))
     return length, channel.max(), layer
-
-
-def _rows(x: Tensor) -> Tensor:
-    return x.reshape(x.shape[0], -1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .stages.base import Bucket, Scalar
+from .stages.lists import is_sharded
 
 Kernel = Callable[..., None]
 
@@ -28,7 +29,7 @@ class Compiled:
         for param, grad, state, scalars in zip(bucket.params, bucket.grads, bucket.states, bucket.scalars, strict=True):
             names = [name for name in state if name != "step"]
             buffers = [state[name] for name in names]
-            form = tuple([(x.shape, x.stride(), x.dtype) for x in (param, grad, *buffers)])
+            form = tuple([(x.shape, x.stride(), x.dtype, *_shards(x)) for x in (param, grad, *buffers)])
             key = (form, tuple(names), param.device, tuple(bucket.options.items()))
             if key not in self.kernels:
                 self.kernels[key] = self._compile(names, tuple(scalars), dict(bucket.options))
@@ -54,6 +55,11 @@ class Compiled:
         assert isinstance(kernel, types.FunctionType)
         # The key says all that a trace depends on, so its guards are dropped: they cost more than a small step.
         return torch.compile(kernel, fullgraph=True, dynamic=False, options={"guard_filter_fn": _no_guards})
+
+
+def _shards(x: Tensor) -> tuple[Any, ...]:
+    """How a DTensor is sharded; nothing for others."""
+    return (getattr(x, "placements", None), getattr(x, "device_mesh", None)) if is_sharded(x) else ()
 
 
 def _no_guards(guards: Any) -> list[bool]:

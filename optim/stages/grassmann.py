@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .base import BETAS, Betas, Bucket, Ranges, Stage
+from .lists import rows
 from .sphere import group_moments, inner, unfused
 
 
@@ -56,8 +57,8 @@ class Riemannian(Sphere):
         for p, g, omega, clip in zip(bucket.params, self.gradients(bucket), *numbers, strict=True):
             y = unit(p, kind)
             if kind == "channel":
-                rows = y.flatten(1)
-                g = g + (2 * omega * (rows @ rows.T @ rows - rows)).view_as(g)
+                m = rows(y)
+                g = g + (2 * omega * (m @ m.T @ m - m)).view_as(g)
             h = g - inner(y, g, kind) * y
             tangents.append(h * (clip / norm(h, kind)).clamp(max=1.0))
         return tangents

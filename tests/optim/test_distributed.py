@@ -9,10 +9,11 @@ import torch.multiprocessing as mp
 from torch import distributed, nn
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import Shard, distribute_tensor
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from optim import RMSGD, SAM, SLS
+from optim.compiled import Compiled
 from optim.rmsgd import whole
 from tests.optim.table import ROWS
 
@@ -129,6 +130,19 @@ def mesh():
     distributed.destroy_process_group()
 
 
+def test_a_compiled_step_is_one_for_each_placement(mesh, monkeypatch):
+    """Two tensors of one shape, of which one is whole on every rank."""
+    monkeypatch.setattr(Compiled, "_compile", lambda *_: lambda *_: None)
+    optimizer = ROWS["adamp"].build(
+        [nn.Parameter(distribute_tensor(torch.ones(4, 3), mesh, [how])) for how in (Shard(0), Replicate())],
+        compile=True,
+    )
+    for p in optimizer.param_groups[0]["params"]:
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    assert len(optimizer._compiled.kernels) == 2
+
+
 SHARDED = ["sing", "sing_adafactor", "adamp", "adamsrt", "adamg", "rmsgd", "sam"]
 SHARDED += ["lion", "cautious", "adan", "mars", "muon", "prodigy", "schedule_free_sgd", "schedule_free_adamw"]
 
@@ -144,7 +158,7 @@ def test_sharded_tensors_step_as_whole_ones(name, mesh):
 
         def closure() -> torch.Tensor:
             for p, slope in zip(params, slopes, strict=True):
-                p.grad = slope
+                p.grad = slope.clone()
             return torch.zeros(())
 
         optimizer = ROWS[name].build(params, weight_decay=0.1)

@@ -66,7 +66,7 @@ def test_a_misspelt_key_of_a_group_is_refused():
     p = Parameter(torch.ones(2, 2))
     with pytest.raises(ValueError, match=r"^param group: unknown key 'invariants'; nearest: invariance$"):
         AdamSRT([{"params": [p], "invariants": "channel"}])
-    with pytest.raises(ValueError, match=r"^param group: unknown key 'weigth_decay' "):
+    with pytest.raises(ValueError, match=r"^param group: unknown key 'weigth_decay'; nearest: weight_decay$"):
         AdamP([{"params": [p], "weigth_decay": 0.1}])
 
 
