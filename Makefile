@@ -33,7 +33,8 @@ test: lint ## lint and the whole test suite, under 15 minutes on 2 cores
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist worksteal -m "not soak and not extras and not gpu"
 
 test-extras: setup ## tests of the optional extras (installs them)
-	@$(PY) -m uv pip install --quiet --python $(PY) tensorboard "submitit>=1.5.4" "ray>=2.50" "optuna>=5" hydra-joblib-launcher adamp pytorch-optimizer schedulefree
+	@$(PY) -m uv pip install --quiet --python $(PY) tensorboard "submitit>=1.5.4" "ray>=2.50" "optuna>=5" hydra-joblib-launcher \
+		adamp pytorch-optimizer schedulefree lightning accelerate expecttest adabelief-pytorch
 	@$(PY) -m pytest -q -m extras
 
 soak: setup ## hours: every optimizer resumed everywhere, a hundred kills
