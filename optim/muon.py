@@ -177,5 +177,8 @@ class muon(by_invariance):
         super().__init__(own_rate_adam(adam_lr, betas, adam_eps), matrices)
         self.hyper |= {"orthogonal": True}
 
+    def switched_off(self, chain: Chain) -> str | None:
+        return None  # a tensor's shape says whose it is
+
     def is_spherical(self, param: Tensor, options: Mapping[str, Any]) -> bool:
         return bool(options["orthogonal"]) and param.ndim > 1
