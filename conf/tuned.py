@@ -8,8 +8,8 @@
 
 `set` may name any key of the configuration, and a group (`schedule: constant`). `from` says where the value is printed;
 `default` says why there is one although no source prints it. `source` keeps an entry for source=text or source=code,
-`where` for runs with those values, e.g. {optimizer.denominator: eps}. `also: [name]` beside `entries` adds another
-file's. Torch-free.
+`where` for runs with those values, e.g. {optimizer.denominator: eps}. Beside `entries`, `data: [name]` holds for all
+entries without one, and `also: [name]` adds another file's. Torch-free.
 """
 
 from collections.abc import Callable
@@ -84,7 +84,9 @@ def read(tuned: str) -> tuple[dict[str, Any], ...]:
         raise UsageError(f"tuned: {path} has no list `entries`")
     for entry in entries:
         _check(entry, path)
-    return (*entries, *(entry for name in content.get("also", ()) for entry in read(name)))
+    everywhere = {"data": content["data"]} if "data" in content else {}
+    own = [everywhere | entry for entry in entries]
+    return (*own, *(entry for name in content.get("also", ()) for entry in read(name)))
 
 
 def _check(entry: Any, path: Path) -> None:

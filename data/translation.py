@@ -74,7 +74,7 @@ class Subwords:
         try:
             import sentencepiece
         except ImportError as error:
-            raise ImportError("data: sentencepiece not found; pip install 'stepbench[translation]'") from error
+            raise ImportError("data: sentencepiece not found; pip install sentencepiece") from error
         lines = [line for pair in texts for line in pair]
         digest = hashlib.sha256("\n".join([str(size), *lines]).encode()).hexdigest()[:16]
         path = cache / f"{digest}.model"

@@ -85,7 +85,7 @@ def studies(tuning: Tuning, pruner: str, draw: int) -> list[Study]:
     try:
         return [Study(cell, tuning, pruner, draw) for cell in tuning.cells]
     except ImportError as error:
-        raise UsageError("--search optuna: needs optuna: pip install 'stepbench[tune]'") from error
+        raise UsageError("--search optuna: needs optuna: pip install optuna") from error
 
 
 def rounds(made: Sequence[Study], trials: int, store: Path) -> Iterator[list[Planned]]:

@@ -59,7 +59,7 @@ class Slurm:
         try:
             import submitit
         except ImportError as error:
-            raise UsageError("--backend slurm: needs submitit: pip install 'stepbench[slurm]'") from error
+            raise UsageError("--backend slurm: needs submitit: pip install submitit") from error
         given = dict(_parameter(text) for text in parameters)
         self._executor = submitit.AutoExecutor(folder, cluster=given.pop("cluster", None))
         known = parameter_names(self._executor)
@@ -106,7 +106,7 @@ class Ray:
         try:
             import ray
         except ImportError as error:
-            raise UsageError("--backend ray: needs ray: pip install 'stepbench[ray]'") from error
+            raise UsageError("--backend ray: needs ray: pip install ray") from error
         self._cancel = ray.cancel
         if not ray.is_initialized():
             size = {} if address else {"num_cpus": max(1, int(jobs * cpus)) if jobs else None}

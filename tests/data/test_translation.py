@@ -62,5 +62,5 @@ def test_what_cannot_be_read_is_one_line(written: Path, monkeypatch: pytest.Monk
 
 def test_a_missing_library_is_one_line(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sentencepiece", None)
-    with one_line(ImportError, "sentencepiece not found", "stepbench[translation]"):
+    with one_line(ImportError, "sentencepiece not found", "pip install sentencepiece"):
         load(written)

@@ -50,7 +50,7 @@ class Translation(Task):
     ) -> None:
         """beam: hypotheses kept. length_penalty: exponent of the length that scores are divided by. longest: target."""
         if find_spec("sacrebleu") is None:
-            raise ImportError("task=translation: sacrebleu not found; pip install 'stepbench[translation]'")
+            raise ImportError("task=translation: sacrebleu not found; pip install sacrebleu")
         self.label_smoothing = label_smoothing
         self.beam, self.length_penalty, self.longest = beam, length_penalty, longest
 
