@@ -243,7 +243,7 @@ class Chain(Optimizer):
         """The tensor's buffers, made at its first step."""
         state: dict[str, Tensor] = self.state[param]
         if not state:
-            state |= {"step": torch.zeros((), dtype=COUNT)} | self.buffers(weight, options)
+            state |= {"step": torch.tensor(0, dtype=COUNT, device="cpu")} | self.buffers(weight, options)
         return state
 
     def buffers(self, weight: Tensor, group: Mapping[str, Any]) -> dict[str, Tensor]:

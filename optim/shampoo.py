@@ -165,12 +165,11 @@ class shampoo(_Preconditioned):
 
 def _power(matrix: Tensor, exponent: float) -> Tensor:
     """A symmetric matrix to a power; nan where it is not finite, which eigh does not take."""
-    if not bool(matrix.isfinite().all()):
-        return torch.full_like(matrix, math.nan)
-    values, vectors = torch.linalg.eigh(matrix)
+    finite = matrix.isfinite().all()
+    values, vectors = torch.linalg.eigh(torch.where(finite, matrix, 0))
     smallest = torch.finfo(values.dtype).tiny
-    root: Tensor = (vectors * values.clamp(min=smallest) ** exponent) @ vectors.mT
-    return root
+    root = (vectors * values.clamp(min=smallest) ** exponent) @ vectors.mT
+    return torch.where(finite, root, math.nan)
 
 
 class soap(_Preconditioned):
@@ -227,10 +226,10 @@ class soap(_Preconditioned):
             step = int(state["step"]) - 1
             for i, statistics, basis in self.pairs(g, state):
                 statistics.lerp_(gram(g, i), float(new))
-                if not bool(statistics.isfinite().all()):  # which the weights show already
-                    continue
                 if step == 0:
-                    basis.copy_(torch.linalg.eigh(statistics)[1].flip(1))
+                    finite = statistics.isfinite().all()  # where not, the weights show it already
+                    vectors = torch.linalg.eigh(torch.where(finite, statistics, 0))[1]
+                    basis.copy_(torch.where(finite, vectors.flip(1), basis))
                 elif step % self.frequency == 0:
                     self._iterate(i, statistics, basis, state[f"{self.name}.exp_avg_sq"])
         return None
@@ -238,7 +237,8 @@ class soap(_Preconditioned):
     @staticmethod
     def _iterate(i: int, statistics: Tensor, basis: Tensor, v: Tensor) -> None:
         """One step of power iteration, its vectors sorted by their eigenvalues, and v with them."""
-        product = statistics @ basis
+        finite = statistics.isfinite().all()
+        product = torch.where(finite, statistics, 0) @ basis
         order = (basis * product).sum(0).argsort(descending=True)
-        v.copy_(v.index_select(i, order))
-        basis.copy_(torch.linalg.qr(product.index_select(1, order))[0])
+        v.copy_(torch.where(finite, v.index_select(i, order), v))
+        basis.copy_(torch.where(finite, torch.linalg.qr(product.index_select(1, order))[0], basis))
