@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 ARGS ?=
 RUNS ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-extras soak mutants lint smoke tables figures report rde benchmarks docs lock clean
+.PHONY: help setup train test test-extras soak mutants lint smoke tables figures report rde gpu-check benchmarks docs lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ report: setup ## tables, figures and one HTML page in build/
 
 rde: setup ## RDE's samples and targets, and the predictions of runs: make rde RUNS="runs/..."
 	@$(PY) -m reports analyse rde_sheet --scale paper $(RUNS:%=--run %)
+
+gpu-check: setup ## does the suite work on this GPU? one table: make gpu-check ARGS="--device cpu" tries the command
+	@$(PY) -m benchmarks.gpu $(ARGS)
 
 benchmarks: setup ## speed, side by side with peers
 	@for name in optimizers input train start; do $(PY) -m benchmarks.$$name || exit $$?; done

@@ -88,17 +88,17 @@ def tensors(shapes: Sequence[torch.Size], device: str) -> list[Parameter]:
     return params
 
 
-def sides(method: str, params: Callable[[], list[Parameter]]) -> dict[str, Optimizer]:
-    """Build a method's sides, each over parameters of its own."""
+def ours(method: str, params: list[Parameter], **more: bool) -> Optimizer:
+    """Build our optimizer of a method."""
     options = groups.raw("optimizer", method)
     keywords = {key: value for key, value in options.items() if key not in LABELS} | dict(SETTINGS.get(method, {}))
     invariance = "channel" if options["groups"]["invariance"] == "auto" else "none"
+    return optim.build(options["target"], [{"params": params, "invariance": invariance}], **keywords, **more)
 
-    def ours(**more: bool) -> Optimizer:
-        group = {"params": params(), "invariance": invariance}
-        return optim.build(options["target"], [group], **keywords, **more)
 
-    made = {"ours": ours(), "ours compiled": ours(compile=True)}
+def sides(method: str, params: Callable[[], list[Parameter]]) -> dict[str, Optimizer]:
+    """Build a method's sides, each over parameters of its own."""
+    made = {"ours": ours(method, params()), "ours compiled": ours(method, params(), compile=True)}
     for target, theirs in PEERS.get(method, ()):
         try:
             made[target.split(".")[0]] = pkgutil.resolve_name(target)(params(), **theirs)
@@ -109,12 +109,16 @@ def sides(method: str, params: Callable[[], list[Parameter]]) -> dict[str, Optim
 
 def stepper(optimizer: Optimizer) -> Callable[[], object]:
     """Return a step at fixed gradients, for any optimizer: its closure's loss falls with every call."""
-    losses, weight = itertools.count(0.0, -1.0), optimizer.param_groups[0]["params"][0]
+    params: list[Parameter] = [p for group in optimizer.param_groups for p in group["params"]]
+    losses, grads = itertools.count(0.0, -1.0), [p.grad for p in params]
 
     def closure() -> Tensor:
-        loss: Tensor = 0 * weight.sum() + next(losses)
+        loss: Tensor = 0 * params[0].sum() + next(losses)
         if torch.is_grad_enabled():
-            loss.backward()  # adds 0 to one gradient; methods of second order ask for it, and find no curvature
+            optimizer.zero_grad()  # SAM asks for it
+            loss.backward()  # methods of second order ask for it, and find no curvature
+            for p, grad in zip(params, grads, strict=True):
+                p.grad = grad
         return loss.detach()
 
     return partial(optimizer.step, closure)
