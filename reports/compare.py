@@ -54,7 +54,7 @@ def compare(runs: Runs, a: str, b: str, where: Sequence[str] = ()) -> str:
     pairs = _pairs(rows, a, b)
     lines, gains = [f"{proper(a)} against {proper(b)}: {len(pairs)} shared tasks"], []
     for task, x, y in pairs:
-        kind, test = _test(x, y)
+        kind, test = tested(x, y)
         gain = better(x.metric) * test.difference
         gains.append(gain)
         verdict = (
@@ -119,7 +119,8 @@ def validation_score(rows: Sequence[Row], metric: str) -> float:
     return better(metric) * fmean(known) if known and len(known) == len(rows) else -np.inf
 
 
-def _test(x: Sample, y: Sample) -> tuple[str, Comparison]:
+def tested(x: Sample, y: Sample) -> tuple[str, Comparison]:
+    """Compare two samples by the paired t test where their seeds match, else by Welch's; returns its name, too."""
     if x.seeds == y.seeds:
         return "paired", paired(x.values, y.values)
     return "Welch", welch(x.summary, y.summary)

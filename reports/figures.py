@@ -11,7 +11,7 @@ from papers.table import METRICS
 from reports import style
 from reports.cells import Filled, Result, better, score
 from reports.layout import fixed
-from reports.panels import Plot, bars, by_layer, curves, has_axis, name_of, note, panels, shown_as, tasks, timed
+from reports.panels import Plot, bars, by_layer, curve, curves, has_axis, name_of, note, panels, shown_as, tasks, timed
 from reports.runs import device, grouped
 from reports.statistics import ALPHA, Scores, expected_best, friedman, performance_profile, ranks, wilcoxon_holm
 
@@ -79,6 +79,29 @@ def _heat(axis: "Axes", cells: list[Filled]) -> bool:
     axis.grid(visible=False)
     axis.set(ylabel="weight decay", xlabel="learning rate")
     return True
+
+
+def range_test(result: Result) -> "Iterator[Figure]":
+    """The loss of each step over its learning rate, where `schedule=range_test` and `log.every_steps` made the runs.
+
+    Runs that diverged are drawn as far as they came. The rate rises exponentially: two epochs tell it at every step.
+    """
+
+    def draw(axis: "Axes", cells: list[Filled]) -> bool:
+        lines = []
+        for cell in cells:
+            for row in (row for row in cell.runs if row.get("config.schedule.name") == "range_test"):
+                steps, epochs = curve(row, "step"), curve(row)
+                if "loss" in steps and len(epochs.get("lr", [])) > 1:
+                    slope, start = np.polyfit(epochs["step"], np.log(epochs["lr"]), 1)
+                    look = style.look(name_of(cell), len(steps["loss"]))
+                    rate = np.exp(start + slope * steps["step"])
+                    lines += axis.plot(rate, steps["loss"], label=shown_as(name_of(cell)), **look)
+        axis.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="training loss")
+        return bool(lines)
+
+    if any(row.get("config.schedule.name") == "range_test" for row in result.runs):
+        yield from panels(result, tasks(result), draw)
 
 
 def scores_by_task(groups: Sequence[Sequence[Filled]], score_of: Callable[[Filled], float | None]) -> Table:
@@ -203,6 +226,7 @@ FIGURES: dict[str, tuple[str, Plot]] = {
     ),
     "memory": ("Peak memory, on one device", bars("memory.peak_bytes", "peak memory (MiB)", MIB)),
     "state": ("Memory of the optimizer's state", bars("memory.optimizer_bytes", "optimizer state (MiB)", MIB)),
+    "range_test": ("Training loss by learning rate, which rises at every step, a line a seed", range_test),
     "tuning": ("Expected best of k tuning trials", tuning),
     "heat": ("Sensitivity to learning rate and weight decay", heat_map),
     "ranks": ("Mean ranks over tasks", rank_diagram),

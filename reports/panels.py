@@ -122,13 +122,13 @@ def timed(result: Result) -> tuple[Callable[[Row], bool], str]:
     return (lambda row: shared or not row.get("shared")), SHARED if shared and result.runs else ""
 
 
-def curve(row: Row) -> Curve:
-    """Read a run's epoch rows as columns; of a repeated epoch the last line counts, a torn line is left out."""
-    return _curve(row["folder"], row.get("id"))
+def curve(row: Row, kind: str = "epoch") -> Curve:
+    """Read a run's epoch (or step) rows as columns; of a repeated one the last line counts, a torn line is left out."""
+    return _curve(row["folder"], row.get("id"), kind)
 
 
 @lru_cache(maxsize=4096)  # every figure of a table reads the same runs
-def _curve(folder: str, _: str | None, kind: str = "epoch") -> Curve:
+def _curve(folder: str, _: str | None, kind: str) -> Curve:
     lines = read_lines(Path(folder) / "metrics.jsonl")[0]
     by_time = {line[kind]: line for line in lines if line.get("kind") == kind and kind in line}
     ordered = [by_time[time] for time in sorted(by_time)]
@@ -158,7 +158,7 @@ def curves(column: str, against: str = "epoch", xlabel: str = "epoch", kind: str
             means = []
             for cell in cells:
                 rows = [row for row in cell.runs if not diverged(row) and counts(row)]
-                x, mean, std = band([_curve(row["folder"], row.get("id"), kind) for row in rows], column, against)
+                x, mean, std = band([curve(row, kind) for row in rows], column, against)
                 seen = np.isfinite(mean)  # a net may be evaluated every few epochs only
                 if seen.any():
                     x, mean, std, looks = x[seen], mean[seen], std[seen], style.look(name_of(cell), seen.sum())

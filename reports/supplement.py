@@ -6,13 +6,13 @@ from math import isfinite, nan
 
 from papers.table import METRICS
 from reports.cells import Filled, Result, better, printed
-from reports.compare import no_difference
+from reports.compare import Sample, no_difference, tested
 from reports.grids import best_rates
 from reports.layout import DASH, Entry, Grid, fixed, grid
 from reports.pairs import place
 from reports.panels import name_of
 from reports.runs import proper
-from reports.statistics import ALPHA, Comparison, effect_size, holm, paired, welch
+from reports.statistics import ALPHA, Comparison, effect_size, holm
 
 PREFIX = "config.optimizer."
 LEFT_OUT = ("name", "target", "version", "groups", "decay")
@@ -48,7 +48,7 @@ def pairwise(result: Result) -> Grid:
     values = {}
     for group in result.groups():
         pairs = [(a, b) for a, b in combinations([cell for cell in group if cell.sound], 2)]
-        tests = [_test(a, b) for a, b in pairs]
+        tests = [tested(*(Sample(cell.runs, cell.cell.metric, 1) for cell in pair)) for pair in pairs]
         adjusted = holm([test.p for _, test in tests])
         for (a, b), (kind, test), p in zip(pairs, tests, adjusted, strict=True):
             values[" ".join([place(a), _versus(a, b)]).strip()] = dict(
@@ -62,12 +62,6 @@ def _versus(a: Filled, b: Filled) -> str:
     """Name a pair by its optimizers, and by its metric where the table has several."""
     metric = f" ({METRICS[a.cell.metric]['short']})" if "metric" in a.cell.coordinates else ""
     return f"{proper(name_of(a))} / {proper(name_of(b))}{metric}"
-
-
-def _test(a: Filled, b: Filled) -> tuple[str, Comparison]:
-    if [row["seed"] for row in a.runs] == [row["seed"] for row in b.runs]:
-        return "paired", paired(a.values, b.values)
-    return "Welch", welch(a.summary, b.summary)
 
 
 def _compared(a: Filled, b: Filled, kind: str, test: Comparison, p: float) -> Iterator[str]:

@@ -112,6 +112,18 @@ class InverseSqrt(Schedule):
 
 
 @dataclass(frozen=True)
+class RangeTest(Schedule):
+    """Exponentially from `start` to 1, over what the warm-up leaves of the run (Smith 2017, "LR range test")."""
+
+    start: float = 1e-5
+
+    def main(self, step: int, warmup: int, horizon: Horizon) -> float:
+        """Return the factor after the warm-up."""
+        progress = min(1.0, (step - warmup) / max(1, horizon.total_steps - 1 - warmup))
+        return float(self.start ** (1 - progress))
+
+
+@dataclass(frozen=True)
 class Step(Schedule):
     """Times `gamma` every `step_size` epochs (torch's StepLR, stepped at each epoch's end)."""
 

@@ -1,6 +1,8 @@
 """The papers' own analyses, as figures with their data.
 
     python -m reports analyse NAME... [--scale cpu|paper|smoke] [--data NAME] [--run FOLDER]... [--out FOLDER]
+    python -m reports analyse toy2d optimizer=sing,lamb        any optimizers on toy surfaces
+    python -m reports analyse landscape --run FOLDER...        the loss around the weights of runs
 
 Exit code 0 if every number of a paper that is checked was met, 2 if one was not.
 """
@@ -23,12 +25,15 @@ SETS = [name for name in options("data") if raw("data", name)["task"] == "multic
 FILES = {
     "adamp": ("detection", "growth", "norms"),
     "adamsrt": ("tracking",),
+    "landscape": ("landscape",),
     "rmsgd": ("quality",),
     "rosenbrock": ("rosenbrock3d", "theorem4"),
     "sing": ("narrow", "rde_sheet"),
     "toys": ("toy2d",),
 }
 ANALYSES = {name: f"reports.analyses.{file}:{name}" for file, names in FILES.items() for name in names}
+WITH_RUNS = {"rde_sheet", "landscape"}
+OPTIMIZER = "optimizer="
 Choice = TypeVar("Choice")
 
 
@@ -38,12 +43,13 @@ class Scale:
 
     name: cpu (real small data, minutes on 2 cores), paper (as the papers did it) or smoke (that in two steps, on
     synthetic data). data: one of SETS, to train nets on in the place of the analysis' own. runs: folders of finished
-    runs, whose predictions rde_sheet draws.
+    runs, for those of WITH_RUNS. optimizers: of conf/optimizer, for toy2d in the place of its own.
     """
 
     name: str
     data: str | None = None
     runs: tuple[Path, ...] = ()
+    optimizers: tuple[str, ...] = ()
 
     def of(self, choices: Mapping[str, Choice]) -> Choice:
         """Return this scale's choice; smoke has the paper's where it has none of its own."""
@@ -90,19 +96,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--run", type=folder, action="append", default=[], help="rde_sheet: draw its predictions")
     parser.add_argument("--out", type=folder, default=Path("build/figures"))
     given = parser.parse_args(arguments)
+    words = [name for name in given.names if name.startswith(OPTIMIZER)]
+    optimizers = tuple(name for word in words for name in word.removeprefix(OPTIMIZER).split(","))
+    given.names = [name for name in given.names if name not in words]
     for key, word, allowed in [
         *(("analyse", name, ["all", *ANALYSES]) for name in given.names),
+        *(("optimizer", name, [name for name in options("optimizer") if name != "custom"]) for name in optimizers),
         ("--scale", given.scale, SCALES),
         *([("--data", given.data, SETS)] if given.data is not None else []),
     ]:
         if word not in allowed:
             raise unknown(key, word, allowed)
-    if given.run and not {"all", "rde_sheet"} & set(given.names):
-        raise UsageError("--run: only rde_sheet draws what runs predict")
-    missed = 0
-    for name in ANALYSES if "all" in given.names else given.names:
+    if given.run and not {"all", *WITH_RUNS} & set(given.names):
+        raise UsageError(f"--run: only {' and '.join(sorted(WITH_RUNS))} look at runs")
+    if optimizers and given.names != ["toy2d"]:
+        raise UsageError("optimizer: only toy2d takes optimizers, e.g. analyse toy2d optimizer=sing,adamw")
+    scale, missed = Scale(given.scale, given.data, tuple(given.run), optimizers), 0
+    every = [name for name in ANALYSES if name != "landscape" or given.run]
+    for name in every if "all" in given.names else given.names:
         began = time.perf_counter()
-        checks = resolve_name(ANALYSES[name])(given.out, Scale(given.scale, given.data, tuple(given.run)))
+        checks = resolve_name(ANALYSES[name])(given.out, scale)
         print(f"{name}: {time.perf_counter() - began:.0f} s, {given.out / name}.png")
         for check in checks if given.scale != "smoke" else ():  # two steps meet no number
             print(f"  {check}")

@@ -7,10 +7,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-import models
 import optim
 from conf.cli import one_line
-from conf.errors import UsageError
 from conf.groups import raw
 from data.dataset import Dataset
 from optim.stages import centralize, normalize
@@ -18,7 +16,7 @@ from record import read_result
 from reports import style
 from reports.analyses.adamp import float64_net
 from reports.analyses.command import Check, Scale
-from reports.analyses.training import fit, load
+from reports.analyses.training import fit, load, trained_net
 from training.tasks.depth import Depth
 
 Make = Callable[..., torch.optim.Optimizer]
@@ -156,14 +154,8 @@ def rde_sheet(out: Path, scale: Scale) -> list[Check]:
     return []
 
 
+@torch.no_grad()
 def predicted(folder: Path, samples: Dataset, images: Tensor) -> Tensor:
     """Return what the net of a finished run makes of images [n, c, h, w] of a data set: depths [n, h, w]."""
-    result = read_result(folder)
-    if result is None or not (folder / "weights.pt").exists():
-        raise UsageError(f"{folder}: no finished run with its weights")
-    facts = {key: getattr(samples, key) for key in ("num_classes", "in_channels", "image_size")}
-    net = models.build(result["config"]["model"], facts).eval()
-    net.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
-    with torch.no_grad():
-        depths: Tensor = net(images)[:, 0]
+    depths: Tensor = trained_net(folder, samples)(images)[:, 0]
     return depths

@@ -1,7 +1,7 @@
 """Optimizers on a loss of one small tensor; AdamP, Figure 1: momentum lets the norm of an invariant weight grow."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from matplotlib.patches import Circle
 from torch import Tensor, nn
 
 import optim
+from conf import groups
+from optim.build import LABELS
 from reports import style
 from reports.analyses.command import Check, Scale
 
@@ -63,7 +65,9 @@ MOVED = [METHODS[place] for place in (0, 1, 2, 4)]  # those of the paper's figur
 
 
 def toy2d(out: Path, scale: Scale) -> list[Check]:
-    """Draw toy2d.png, .pdf, .csv and toy2d.gif; the checks are the two norms of Appendix B."""
+    """Draw toy2d.* and toy2d.gif; the checks are the two norms of Appendix B. `optimizer=...`: those instead."""
+    if scale.optimizers:
+        return trajectories(out, [by_name(name) for name in scale.optimizers])
     paths = {method.label: descend(cosine_loss, START, method, STEPS) for method in METHODS}
     with style.figure(4, 4, 2.5, 2.6) as (made, axes):
         for axis, method in zip(axes.flat, METHODS, strict=False):
@@ -85,6 +89,51 @@ def toy2d(out: Path, scale: Scale) -> list[Check]:
     printed = {0.9: 2.93, 0.99: 27.87}
     largest = {beta: paths[f"GD, momentum {beta}"].norm(dim=1).max().item() for beta in printed}
     return [Check(f"largest norm, momentum {b} (AdamP, Appendix B)", printed[b], largest[b]) for b in printed]
+
+
+# Surfaces that are not scale-invariant: the function of w [..., 2], start, minimum, and how far the picture goes.
+SURFACES: dict[str, tuple[Callable[[Tensor], Tensor], tuple[float, float], tuple[float, float], float]] = {
+    "narrow valley": (lambda w: (w[..., 0] ** 2 + 100 * w[..., 1] ** 2) / 100, (-1.5, 0.8), (0.0, 0.0), 2.0),
+    "Rosenbrock": (
+        lambda w: ((1 - w[..., 0]) ** 2 + 100 * (w[..., 1] - w[..., 0] ** 2) ** 2) / 100, (-1.2, 1.0), (1.0, 1.0), 2.0,
+    ),
+    "Himmelblau": (
+        lambda w: ((w[..., 0] ** 2 + w[..., 1] - 11) ** 2 + (w[..., 0] + w[..., 1] ** 2 - 7) ** 2) / 100,
+        (-1.0, -1.0), (3.0, 2.0), 5.0,
+    ),
+}  # fmt: skip
+RATES, WALK = [10 ** (-3 + k / 2) for k in range(7)], 200  # from 0.001 to 1
+
+
+def by_name(name: str) -> Method:
+    """Return an optimizer of conf/optimizer with its yaml's values; SING's takes a vector, or nothing of it is left."""
+    content = groups.raw("optimizer", name)
+    options = {key: value for key, value in content.items() if key not in LABELS}
+    return Method(groups.label(name), str(content["target"]), options, flat="denominator" in content)
+
+
+def trajectories(out: Path, methods: Sequence[Method]) -> list[Check]:
+    """Draw trajectories.*: each method on each surface, at the rate of RATES that ends lowest; no checks."""
+    columns = {}
+    with style.figure(len(SURFACES), len(methods), 2.6, 2.4) as (made, axes):
+        for row, method in zip(axes, methods, strict=True):
+            for axis, (name, (loss, start, end, reach)) in zip(row, SURFACES.items(), strict=True):
+                tried = [replace(method, options={**method.options, "lr": rate}) for rate in RATES]
+                paths = [descend(loss, torch.tensor(start), one, WALK) for one in tried]
+                finals = [loss(path[-1]).nan_to_num(nan=torch.inf).item() for path in paths]
+                best = int(np.argmin(finals))
+                line = torch.linspace(-reach, reach, 120, dtype=torch.double)
+                heights = loss(torch.stack(torch.meshgrid(line, line, indexing="xy"), -1))
+                axis.contourf(line, line, (heights + 1e-6).log10(), levels=16, cmap="cividis", alpha=0.6)
+                trace(axis, paths[best].numpy(), paths[best][::10].numpy(), method)
+                axis.plot(*end, "*", color="white", markeredgecolor="black", markersize=9)
+                axis.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[])
+                axis.set_title(f"{method.label}, {name}\nrate {RATES[best]:.3g}, loss {finals[best]:.2g}")
+                columns[f"{method.label}, {name}"] = (*paths[best].T, loss(paths[best]))
+        rates = f"at the best of {len(RATES)} rates from {RATES[0]:g} to {RATES[-1]:g}"
+        note = f"{WALK} steps, {rates}; other values as in conf/optimizer."
+        style.save(made, out / "trajectories", table(("w1", "w2", "loss"), columns), note)
+    return []
 
 
 def descend(

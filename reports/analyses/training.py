@@ -24,7 +24,7 @@ from conf.errors import UsageError
 from conf.groups import raw
 from data.dataset import Dataset, Place
 from probes import Row
-from record import read_lines, read_result
+from record import Result, read_lines, read_result
 from training.runtime import pick_device
 
 PLACES = (("STEPBENCH_DATA", "datasets"), ("STEPBENCH_CACHE", "datasets/cache"))  # as conf/paths has them
@@ -44,6 +44,22 @@ def network(name: str, images: Dataset, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return models.build(raw("model", name), facts)
+
+
+def finished(folder: Path) -> Result:
+    """Return the result of a finished run that kept its weights; raises UsageError, one line, if it is none."""
+    result = read_result(folder)
+    if result is None or not (folder / "weights.pt").exists():
+        raise UsageError(f"{folder}: no finished run with its weights")
+    return result
+
+
+def trained_net(folder: Path, images: Dataset) -> nn.Module:
+    """Return the net of a finished run with its weights, as it is evaluated."""
+    facts = {key: getattr(images, key) for key in ("num_classes", "in_channels", "image_size")}
+    net = models.build(finished(folder)["config"]["model"], facts).eval()
+    net.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    return net
 
 
 def fit(model: nn.Module, optimizer: Optimizer, images: Dataset, steps: int, options: probes.Options) -> list[Row]:

@@ -207,6 +207,17 @@ def test_sensitivity_figures_need_their_axes() -> None:
     assert count(figures.heat_map(line)) == 0
 
 
+def test_a_range_test_is_drawn_over_the_rate_of_each_step(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"kind": "step", "step": step, "loss": 10.0 / step} for step in range(1, 9)]
+    rows += [{"kind": "epoch", "epoch": e, "step": 4 * e, "lr": 10.0 ** (e - 2)} for e in (1, 2)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = drawn({"sgd": 94.0}, seeds=1, rows={"data": "cifar10", "model": "net"})
+    assert count(figures.range_test(result)) == 0
+    result.cells[0].runs[0] |= {"folder": str(tmp_path), "config.schedule.name": "range_test", "state": "diverged"}
+    (made,) = (made.axes[0].lines[0].get_xdata() for made in figures.range_test(result))
+    assert made == pytest.approx([10 ** ((step - 8) / 4) for step in range(1, 9)])
+
+
 def test_curves_are_cut_to_the_shortest_and_the_last_row_of_an_epoch_counts(tmp_path: Path) -> None:
     lines = '{"kind": "epoch", "epoch": 1, "a": 1}\n{"probe": "x", "epoch": 1}\n{"kind": "epoch", "epoch": 1, "a": 3}\n'
     (tmp_path / "metrics.jsonl").write_text(lines + '{"kind": "epoch", "epoch": 2, "a": null}\n{"kind": "ep')

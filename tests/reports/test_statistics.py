@@ -92,6 +92,20 @@ def test_the_seeds_needed_are_those_that_the_libraries_solve_for() -> None:
     assert s.Comparison(1e-6, 1.0, 4.0, 0.5).needed(3) is None
 
 
+def test_power_is_statsmodels() -> None:
+    for effect, n, dof in ((0.1, 3, 2.0), (0.8, 5, 6.5), (2.0, 4, 3.0), (3.0, 1, 8.0), (0.01, 900, 898.0)):
+        expected = TTestPower().power(effect, n, 0.05, df=dof)
+        assert s._power(effect, n, dof) == pytest.approx(expected, rel=1e-6)
+    assert s._power(1e6, 10, 9.0) == pytest.approx(1.0)
+    assert isnan(s.Comparison(1.0, 0.5, 4.0).power(nan))
+
+
+def test_a_pooled_difference_is_the_mean_with_the_error_of_a_mean() -> None:
+    mean = s.pooled([s.Comparison(1.0, 0.3, 4.0, 0.1), s.Comparison(2.0, 0.4, 6.0, 0.1), s.Comparison(nan)])
+    assert (mean.difference, mean.error, mean.dof) == (1.5, pytest.approx(0.25), 10.0)
+    assert mean.p == pytest.approx(2 * stats.t.sf(6.0, 10))
+
+
 def test_no_exact_paired_test_of_five_seeds_can_be_significant() -> None:
     assert stats.wilcoxon([1.0, 2.0, 3.0, 4.0, 5.0]).pvalue == pytest.approx(0.0625)
 

@@ -1,10 +1,12 @@
 """Schedules against torch's own, and the warm-up."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch.optim import lr_scheduler as torchs
 
-from training.schedule import Constant, Cosine, Horizon, Linear, MultiStep, Schedule, Step
+from training.schedule import Constant, Cosine, Horizon, Linear, MultiStep, RangeTest, Schedule, Step
 
 HORIZON = Horizon(steps_per_epoch=5, total_steps=100)
 
@@ -48,6 +50,13 @@ def test_the_warm_up_is_a_line_to_the_full_rate(words) -> None:
     assert found[:10] == pytest.approx([0.4 * (step + 1) / 10 for step in range(10)])
     assert found[10] == 0.4
     assert found[-1] < 0.001
+
+
+def test_a_range_test_multiplies_the_rate_by_one_factor_at_every_step() -> None:
+    found = rates(RangeTest(start=1e-4))
+    assert (found[0], found[-1]) == (pytest.approx(0.4e-4), pytest.approx(0.4))
+    factors = [after / before for before, after in pairwise(found)]
+    assert factors == pytest.approx([1e4 ** (1 / 99)] * 99)
 
 
 def test_a_warm_up_may_start_above_zero() -> None:

@@ -9,7 +9,7 @@ import data
 from conf.errors import UsageError
 from conf.groups import raw
 from data.dataset import Place
-from reports.analyses import sing
+from reports.analyses import sing, training
 from reports.analyses.command import main
 
 
@@ -27,8 +27,9 @@ def test_predictions_are_drawn_and_scored(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     torch.save(Knowing().state_dict(), folder / "weights.pt")
     result = {"config": {"data": options, "model": {"target": "anything"}}}
-    monkeypatch.setattr(sing, "read_result", lambda path: result if path == folder else None)
-    monkeypatch.setattr(sing.models, "build", lambda *_, **__: Knowing())
+    for module in (sing, training):
+        monkeypatch.setattr(module, "read_result", lambda path: result if path == folder else None)
+    monkeypatch.setattr(training.models, "build", lambda *_, **__: Knowing())
     assert main(["rde_sheet", "--run", str(folder), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "rde_sheet.png").stat().st_size > 10_000
     scores = pd.read_csv(tmp_path / "out" / "rde_sheet.csv")
@@ -43,5 +44,5 @@ def test_a_run_that_is_not_there_is_one_line(tmp_path):
 
 
 def test_other_analyses_take_no_run(tmp_path):
-    with pytest.raises(UsageError, match="--run: only rde_sheet"):
+    with pytest.raises(UsageError, match="--run: only landscape and rde_sheet look at runs"):
         main(["toy2d", "--run", str(tmp_path)])

@@ -2,11 +2,14 @@
 
 import math
 
+import pandas as pd
 import pytest
 import torch
 
 import optim
+from conf.errors import UsageError
 from reports.analyses import rosenbrock, toys
+from reports.analyses.command import main
 from reports.analyses.rosenbrock import angles, rosenbrock_start
 from reports.analyses.toys import SGD, Method, cosine_loss, descend
 
@@ -51,3 +54,18 @@ def test_every_method_moves_on_the_plane(method):
     assert path.shape == (21, 2)
     assert path.isfinite().all()
     assert cosine_loss(path[-1]) < cosine_loss(path[0])
+
+
+def test_any_optimizer_walks_the_surfaces_as_its_yaml_has_it(tmp_path):
+    assert main(["toy2d", "optimizer=sgd,sing", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "trajectories.pdf").stat().st_size > 5000
+    table = pd.read_csv(tmp_path / "trajectories.csv")
+    assert set(table.method) == {f"{name}, {at}" for name in ("SGD", "SING") for at in toys.SURFACES}
+    ends = table[table.step == toys.WALK].set_index("method").loss
+    assert (ends < table[table.step == 0].set_index("method").loss).all()
+    for loss, _, end, _ in toys.SURFACES.values():
+        assert loss(torch.tensor(end, dtype=torch.double)) == pytest.approx(0, abs=1e-12)
+    with pytest.raises(UsageError, match=r"optimizer: unknown 'sig'; .*nearest: sing"):
+        main(["toy2d", "optimizer=sig"])
+    with pytest.raises(UsageError, match="only toy2d takes optimizers"):
+        main(["growth", "optimizer=sing"])
