@@ -68,7 +68,10 @@ def steps_of(make, count=4):
 @pytest.mark.parametrize("name", CONFIGURED)
 def test_equations_12_and_13(name):
     """The direction and radius after the step, rebuilt from eta^e c_perp, are those of the weights."""
-    for _, moved, after, _ in steps_of(partial(configured, name), count=6):
+    for number, (_, moved, after, _) in enumerate(steps_of(partial(configured, name), count=6)):
+        if name == "soap" and number < 2:  # its first step, of two tensors, moves nothing: it makes the bases
+            assert not moved.size.any()
+            continue
         assert (moved.size > 0).all()
         growth = (1 + moved.size**2).sqrt()
         direction = (moved.direction - effective(moved)) / growth[:, None]
