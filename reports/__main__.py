@@ -5,7 +5,7 @@
     python -m reports report                         claims, leaderboard, tables, figures, coverage as one HTML page
     python -m reports explain TABLE WORD ...         the runs behind a cell and the command that makes it again
     python -m reports compare A B [--where K=V ...]  two optimizers over all tasks that they share
-    python -m reports coverage                       where each published number is shown, or why not
+    python -m reports coverage                       every table and figure of the papers: its state here, or why not
     python -m reports analyse NAME ...               the papers' own analyses (analyse --help)
 
 Common: --store FOLDER, once or more (default: runs/ and results/ together), --out build,
@@ -120,16 +120,23 @@ def _compare(runs: store.Runs, arguments: argparse.Namespace) -> None:
 
 
 def _coverage(runs: store.Runs, arguments: argparse.Namespace) -> None:
-    from reports.published import by_table, coverage
+    from reports.experiments import by_experiment
+    from reports.published import coverage
     from reports.render import csv_of
 
-    lines = coverage(filled(runs, [], "paper"))
+    results = filled(runs, [], None)
+    numbers = coverage(results)
+    experiments = by_experiment(results, numbers)
+    for line in experiments:
+        states = ", ".join(
+            f"{scale} {line[f'at {scale} scale']}" for scale in tables.SCALES if line[f"at {scale} scale"]
+        )
+        print(f"{line['paper']:8} {line['place']:24} {states or 'not here: ' + line['reason']:60} {line['commands']}")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    path = arguments.out / "coverage.csv"
-    path.write_text(csv_of(lines), encoding="utf-8")
-    for line in by_table(lines):
-        print(f"{line['paper']:8} {line['table']:12} {line['numbers']:4}  {line['shown in']:18} {line['state']}")
-    print(path)
+    for name, lines in (("experiments", experiments), ("coverage", numbers)):
+        path = arguments.out / f"{name}.csv"
+        path.write_text(csv_of(lines), encoding="utf-8")
+        print(path)
 
 
 COMMANDS = {

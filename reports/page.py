@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from record.source import changed
-from reports import claims, figures, leaderboard, published, render, style, supplement
+from reports import claims, experiments, figures, leaderboard, published, render, style, supplement
 from reports.cells import NOT_RUN, Result
 from reports.layout import grid
 from reports.panels import has_axis, machines
@@ -36,7 +36,7 @@ def write(results: Sequence[Result], runs: Runs, out: Path) -> Path:
         "page.html",
         store=_store(runs),
         complaints=runs.complaints,
-        coverage=published.by_table(covered),
+        coverage=experiments.by_experiment(results, covered),
         decided=[one for one in judged if one.verdict != claims.OPEN],
         undecided=[one for one in judged if one.verdict == claims.OPEN],
         boards=[_board(board, out) for board in found],

@@ -1,27 +1,20 @@
 """What the papers print: where each number is shown, and their hyper-parameters beside what `tuned=` gives to a run."""
 
-import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conf import yamls
 from conf.errors import UsageError
 from conf.tuned import lookup
 from papers import table as tables
-from papers.published import Published, hyperparameters, numbers
+from papers.published import hyperparameters, numbers
 from papers.table import Cell, Table
-from reports.runs import grouped
+from reports.experiments import reason
 
 if TYPE_CHECKING:
     from reports.cells import Result
 
-REASONS = Path(tables.__file__).parent / "coverage.yaml"
-UNEXPLAINED = "no table and no reason"
 Line = dict[str, Any]
 
 
@@ -33,19 +26,6 @@ def shown() -> dict[int, tuple[str, str, str]]:
             if (number := table.published(cell)) is not None:
                 places.setdefault(number.line, (table.name, cell.row_label, cell.column_label))
     return places
-
-
-@lru_cache
-def _reasons() -> list[dict[str, str]]:
-    return yamls.load(REASONS) or []
-
-
-def reason(number: Published) -> str:
-    """Return why a published number is in no table."""
-    for entry in _reasons():
-        if all(str(getattr(number, key)) == value for key, value in entry.items() if key != "reason"):
-            return entry["reason"]
-    return UNEXPLAINED
 
 
 def coverage(results: "Iterable[Result]") -> list[Line]:
@@ -62,17 +42,6 @@ def coverage(results: "Iterable[Result]") -> list[Line]:
         state = verdicts.get(place, "not run") if place[0] else f"not covered: {reason(number)}"
         lines.append(asdict(number) | dict(zip(("shown_in", "row", "column"), place, strict=True)) | {"state": state})
     return lines
-
-
-def by_table(lines: list[Line]) -> list[Line]:
-    """Count the published numbers of each paper's table by state, counts within a state summed."""
-    counted = []
-    for (paper, table), members in grouped(((line["paper"], line["table"]), line) for line in lines).items():
-        states = Counter(re.sub(r" (\(\d+ of \d+\)|\d+ of \d+)$", "", line["state"]) for line in members)
-        where = ", ".join(sorted({line["shown_in"] for line in members} - {""})) or "–"
-        text = "; ".join(f"{count} {state}" for state, count in sorted(states.items()))
-        counted.append({"paper": paper, "table": table, "numbers": len(members), "shown in": where, "state": text})
-    return counted
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import pytest
 from conf.errors import UsageError
 from papers import table as tables
 from reports import __main__ as cli
-from reports import cells, compare, explain, published, render
+from reports import cells, compare, experiments, explain, published, render
+from reports.analyses.command import ANALYSES
 from reports.cells import Filled, fill
 from reports.layout import grid
 from reports.runs import Runs, read, value
@@ -221,9 +222,33 @@ def test_compare_takes_the_best_setting_by_validation_images(runs: Runs) -> None
 def test_every_published_number_has_a_cell_or_a_reason() -> None:
     lines = published.coverage([])
     assert len(lines) == 605
-    assert not [line for line in lines if published.UNEXPLAINED in line["state"]]
+    assert not [line for line in lines if experiments.UNEXPLAINED in line["state"]]
     assert sum(bool(line["shown_in"]) for line in lines) == 535
-    assert sum(line["numbers"] for line in published.by_table(lines)) == 605
+
+
+def test_every_experiment_of_the_papers_has_a_command_that_exists_or_a_reason() -> None:
+    entries = experiments.experiments()
+    keys = {"paper", "place", "shows", "printed", "tables", "analyses", "cpu", "scales", "reason"}
+    assert all({"paper", "place", "shows"} <= entry.keys() <= keys for entry in entries)
+    named = [name for entry in entries for key in ("tables", "cpu") for name in entry.get(key, [])]
+    assert set(named) <= set(tables.names())
+    assert {name for entry in entries for name in entry.get("analyses", [])} <= set(ANALYSES)
+    for entry in entries:
+        assert entry.get("tables") or entry.get("analyses") or entry["reason"], entry
+    beside = {
+        name for name in tables.names() if (spec := tables.load(name).spec)["published"] and not spec["recreation"]
+    }
+    assert beside - {"sing_s3_tuned"} <= set(named)
+
+
+def test_every_published_number_belongs_to_one_experiment() -> None:
+    lines = published.coverage([])
+    found = experiments.by_experiment([], lines)
+    counted = [int(part.split()[0]) for line in found for part in line["numbers"].split("; ") if part]
+    assert sum(counted) == 605
+    assert {line["at paper scale"] for line in found if line["place"] == "Table 1a"} == {"0 of 100"}
+    places = {(line["paper"], place) for line in found for place in [line["place"]]}
+    assert len(places) == len(found)
 
 
 def test_every_shipped_table_renders_from_an_empty_store(tmp_path: Path) -> None:
