@@ -13,7 +13,7 @@ A claim names the tables that can test it: `table` at the scales paper and cpu, 
 scale that is none of the tables' own is a label for tables that are small themselves.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -26,6 +26,7 @@ from conf import yamls
 from papers import table as tables
 from reports.cells import Filled, Result, printed, score
 from reports.pairs import Pairs, pairs, seeds_needed
+from reports.panels import last
 from reports.runs import device, grouped, proper
 from reports.statistics import ALPHA, POWER, pooled
 
@@ -150,21 +151,31 @@ def _growing(claim: Claim, cells: list[Filled]) -> Found:
 
 
 def _ratio(claim: Claim, cells: list[Filled]) -> Found:
-    """Compare a field of the runs, on one device at a time: medians over seeds."""
+    """Compare a field of the runs, or what a probe wrote last: medians over seeds, of times on one device at a time."""
     found = pairs(claim["order"], cells)
     ratios = [ratio for pair in found.ready for ratio in _field_ratios(pair.first, pair.second, claim["field"])]
     if not ratios:
-        return OPEN, f"no two cells with {claim['field']} taken on one device, by runs that had it to themselves"
+        alone = " taken on one device, by runs that had it to themselves" if _is_time(claim["field"]) else ""
+        return OPEN, f"no two cells with {claim['field']}{alone}"
     text = f"ratio {min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} comparisons"
     return _within(claim, ratios, bool(found.missing)), "; ".join(filter(None, [text, found.lacking]))
 
 
 def _field_ratios(a: Filled, b: Filled, field: str) -> list[float]:
-    one, other = (
-        grouped((device(row), float(row[field])) for row in cell.runs if row.get(field) and not row.get("shared"))
-        for cell in (a, b)
-    )
+    one, other = (grouped(_measured(cell, field)) for cell in (a, b))
     return [median(one[machine]) / median(other[machine]) for machine in sorted(one.keys() & other.keys())]
+
+
+def _measured(cell: Filled, field: str) -> Iterator[tuple[str, float]]:
+    """Yield a device, of a time alone, and the value of each run that counts."""
+    for row in cell.runs:
+        value = last(row, *field.split(".")[1:]) if field.startswith("probe.") else row.get(field)
+        if value and not (_is_time(field) and row.get("shared")):
+            yield device(row) if _is_time(field) else "", float(value)
+
+
+def _is_time(field: str) -> bool:
+    return field.startswith("time.")
 
 
 def _within(claim: Claim, ratios: list[float], missing: bool) -> str:

@@ -218,6 +218,13 @@ def bars(field: str, label: str, unit: float) -> Plot:
     return figure
 
 
+def last(row: Row, probe: str, name: str) -> float | None:
+    """Return the last value of a scalar that a run's probe wrote; None if it wrote none."""
+    lines = read_lines(Path(row["folder"]) / "metrics.jsonl")[0]
+    found = [line["values"].get(name) for line in lines if line.get("probe") == probe and "values" in line]
+    return float(found[-1]) if found and isinstance(found[-1], int | float) else None
+
+
 def series(row: Row, probe: str, name: str) -> tuple[Array, Array, list[str]]:
     """Return steps or epochs, values [times, layers] and the layers' names that a run's probe wrote; empty if none."""
     lines = read_lines(Path(row["folder"]) / "metrics.jsonl")[0]

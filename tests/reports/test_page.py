@@ -137,6 +137,26 @@ def test_ratios_of_times_stay_on_one_device() -> None:
     assert judged(result, **double).verdict == "open"
 
 
+def test_ratios_of_scores_count_wherever_they_were_measured(tmp_path: Path) -> None:
+    result = drawn({"sam": 95.0, "sgd": 94.0}, seeds=2)
+    scores = {"test": "ratio", "order": ["sam", "sgd"], "field": "metrics.test_top1", "between": [1.0, 1.05]}
+    rows = [row for cell in result.cells for row in cell.runs]
+    for row in rows:
+        row |= {"shared": True, "machine.cpu": row["optimizer"]}
+    assert judged(result, **scores).verdict == "supported"
+    norms = scores | {"field": "probe.norms.mean_norm", "between": [0.0, 0.9]}
+    assert judged(result, **norms).verdict == "open"
+    for number, row in enumerate(rows):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        norm = 1.0 if row["optimizer"] == "sam" else 2.0
+        lines = [{"probe": "norms", "step": step, "values": {"mean_norm": norm * step}} for step in (9, 1)]
+        (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        row["folder"] = str(folder)
+    assert judged(result, **norms).verdict == "supported"
+    assert judged(result, **norms | {"between": [0.0, 0.4]}).verdict == "contradicted"
+
+
 def test_every_shipped_claim_names_cells_that_exist() -> None:
     for claim in claims.claims():
         assert claim["test"] in claims.TESTS
