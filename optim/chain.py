@@ -1,8 +1,8 @@
-"""Chain: a torch optimizer made of stages, and the one place where weights are written."""
+"""Chain: a torch optimizer made of stages."""
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
 import torch
@@ -10,19 +10,18 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
+from .buckets import gathered, state_of, switches
 from .compiled import Compiled
-from .saved import COUNT, HALF, restored, understood
+from .program import Program
+from .saved import HALF, restored, understood
 from .stages import by_name
-from .stages.base import Bucket, Evaluation, Hyper, Scalar, Stage, check, close, near
+from .stages.base import Bucket, Evaluation, Hyper, Stage, check, close, near
 from .stages.by_name import Entry
-from .stages.lists import add_, copy_, multiply_
+from .stages.lists import copy_
 
 RANGES = {"lr": "[0, inf)", "weight_decay": "[0, inf)", "decay": ("decoupled", "coupled", "absolute")}
 LONGEST_EPOCH = 10_000  # steps: ImageNet's at batch size 128
 WARNED_AFTER = (1, LONGEST_EPOCH)  # steps of an optimizer after which its stages are asked whether they are at work
-
-
-Scalars = dict[tuple[int, int], dict[str, Scalar]]  # of a group (its id) and a step count
 
 
 class Options(TypedDict, total=False):
@@ -164,7 +163,7 @@ class Chain(Optimizer):
         if self.state or not given or any(bool((p.grad != 0).any()) for p, _ in given):
             return False
         for p, group in given:
-            self._state(p, p.detach().float() if p.dtype in HALF else p.detach(), group)
+            state_of(self, p, p.detach().float() if p.dtype in HALF else p.detach(), group)
         return True
 
     def _warn_of_what_is_off(self) -> None:
@@ -174,9 +173,8 @@ class Chain(Optimizer):
                 warnings.warn(f"{type(self).__name__}: {words}", stacklevel=4)
 
     def _prepared(self) -> Iterable[tuple[list[Tensor], Bucket]]:
-        """The buckets of a step, made one by one, so that they stay in the cache, unless a stage asks for all."""
-        known: Scalars = {}
-        made = ((params, self._bucket(group, params, known)) for group, params in self._lists())
+        """The buckets of a step, all made before the first is stepped where a stage asks for all."""
+        made = gathered(self)
         if not self._program.prepare_stages:
             return made
         together = list(made)
@@ -208,57 +206,11 @@ class Chain(Optimizer):
         """What the stages measure, by name; reading it waits for the device."""
         return {name: value for stage in self.stages for name, value in stage.metrics(self).items()}
 
-    def _lists(self) -> Iterator[tuple[dict[str, Any], list[Tensor]]]:
-        for group in self.param_groups:
-            lists: dict[Any, list[Tensor]] = {}
-            for index, p in enumerate(group["params"]):
-                if p.grad is None or not p.numel():
-                    continue
-                if p.grad.layout != torch.strided:
-                    raise RuntimeError(f"{type(self).__name__} takes dense gradients, and got a sparse one")
-                together = p.is_cuda if self.foreach is None else self.foreach
-                lists.setdefault((p.device, p.dtype) if together else index, []).append(p)
-            for params in lists.values():
-                yield group, params
-
-    def _bucket(self, group: dict[str, Any], params: list[Tensor], known: Scalars) -> Bucket:
-        weights, grads = params, [p.grad for p in params if p.grad is not None]
-        if params[0].dtype in HALF:
-            weights, grads = [p.float() for p in params], [g.float() for g in grads]
-        if group["maximize"]:
-            grads = list(torch._foreach_neg(grads))
-        options = _options(group)
-        if float(group["weight_decay"]) == 0:
-            options["decay"] = "none"
-        states = [self._state(p, weight, options) for p, weight in zip(params, weights, strict=True)]
-        for state in states:
-            state["step"] += 1
-        keys = [(id(group), int(state["step"])) for state in states]
-        for key in keys:
-            if key not in known:
-                known[key] = self._scalars(group, key[1])
-        return Bucket(weights, grads, states, [known[key] for key in keys], options)
-
-    def _state(self, param: Tensor, weight: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The tensor's buffers, made at its first step."""
-        state: dict[str, Tensor] = self.state[param]
-        if not state:
-            state |= {"step": torch.tensor(0, dtype=COUNT, device="cpu")} | self.buffers(weight, options)
-        return state
-
     def buffers(self, weight: Tensor, group: Mapping[str, Any]) -> dict[str, Tensor]:
         """What the stages hold of one tensor at first, by name; `weight` in the precision of the state."""
-        options = _options(group)
+        options = switches(group)
         made = {stage.name: stage.init(weight, options) for stage in self.stages}
         return {f"{stage}.{name}": buffer for stage, found in made.items() for name, buffer in found.items()}
-
-    def _scalars(self, group: dict[str, Any], step: int) -> dict[str, Scalar]:
-        lr, decay = float(group["lr"]), float(group["weight_decay"])
-        rate = lr / group["lr_0"] if group["decay"] == "absolute" else lr
-        scalars: dict[str, Scalar] = {"chain.lr": lr, "chain.l2": decay, "chain.decay": rate * decay}
-        for stage in self.stages:
-            scalars |= {f"{stage.name}.{key}": value for key, value in stage.scalars(group, step).items()}
-        return scalars
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As torch's; buffers are copies of the precision that the weights ask for, float32 for half.
@@ -302,67 +254,9 @@ class Chain(Optimizer):
             self._prepare()
 
 
-CHAIN = Hyper()  # owner of Chain's own numbers in a bucket: the rate, the decay of this step, and the L2 coefficient
-CHAIN.name = "chain"
-
-
-class Program:
-    """The arithmetic of a step, apart from the optimizer so that it can be traced (see `optim.compiled`)."""
-
-    def __init__(self, stages: Sequence[Stage]) -> None:
-        self.stages = stages
-        self.prepare_stages = [stage for stage in stages if _defines(stage, "prepare")]
-        self.retract_stages = [stage for stage in stages if _defines(stage, "retract")]
-        self.after_step_stages = [stage for stage in stages if _defines(stage, "after_step")]
-        self.needs_before = any(stage.needs_before for stage in self.after_step_stages)
-
-    def advance(self, bucket: Bucket) -> None:
-        """Step the bucket, all but the `after_step` of stages that are not traced."""
-        updates = bucket.coupled()
-        for stage in self.stages:
-            updates = stage.update(bucket, updates)
-        before = [p.clone() for p in bucket.params] if self.needs_before else []
-        self._move(bucket, updates)
-        self.after_step(bucket, before, traced=True)
-
-    def _move(self, bucket: Bucket, updates: list[Tensor]) -> None:
-        if bucket.options["decay"] not in ("none", "coupled"):
-            decay = bucket.scalar(CHAIN, "decay")
-            multiply_(bucket.params, [1 - d * scale for d, scale in zip(decay, bucket.decay_scale, strict=True)])
-        rates = [lr * s for lr, s in zip(bucket.scalar(CHAIN, "lr"), bucket.rate_scale, strict=True)]
-        for stage in self.retract_stages:
-            steps = [update * rate for update, rate in zip(updates, rates, strict=True)]
-            moved = stage.retract(bucket, steps)
-            if moved is not None:
-                return _write(bucket.params, moved)
-        return add_(bucket.params, updates, [-rate for rate in rates])
-
-    def after_step(self, bucket: Bucket, before: list[Tensor], *, traced: bool) -> None:
-        """Run the `after_step` of the stages that are traced, or of those that are not."""
-        for stage in self.after_step_stages:
-            moved = stage.after_step(bucket, before) if stage.traced == traced else None
-            if moved is not None:
-                _write(bucket.params, moved)
-
-
 def no_keyword(name: str, key: str, taken: Sequence[str]) -> str:
     """One line for a keyword that `name` does not take."""
     return f"{name} takes no {key!r}: it takes {', '.join(taken)}{near(key, taken)}"
-
-
-def _options(group: Mapping[str, Any]) -> dict[str, Any]:
-    """The group's strings and switches."""
-    return {key: value for key, value in group.items() if isinstance(value, bool | str)}
-
-
-def _defines(stage: Stage, method: str) -> bool:
-    return getattr(type(stage), method) is not getattr(Stage, method)
-
-
-def _write(params: list[Tensor], values: list[Tensor]) -> None:
-    for param, value in zip(params, values, strict=True):
-        if value is not param:
-            param.copy_(value)
 
 
 def _merged(parts: Sequence[Hyper]) -> dict[str, Any]:

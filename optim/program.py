@@ -1,0 +1,63 @@
+"""The arithmetic of a step, and the one place where weights are written.
+
+Apart from the optimizer, so that it can be traced (`optim.compiled`).
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from .stages.base import Bucket, Hyper, Stage
+from .stages.lists import add_, multiply_
+
+CHAIN = Hyper()  # owner of Chain's own numbers in a bucket: the rate, the decay of this step, and the L2 coefficient
+CHAIN.name = "chain"
+
+
+class Program:
+    """Runs the stages over a bucket, and writes its weights."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self.stages = stages
+        self.prepare_stages = [stage for stage in stages if _defines(stage, "prepare")]
+        self.retract_stages = [stage for stage in stages if _defines(stage, "retract")]
+        self.after_step_stages = [stage for stage in stages if _defines(stage, "after_step")]
+        self.needs_before = any(stage.needs_before for stage in self.after_step_stages)
+
+    def advance(self, bucket: Bucket) -> None:
+        """Step the bucket, all but the `after_step` of stages that are not traced."""
+        updates = bucket.coupled()
+        for stage in self.stages:
+            updates = stage.update(bucket, updates)
+        before = [p.clone() for p in bucket.params] if self.needs_before else []
+        self._move(bucket, updates)
+        self.after_step(bucket, before, traced=True)
+
+    def _move(self, bucket: Bucket, updates: list[Tensor]) -> None:
+        if bucket.options["decay"] not in ("none", "coupled"):
+            decay = bucket.scalar(CHAIN, "decay")
+            multiply_(bucket.params, [1 - d * scale for d, scale in zip(decay, bucket.decay_scale, strict=True)])
+        rates = [lr * s for lr, s in zip(bucket.scalar(CHAIN, "lr"), bucket.rate_scale, strict=True)]
+        for stage in self.retract_stages:
+            steps = [update * rate for update, rate in zip(updates, rates, strict=True)]
+            moved = stage.retract(bucket, steps)
+            if moved is not None:
+                return _write(bucket.params, moved)
+        return add_(bucket.params, updates, [-rate for rate in rates])
+
+    def after_step(self, bucket: Bucket, before: list[Tensor], *, traced: bool) -> None:
+        """Run the `after_step` of the stages that are traced, or of those that are not."""
+        for stage in self.after_step_stages:
+            moved = stage.after_step(bucket, before) if stage.traced == traced else None
+            if moved is not None:
+                _write(bucket.params, moved)
+
+
+def _defines(stage: Stage, method: str) -> bool:
+    return getattr(type(stage), method) is not getattr(Stage, method)
+
+
+def _write(params: list[Tensor], values: list[Tensor]) -> None:
+    for param, value in zip(params, values, strict=True):
+        if value is not param:
+            param.copy_(value)
