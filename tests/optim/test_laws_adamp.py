@@ -64,6 +64,60 @@ def test_momentum_grows_it_more(seed, lr, momentum):
         pasts.append(p)
 
 
+@given(
+    seed=seeds, lr=st.floats(1e-3, 0.3), momentum=st.floats(0, 0.95), nesterov=st.booleans(), decay=st.floats(0, 0.5)
+)
+@few
+def test_nesterov_and_decay_grow_it_by_the_same_induction(seed, lr, momentum, nesterov, decay):
+    """Lemma 2.2 for what E.2 runs: with c = 1 - lr decay, u_t = p_t, with Nesterov's u_t = g_t + beta p_t,
+
+    ||w_{t+1}||^2 = c^2 ||w_t||^2 + lr^2 ||u_t||^2 + 2 c lr^2 h sum_{k<t} (c beta)^(t-k) <u_k, p_k> / c, where h is 1,
+    or beta with Nesterov.
+    """
+    w = Parameter(drawn(seed, 3, 8))
+    optimizer = SGDP([w], lr=lr, momentum=momentum, delta=NEVER, nesterov=nesterov, weight_decay=decay * (1 - momentum))
+    c, h, products = 1 - lr * decay, momentum if nesterov else 1.0, list[Tensor]()
+    for t in range(6):
+        before = squares(w)
+        after = step(optimizer, w, seed + 10 * t)
+        p = optimizer.state[w]["momentum.buffer"].clone()
+        u = w.grad + momentum * p if nesterov else p
+        past = sum(((c * momentum) ** (t - k) * products[k] for k in range(t)), torch.zeros(3, dtype=torch.float64))
+        torch.testing.assert_close(after, c**2 * before + lr**2 * (squares(u) + 2 * h * past), rtol=1e-9, atol=0)
+        products.append((u * p).sum(1))
+
+
+METHODS = {
+    "sgd": lambda w, decay: SGDP([w], lr=0.05, momentum=0.9, delta=NEVER, weight_decay=decay * 0.1),
+    "sgdp": lambda w, decay: SGDP([w], lr=0.05, momentum=0.9, weight_decay=decay),
+    "adamw": lambda w, decay: AdamP([w], lr=0.02, delta=NEVER, weight_decay=decay, wd_ratio=1.0),
+    "adamp": lambda w, decay: AdamP([w], lr=0.02, weight_decay=decay, wd_ratio=1.0),
+}
+
+
+def trained(method: str, decay: float) -> tuple[float, float]:
+    """The last norm, and the sum of the turns of the last half of 120 steps, under a cosine."""
+    w = Parameter(drawn(5, 3, 8))
+    optimizer, turns = METHODS[method](w, decay), []
+    first = optimizer.param_groups[0]["lr"]
+    for t in range(120):
+        optimizer.param_groups[0]["lr"] = first * 0.5 * (1 + math.cos(math.pi * t / 120))
+        old = w.detach() / squares(w).sqrt()[:, None]
+        step(optimizer, w, 1000 + t)
+        turns.append(float((w.detach() / squares(w).sqrt()[:, None] - old).norm()))
+    return float(squares(w).sum().sqrt()), sum(turns[60:])
+
+
+@pytest.mark.parametrize(("plain", "projected"), [("sgd", "sgdp"), ("adamw", "adamp")])
+def test_a_high_decay_makes_norms_small_and_effective_steps_large(plain, projected):
+    """Section F.1, Figures F.5 and F.6; at each decay the projected method has the smaller norm, as in F.1 to F.4."""
+    decays = (0.0, 0.1, 1.0)
+    norms, turns = zip(*(trained(plain, decay) for decay in decays), strict=True)
+    assert sorted(norms, reverse=True) == list(norms)
+    assert sorted(turns) == list(turns)
+    assert all(trained(projected, decay)[0] < norm for decay, norm in zip(decays, norms, strict=True))
+
+
 @given(seed=seeds, lr=st.floats(1e-3, 0.5), momentum=st.floats(0, 0.95))
 @few
 def test_projection_brings_the_growth_back(seed, lr, momentum):

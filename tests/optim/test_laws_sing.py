@@ -1,6 +1,7 @@
 """What SING's paper proves, of our SING (Courtois et al. 2023, supplement: numbers of lemmas and theorems as there)."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -124,3 +125,86 @@ def test_lookahead_goes_back_half_way_every_fifth_step():
     fast, slow = run(steps), draws(0)
     close(run(steps, lookahead=(5, 0.5)), [(f + s) / 2 for f, s in zip(fast, slow, strict=True)])
     close(run(steps[:4], lookahead=(5, 0.5)), run(steps[:4]))
+
+
+def centred(x: Tensor) -> Tensor:
+    """phi of the paper: each slice minus its mean, where a tensor has two or more dimensions."""
+    return x if x.ndim < 2 or x[0].numel() == 1 else x - x.flatten(1).mean(1).view(-1, *[1] * (x.ndim - 1))
+
+
+def moved(blocks: list[Tensor]) -> list[Tensor]:
+    """phi(x) / Gamma(phi(x)), as our step of rate 1 from the origin moves."""
+    params = [Parameter(torch.zeros_like(x)) for x in blocks]
+    for p, x in zip(params, blocks, strict=True):
+        p.grad = x.clone()
+    SING(params, lr=1.0, base="sgd", betas=(0.0, 0.999), eps=0.0).step()
+    return [-p.detach() for p in params]
+
+
+def inner(xs: list[Tensor], ys: list[Tensor]) -> float:
+    return float(sum((x * y).sum() for x, y in zip(xs, ys, strict=True)))
+
+
+@given(seed=seeds, matrices=st.booleans())
+@few
+def test_the_inner_product_of_a_gradient_and_its_step_is_the_sum_of_block_norms(seed, matrices):
+    """Lemma A.2 (vectors, which are not centred) and A.4: <x, phi(x) / Gamma(phi(x))> = N_phi(x) >= ||x||_phi."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = SHAPES if matrices else [(3,), (8,), (1,), (20,)]
+    blocks = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+    sums = sum(math.sqrt(inner([x], [centred(x)])) for x in blocks)
+    assert math.isclose(inner(blocks, moved(blocks)), sums, rel_tol=1e-10)
+    pseudo = math.sqrt(inner(blocks, [centred(x) for x in blocks]))
+    assert pseudo <= sums * (1 + 1e-12)
+    assert pseudo <= length(blocks) * (1 + 1e-12)
+    assert matrices or math.isclose(pseudo, length(blocks))
+
+
+def noisy_descent(seed: int, centre: bool, depth: int, lr: float, steps: int, noise: float) -> list[tuple[float, ...]]:
+    """SING on a quadratic: before each step the loss, the (pseudo-)norm of its gradient, that of the noise.
+
+    The Lipschitz constant L of the gradient is 1; the noise of the gradient has mean square noise ** 2.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    shape = (2, 6) if centre else (12,)
+    params = [Parameter(torch.randn(shape, generator=generator, dtype=torch.float64)) for _ in range(depth)]
+    curvatures = [torch.rand(shape, generator=generator, dtype=torch.float64).clamp_max(1) for _ in range(depth)]
+    optimizer, seen = SING(params, lr=lr, base="sgd", betas=(0.0, 0.999), eps=0.0), []
+    for _ in range(steps + 1):
+        true = [c * p.detach() for c, p in zip(curvatures, params, strict=True)]
+        errors = [torch.randn(shape, generator=generator, dtype=torch.float64) for _ in params]
+        errors = [noise * e / math.sqrt(depth * 12) for e in errors]
+        loss = inner([p.detach() for p in params], true) / 2
+        seen.append((loss, math.sqrt(inner(true, [centred(g) for g in true])), length(errors)))
+        for p, g, error in zip(params, true, errors, strict=True):
+            p.grad = g + error
+        optimizer.step()
+    return seen
+
+
+@given(seed=seeds, centre=st.booleans(), depth=st.integers(1, 5), lr=st.floats(1e-3, 1), noise=st.floats(0, 1))
+@few
+def test_a_step_descends_as_the_convergence_theorems_need(seed, centre, depth, lr, noise):
+    """Eq. 16 and 21: ||grad F||_phi <= (F(x) - F(x+)) / eta + (1 + sqrt(D)) ||grad F - grad f|| + eta L D / 2."""
+    seen = noisy_descent(seed, centre, depth, lr, 20, noise)
+    for (loss, slope, error), (after, _, _) in pairwise(seen):
+        bound = (loss - after) / lr + (1 + math.sqrt(depth)) * error + lr * depth / 2
+        assert slope <= bound * (1 + 1e-9)
+
+
+@given(seed=seeds, centre=st.booleans())
+@few
+def test_the_bound_on_a_step_is_sharp_where_one_block_descends_alone(seed, centre):
+    """With one block, no noise and a small rate a step descends by eta ||grad F||_phi: the bound cannot be smaller."""
+    (loss, slope, _), (after, _, _) = noisy_descent(seed, centre, 1, 1e-6, 1, 0.0)
+    assert math.isclose((loss - after) / 1e-6, slope, rel_tol=1e-5)
+
+
+@given(seed=seeds, centre=st.booleans(), depth=st.integers(1, 4), eps=st.floats(0.2, 1))
+@few
+def test_the_mean_gradient_is_bounded_as_in_the_convergence_theorems(seed, centre, depth, eps):
+    """Theorems 3.3 and 3.4: eta = 2 eps / L and T = L F(x_0) / (2 eps^2) give a mean of (2 + sqrt(D) + D) eps."""
+    first = noisy_descent(seed, centre, depth, 2 * eps, 0, eps)[0][0]
+    steps = max(1, math.ceil(first / (2 * eps**2)))
+    slopes = [slope for _, slope, _ in noisy_descent(seed, centre, depth, 2 * eps, steps, eps)[:-1]]
+    assert sum(slopes) / steps <= (2 + math.sqrt(depth) + depth) * eps

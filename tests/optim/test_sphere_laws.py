@@ -136,6 +136,78 @@ def test_image_step_and_radius_are_theorem_2(shape, method, decay, seed):
     torch.testing.assert_close(norm(new, "channel") / r, (1 - radial).abs() * stretch, rtol=1e-10, atol=0)
 
 
+@given(st.sampled_from(["sgd", "adam"]), st.floats(0, 0.1), SEEDS)
+@settings(max_examples=20, deadline=None)
+def test_a_step_is_the_sum_of_past_gradients_and_points_on_the_sphere(method, decay, seed):
+    """Eq. 16, 17: c_k = (c_grad + lambda r_k^2 c_L2) / (b / size), and the step is -A_k r_k c_k, b by Eq. 8 and 9."""
+    lr, b1, b2, eps, shape = 0.05, 0.9, 0.99, 1e-8, (4, 6)
+    p = Parameter(draw(shape, seed))
+    make = {
+        "sgd": lambda: Chain([p], (heavy_ball(b1),), lr=lr, weight_decay=decay, decay="coupled"),
+        "adam": lambda: Chain([p], (adam((b1, b2), eps),), lr=lr, weight_decay=decay, decay="coupled"),
+    }
+    optimizer, radii, units, slopes, square = make[method](), [], [], [], torch.zeros(shape, dtype=torch.float64)
+    for k in range(5):
+        x = p.detach().clone()
+        p.grad = draw(shape, seed + 1 + k)
+        radii.append(norm(x, "channel"))
+        units.append(x / radii[-1])
+        slopes.append(radii[-1] * p.grad)  # the gradient at u_k, Lemma 1
+        square = b2 * square + (1 - b2) * (p.grad + decay * x).square()
+        corrected = (1 - b1 ** (k + 1)) / (1 - b1) * ((square / (1 - b2 ** (k + 1))).sqrt() + eps)
+        b = torch.ones(shape, dtype=torch.float64) if method == "sgd" else corrected
+        size, r = norm(b, "channel") / math.sqrt(shape[1]), radii[-1]
+        gradients = sum(b1 ** (k - i) * r / radii[i] * slopes[i] for i in range(k + 1))
+        points = sum(b1 ** (k - i) * radii[i] / r * units[i] for i in range(k + 1))
+        c = (gradients + decay * r**2 * points) / (b / size)
+        optimizer.step()
+        torch.testing.assert_close(p.detach() - x, -lr / (r**2 * size) * r * c, rtol=1e-9, atol=1e-12)
+
+
+@given(st.sampled_from(["sgd", "adam", "adams", "adamsrt"]), st.floats(0.1, 10), SEEDS)
+@settings(max_examples=20, deadline=None)
+def test_equal_effective_rates_and_directions_make_equal_paths_on_the_sphere(method, radius, seed):
+    """Lemma 3: a scheme that starts at another radius and steps by r eta^e c alone, of any other's, has its u_k."""
+    make = {
+        "sgd": lambda g: Chain(g, (heavy_ball(0.9),), lr=0.02),
+        "adam": lambda g: Chain(g, (adam((0.9, 0.99)),), lr=0.02),
+        "adams": lambda g: AdamS(g, lr=0.02),
+        "adamsrt": lambda g: AdamSRT(g, lr=0.02),
+    }[method]
+    p = Parameter(draw((4, 6), seed))
+    q = radius * p.detach().clone()
+    optimizer = make([{"params": [p], "invariance": "channel"}])
+    for k in range(5):
+        r, u = norm(p.detach(), "channel"), p.detach() / norm(p.detach(), "channel")
+        p.grad = draw((4, 6), seed + 1 + k)
+        optimizer.step()
+        moved = (u * r - p.detach()) / r  # A c
+        radial = dot(moved, u, "channel")
+        turned = (moved - radial * u) / (1 - radial)  # eta^e c, tangential
+        q = q - norm(q, "channel") * turned
+        torch.testing.assert_close(
+            q / norm(q, "channel"), p.detach() / norm(p.detach(), "channel"), rtol=1e-9, atol=1e-12
+        )
+    assert not torch.allclose(norm(q, "channel"), norm(p.detach(), "channel"), rtol=1e-3) or method == "adamsrt"
+
+
+@pytest.mark.parametrize("decay", [0.01, 0.5])
+def test_l2_is_an_exponential_schedule_on_the_sphere(decay):
+    """Eq. 44: SGD with L2 has the directions of SGD whose rate is eta (1 - eta lambda)^(-2k-1), exactly."""
+    lr, start = 0.1, draw((4, 3), 0)
+    with_l2, scheduled = Parameter(start.clone()), Parameter(start.clone())
+    optimizers = [torch.optim.SGD([with_l2], lr=lr, weight_decay=decay), torch.optim.SGD([scheduled], lr=lr)]
+    for k in range(15):
+        optimizers[1].param_groups[0]["lr"] = lr * (1 - lr * decay) ** (-2 * k - 1)
+        for optimizer, x in zip(optimizers, (with_l2, scheduled), strict=True):
+            optimizer.zero_grad()
+            rosenbrock(x).sum().backward()
+            optimizer.step()
+        u, v = (x.detach() / norm(x.detach(), "channel") for x in (with_l2, scheduled))
+        torch.testing.assert_close(u, v, rtol=1e-9, atol=1e-10)
+    assert (norm(with_l2.detach(), "channel") < 0.99 * norm(scheduled.detach(), "channel")).all()
+
+
 def rosenbrock(x: Tensor) -> Tensor:
     """A scale-invariant function of rows in three dimensions (AdamP, Appendix B): Rosenbrock's of the direction."""
     u = x / x.norm(dim=1, keepdim=True)
