@@ -105,6 +105,7 @@ def classes_page() -> str:
     ]
     for target, options in own.items():
         lines.append(f"::: {target}\n\nChosen by {', '.join(f'`optimizer={option}`' for option in options)}.\n")
+        lines.append(table(groups.option_rows("optimizer", options[0])))
     shared = ("optim.chain.Chain", "optim.chain.Options", "optim.invariance.param_groups", "optim.build.build")
     return "\n".join([*lines, "## What they share\n", *(f"::: {name}\n" for name in shared)])
 

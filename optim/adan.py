@@ -2,16 +2,23 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Unpack
+from typing import Annotated, Any, Unpack
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import Bucket, Ranges, Stage
+from .stages.base import Bucket, Stage
+from .stages.keywords import Eps, In, Rate, WeightDecay
 from .stages.lists import add_product_, blend_
 from .stages.plugins import decay_rate
+
+ThreeBetas = Annotated[
+    tuple[float, float, float],
+    In("[0, 1) and [0, 1) and [0, 1)"),
+    "of m, v and n; each is one minus the paper's, as in the authors' code",
+]
 
 
 class Adan(Chain):
@@ -20,25 +27,18 @@ class Adan(Chain):
     With d_t = g_t - g_(t-1), d_1 = 0: m and v are running means of g and d, n is that of (g + b2 d)^2, each with its
     bias correction (the authors' code; Algorithm 1 has none). Decay is proximal, hence the division.
 
-    Args:
-        lr: eta, in [0, inf).
-        betas: of m, v and n, in [0, 1); each is one minus the paper's, as in the authors' code.
-        eps: epsilon, in [0, inf).
-        weight_decay: coefficient lambda, in [0, inf).
-
     References: Xie et al. 2022 (arXiv 2208.06677), Algorithm 1, and the authors' code. Without their global clipping.
 
         >>> optimizer = Adan(model.parameters(), lr=1e-3, weight_decay=0.02)
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-3,
-        betas: tuple[float, float, float] = (0.98, 0.92, 0.99),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        lr: Rate = 1e-3,
+        betas: ThreeBetas = (0.98, 0.92, 0.99),
+        eps: Eps = 1e-8,
+        weight_decay: WeightDecay = 0.0,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(params, (adan(betas, eps),), lr=lr, weight_decay=weight_decay, **options)
@@ -48,10 +48,9 @@ class adan(Stage):
     """The update of `Adan`, and its proximal decay."""
 
     name = "adan"
-    ranges: ClassVar[Ranges] = {"betas": "[0, 1) and [0, 1) and [0, 1)", "eps": "[0, inf)"}
     zeros = ("exp_avg", "exp_avg_diff", "exp_avg_sq", "previous")
 
-    def __init__(self, betas: tuple[float, float, float] = (0.98, 0.92, 0.99), eps: float = 1e-8) -> None:
+    def __init__(self, betas: ThreeBetas = (0.98, 0.92, 0.99), eps: Eps = 1e-8) -> None:
         super().__init__(betas=betas, eps=eps)
 
     def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:

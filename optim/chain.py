@@ -17,6 +17,7 @@ from .saved import HALF, restored, understood
 from .stages import by_name
 from .stages.base import Bucket, Evaluation, Hyper, Stage, check, close, near
 from .stages.by_name import Entry
+from .stages.keywords import documented
 from .stages.lists import copy_
 
 RANGES = {"lr": "[0, inf)", "weight_decay": "[0, inf)", "decay": ("decoupled", "coupled", "absolute")}
@@ -71,6 +72,7 @@ class Chain(Optimizer):
 
     def __init_subclass__(cls, decay: str | None = None) -> None:
         cls.decay = decay or cls.decay
+        cls.__doc__ = documented(cls)
 
     def __init__(
         self,

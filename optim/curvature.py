@@ -1,7 +1,7 @@
 """The diagonal of the curvature, estimated in the closure's own backward pass: evaluations for second-order methods."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, distributed
@@ -9,9 +9,13 @@ from torch.nn.functional import cross_entropy
 from torch.overrides import TorchFunctionMode
 
 from .chain import Chain
-from .stages.base import Closure, Evaluation, check
+from .stages.base import Closure, Evaluation
+from .stages.keywords import Count, In, Seed
 
 PRIME = 2_654_435_761  # spreads seeds over the 32 bits
+
+Period = Annotated[Count, "steps between two estimates of the curvature, whose mean moves with them"]
+Distribution = Annotated[str, In(("rademacher", "normal"))]
 
 
 class Curvature(Evaluation):
@@ -24,10 +28,9 @@ class Curvature(Evaluation):
     name = "curvature"
     needs_closure = True
 
-    def __init__(self, update_period: int = 1, seed: int = 0) -> None:
+    def __init__(self, update_period: Period = 1, seed: Seed = 0) -> None:
         super().__init__()
-        check("update_period", update_period, "[1, inf)")
-        check("seed", seed, "[0, inf)")
+        self.check_constants(update_period=update_period, seed=seed)
         self.period, self.seed = update_period, seed
         self.estimates: dict[Tensor, Tensor] = {}
 
@@ -98,9 +101,9 @@ class Probe(TorchFunctionMode):
 class hutchinson(Curvature):
     """z (H z), z of entries 1 and -1 ("rademacher") or normal."""
 
-    def __init__(self, update_period: int = 1, distribution: str = "rademacher", seed: int = 0) -> None:
+    def __init__(self, update_period: Period = 1, distribution: Distribution = "rademacher", seed: Seed = 0) -> None:
         super().__init__(update_period, seed)
-        check("distribution", distribution, ("rademacher", "normal"))
+        self.check_constants(distribution=distribution)
         self.distribution = distribution
 
     def probe(self, params: list[Tensor], step: int) -> "Probe":

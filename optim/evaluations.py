@@ -1,7 +1,7 @@
 """SAM and ASAM: the gradient is taken at the worst point of a small ball."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Unpack
+from typing import Annotated, Any, Unpack
 
 import torch
 from torch import Tensor
@@ -10,9 +10,14 @@ from torch.optim.optimizer import ParamsT
 from .chain import Chain, Options
 from .closures import put_back, whole_gradients
 from .stages import by_name
-from .stages.base import Closure, Evaluation, Ranges, check
+from .stages.base import Closure, Evaluation
 from .stages.by_name import Entry
+from .stages.keywords import In, Momentum, NotNegative, Rate, WeightDecay
 from .stages.moments import heavy_ball
+
+Radius = Annotated[NotNegative, "radius of the ball; 2.0 is usual for ASAM; a param group may have its own"]
+Ascent = Annotated[str, In(("global", "local")), "whose g is climbed"]
+Statistics = Annotated[str, In(("first", "all")), "which calls of the closure update them"]
 
 
 class SAM(Chain, decay="coupled"):
@@ -21,19 +26,10 @@ class SAM(Chain, decay="coupled"):
     `adaptive=True` is ASAM: e = rho w^2 g / || |w| g ||, entry by entry. Decay is coupled (L2), and not part of the
     ascent. Over any other chain SAM is the `evaluation`: `AdamP(..., evaluation="ascent")`.
 
-    Args:
-        lr: learning rate, in [0, inf).
-        momentum: mu of SGD, in [0, 1).
-        nesterov: with Nesterov's momentum.
-        weight_decay: L2 coefficient lambda, in [0, inf).
-        base: stages by their names in the place of SGD's; momentum and nesterov are then not used.
-        rho: radius of the ball, in [0, inf); 2.0 is usual for ASAM. A param group may have its own.
-        adaptive: ASAM.
-        ascent: with data-parallel ranks: "global" has g averaged over them; "local" has each rank use its own (m-SAM,
-            the paper's): then `sync_gradients` is False during the first call of the closure, which is to honour it
-            (`DistributedDataParallel.no_sync`).
-        batch_norm_statistics: updated by which calls of the closure: "first" (the authors' JAX code) or "all" (the
-            common PyTorch port).
+    With data-parallel ranks `ascent` "global" has g averaged over them; "local" has each rank use its own (m-SAM, the
+    paper's): then `sync_gradients` is False during the first call of the closure, which is to honour it
+    (`DistributedDataParallel.no_sync`). `batch_norm_statistics` are updated by the "first" call of the closure (the
+    authors' JAX code) or by "all" (the common PyTorch port).
 
     References: Foret et al. 2021 (arXiv 2010.01412), Algorithm 1; Kwon et al. 2021 (arXiv 2102.11600). Raises
     ValueError for a value out of range, and in `step` without a closure.
@@ -47,15 +43,15 @@ class SAM(Chain, decay="coupled"):
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 0.1,
-        momentum: float = 0.9,
-        nesterov: bool = False,
-        weight_decay: float = 0.0,
-        base: Entry | Sequence[Entry] | None = None,
-        rho: float = 0.05,
-        adaptive: bool = False,
-        ascent: str = "global",
-        batch_norm_statistics: str = "first",
+        lr: Rate = 0.1,
+        momentum: Annotated[Momentum, "mu of SGD"] = 0.9,
+        nesterov: Annotated[bool, "with Nesterov's momentum"] = False,
+        weight_decay: WeightDecay = 0.0,
+        base: Annotated[Entry | Sequence[Entry] | None, "stages by their names, in the place of SGD's"] = None,
+        rho: Radius = 0.05,
+        adaptive: Annotated[bool, "ASAM"] = False,
+        ascent: Ascent = "global",
+        batch_norm_statistics: Statistics = "first",
         **options: Unpack[Options],
     ) -> None:
         options.setdefault("evaluation", _ascent(rho, adaptive, ascent, batch_norm_statistics))
@@ -81,14 +77,16 @@ class ascent(Evaluation):
 
     name = "sam"
     needs_closure = True
-    ranges: ClassVar[Ranges] = {"rho": "[0, inf)"}
 
     def __init__(
-        self, rho: float = 0.05, adaptive: bool = False, ascent: str = "global", batch_norm_statistics: str = "first"
+        self,
+        rho: Radius = 0.05,
+        adaptive: bool = False,
+        ascent: Ascent = "global",
+        batch_norm_statistics: Statistics = "first",
     ) -> None:
         super().__init__(rho=rho, adaptive=adaptive)
-        check("ascent", ascent, ("global", "local"))
-        check("batch_norm_statistics", batch_norm_statistics, ("first", "all"))
+        self.check_constants(ascent=ascent, batch_norm_statistics=batch_norm_statistics)
         self.ascent, self.batch_norm_statistics = ascent, batch_norm_statistics
         self.before: list[tuple[Tensor, Tensor]] | None = None  # w, between first_step and second_step
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .stages.base import near
+from .stages.keywords import keywords
 
 PACKAGE = __name__.rpartition(".")[0]  # `optim` in the clone, `stepbench.optim` in a wheel
 
@@ -44,7 +45,9 @@ def list_optimizers(pattern: str = "*") -> list[str]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Return what an optimizer is: summary, formula, source, decay, defaults, ranges, the papers' tuned values.
+    """Return what an optimizer is: summary, formula, source, decay, keywords, the papers' tuned values.
+
+    Of the keywords: `defaults`, `ranges` and `meanings`, each by name.
 
     Raises ValueError, one line, for a name that does not exist.
 
@@ -57,6 +60,7 @@ def describe(name: str) -> dict[str, Any]:
     sources = [text.partition(": ")[2].partition(" Raises ")[0] for text in paragraphs if text.startswith("References")]
     ours = known["target"].startswith("optim.")
     facts = {"formula": paragraphs[0] if ours else "", "source": sources[0] if sources else known["target"]}
+    facts["meanings"] = {key: keyword.meaning for key, keyword in keywords(cls.__init__).items() if keyword.meaning}
     kept = ("summary", "decay", "defaults", "ranges", "tuned")
     return facts | {key: known[key] for key in kept}
 

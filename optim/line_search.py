@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Unpack
+from typing import Annotated, Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor, distributed
@@ -10,11 +10,21 @@ from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
 from .closures import kept, loss_alone, whole_gradients
-from .stages.base import Bucket, Closure, Evaluation, Ranges, Stage, check
+from .stages.base import Bucket, Closure, Evaluation, Ranges, Stage
+from .stages.keywords import In, Positive, WeightDecay
 from .stages.lists import is_sharded
 
 TRIALS = 100
 LAST_RESORT = 1e-6  # the step where no trial is accepted
+
+Armijo = Annotated[float, In("(0, 1)"), "of the condition (Armijo)"]
+Shrink = Annotated[float, In("(0, 1)"), "factor of a step that is too long"]
+Growth = Annotated[float, In("[1, inf)"), "growth of the first trial in an epoch"]
+EpochLength = Annotated[int, In("[1, inf)"), "steps in an epoch"]
+Reset = Annotated[str, In(("increase", "keep", "initial")), "what is tried first"]
+Rule = Annotated[str, In(("armijo", "goldstein")), "the condition"]
+Stretch = Annotated[float, In("(1, inf)"), "factor of a step that is too short (goldstein)"]
+Longest = Annotated[Positive, "longest step (goldstein)"]
 
 
 class SLS(Chain):
@@ -25,18 +35,8 @@ class SLS(Chain):
     as DDP averages g. The step is held in units of lr, so that a schedule scales it. No momentum; decay, if any, is
     decoupled and not searched.
 
-    Args:
-        lr: the first step tried, eta_0, in (0, inf).
-        weight_decay: decoupled coefficient, in [0, inf).
-        c: of the condition (Armijo), in (0, 1).
-        beta_b: factor of a step that is too long, in (0, 1).
-        gamma: growth of the first trial in an epoch, in [1, inf).
-        n_batches_per_epoch: steps in an epoch, in [1, inf).
-        reset: the first trial: "increase", the last step times gamma^(1 / n_batches_per_epoch); "keep", as it is;
-            "initial", lr.
-        rule: "armijo", or "goldstein", which also asks f(w - eta g) >= f(w) - (1 - c) eta ||g||^2.
-        beta_f: factor of a step that is too short (goldstein), in (1, inf).
-        eta_max: longest step (goldstein), in (0, inf).
+    The first step tried is, by `reset`: "increase", the last step times gamma^(1 / n_batches_per_epoch); "keep", the
+    last; "initial", lr. The `rule` "goldstein" also asks f(w - eta g) >= f(w) - (1 - c) eta ||g||^2.
 
     References: Vaswani et al.: Painless Stochastic Gradient, NeurIPS 2019, Algorithms 1 to 3, and the authors' code.
     Raises ValueError for a value out of range, and in `step` without a closure.
@@ -48,46 +48,47 @@ class SLS(Chain):
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1.0,
-        weight_decay: float = 0.0,
-        c: float = 0.1,
-        beta_b: float = 0.9,
-        gamma: float = 2.0,
-        n_batches_per_epoch: int = 500,
-        reset: str = "increase",
-        rule: str = "armijo",
-        beta_f: float = 2.0,
-        eta_max: float = 10.0,
+        lr: Annotated[Positive, "the first step tried, eta_0"] = 1.0,
+        weight_decay: WeightDecay = 0.0,
+        c: Armijo = 0.1,
+        beta_b: Shrink = 0.9,
+        gamma: Growth = 2.0,
+        n_batches_per_epoch: EpochLength = 500,
+        reset: Reset = "increase",
+        rule: Rule = "armijo",
+        beta_f: Stretch = 2.0,
+        eta_max: Longest = 10.0,
         **options: Unpack[Options],
     ) -> None:
-        numbers = {"c": c, "beta_b": beta_b, "gamma": gamma, "n_batches_per_epoch": n_batches_per_epoch}
-        search = line_search(reset, rule, **numbers, beta_f=beta_f, eta_max=eta_max)
+        search = line_search(c, beta_b, gamma, n_batches_per_epoch, reset, rule, beta_f, eta_max)
         options.setdefault("evaluation", search)
         super().__init__(params, (apply_line_search(),), lr=lr, weight_decay=weight_decay, **options)
 
 
 class line_search(Evaluation):
-    """The search of `SLS`, where the conditions are; its keywords, `numbers` being those that are.
+    """The search of `SLS`, where the conditions are, and its keywords.
 
     In the param groups, in units of lr: `scale` is what the search goes on from, `applied` the step taken now.
     """
 
     name = "sls"
     needs_closure = True
-    ranges: ClassVar[Ranges] = {
-        "c": "(0, 1)",
-        "beta_b": "(0, 1)",
-        "beta_f": "(1, inf)",
-        "gamma": "[1, inf)",
-        "n_batches_per_epoch": "[1, inf)",
-        "eta_max": "(0, inf)",
-        "lr": "(0, inf)",
-    }
+    ranges: ClassVar[Ranges] = {"lr": "(0, inf)"}
 
-    def __init__(self, reset: str, rule: str, **numbers: float) -> None:
-        super().__init__(**numbers, scale=1.0, applied=1.0)
-        check("reset", reset, ("increase", "keep", "initial"))
-        check("rule", rule, ("armijo", "goldstein"))
+    def __init__(
+        self,
+        c: Armijo = 0.1,
+        beta_b: Shrink = 0.9,
+        gamma: Growth = 2.0,
+        n_batches_per_epoch: EpochLength = 500,
+        reset: Reset = "increase",
+        rule: Rule = "armijo",
+        beta_f: Stretch = 2.0,
+        eta_max: Longest = 10.0,
+    ) -> None:
+        numbers = {"c": c, "beta_b": beta_b, "gamma": gamma, "n_batches_per_epoch": n_batches_per_epoch}
+        super().__init__(**numbers, beta_f=beta_f, eta_max=eta_max, scale=1.0, applied=1.0)
+        self.check_constants(reset=reset, rule=rule)
         self.reset, self.rule = reset, rule
 
     def gradients(self, chain: Chain, closure: Closure) -> Any:

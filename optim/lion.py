@@ -1,7 +1,7 @@
 """Lion, and cautious masks over any optimizer. Each raises ValueError, one line, for a value out of range."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Unpack
+from collections.abc import Mapping
+from typing import Annotated, Any, Unpack
 
 import torch
 from torch import Tensor
@@ -9,8 +9,9 @@ from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
 from .stages import by_name
-from .stages.base import BETAS, Betas, Bucket, Ranges, Stage, check
-from .stages.by_name import Entry
+from .stages.base import BETAS, Bucket, Stage, check
+from .stages.by_name import Base
+from .stages.keywords import Betas, Eps, Rate, WeightDecay
 from .stages.lists import blend_
 
 
@@ -19,23 +20,17 @@ class Lion(Chain):
 
     Its rate is 3 to 10 times smaller than AdamW's, its decay as much larger.
 
-    Args:
-        lr: eta, in [0, inf).
-        betas: beta_1 of the update and beta_2 of m, in [0, 1).
-        weight_decay: decoupled coefficient lambda, in [0, inf).
-
     References: Chen et al. 2023 (arXiv 2302.06675), Algorithm 2.
 
         >>> optimizer = Lion(model.parameters(), lr=1e-4, weight_decay=0.1)
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-4,
-        betas: Betas = (0.9, 0.99),
-        weight_decay: float = 0.0,
+        lr: Rate = 1e-4,
+        betas: Annotated[Betas, "beta_1 of the update and beta_2 of m"] = (0.9, 0.99),
+        weight_decay: WeightDecay = 0.0,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(params, (lion(betas),), lr=lr, weight_decay=weight_decay, **options)
@@ -46,28 +41,20 @@ class Cautious(Chain):
 
     n is the number of entries of the tensor, g the raw gradient. Over AdamW it is C-AdamW, over Lion C-Lion.
 
-    Args:
-        lr: of the base, in [0, inf).
-        betas: of the base, in [0, 1).
-        weight_decay: decoupled coefficient, in [0, inf).
-        base: a stage by its name, or several, with these betas and eps unless its own entry says otherwise.
-        eps: of the base, in [0, inf).
-
     References: Liang et al. 2024 (arXiv 2411.16085), Algorithm 2. (Their code divides by the mean of the mask, at
     least 1e-3, in the place of (number + 1) / n.)
 
         >>> optimizer = Cautious(model.parameters(), lr=1e-3, base="adam")
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-3,
-        betas: Betas = (0.9, 0.999),
-        weight_decay: float = 0.0,
-        base: Entry | Sequence[Entry] = "adam",
-        eps: float = 1e-8,
+        lr: Rate = 1e-3,
+        betas: Annotated[Betas, "of the base"] = (0.9, 0.999),
+        weight_decay: WeightDecay = 0.0,
+        base: Base = "adam",
+        eps: Annotated[Eps, "of the base"] = 1e-8,
         **options: Unpack[Options],
     ) -> None:
         check("betas", betas, BETAS)
@@ -80,7 +67,6 @@ class lion(Stage):
     """The update of `Lion`."""
 
     name = "lion"
-    ranges: ClassVar[Ranges] = {"betas": BETAS}
     zeros = ("exp_avg",)
 
     def __init__(self, betas: Betas = (0.9, 0.99)) -> None:

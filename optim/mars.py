@@ -1,14 +1,15 @@
 """MARS (Yuan et al. 2024). Raises ValueError, one line, for a value out of range."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Unpack
+from typing import Annotated, Any, Unpack
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import BETAS, Betas, Bucket, Ranges, Stage
+from .stages.base import Bucket, Stage
+from .stages.keywords import Betas, Eps, NotNegative, Rate, WeightDecay
 from .stages.moments import adam
 
 
@@ -18,30 +19,21 @@ class MARS(Chain):
     The approximate form, with last step's gradient as it was (MARS-approx), which the authors' code has by default.
     Vectors and scalars get AdamW, unless `optimize_1d`.
 
-    Args:
-        lr: eta, in [0, inf).
-        betas: beta_1 and beta_2, in [0, 1).
-        eps: epsilon, in [0, inf).
-        weight_decay: decoupled coefficient lambda, in [0, inf).
-        gamma: scale of the correction, in [0, inf).
-        optimize_1d: correct the gradients of vectors and scalars too.
-
     References: Yuan et al. 2024 (arXiv 2411.10438), Algorithm 2, and the authors' code. (Theirs has another rate,
     betas and decay for vectors: use a param group.)
 
         >>> optimizer = MARS(model.parameters(), lr=3e-3)
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 3e-3,
+        lr: Rate = 3e-3,
         betas: Betas = (0.95, 0.99),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        gamma: float = 0.025,
-        optimize_1d: bool = False,
+        eps: Eps = 1e-8,
+        weight_decay: WeightDecay = 0.0,
+        gamma: Annotated[NotNegative, "scale of the correction"] = 0.025,
+        optimize_1d: Annotated[bool, "correct the gradients of vectors and scalars too"] = False,
         **options: Unpack[Options],
     ) -> None:
         stages = (mars(gamma, betas, optimize_1d), adam(betas, eps))
@@ -52,10 +44,9 @@ class mars(Stage):
     """The corrected gradient of `MARS`, before any stages; beta_1 is that of the momentum that follows."""
 
     name = "mars"
-    ranges: ClassVar[Ranges] = {"gamma": "[0, inf)", "betas": BETAS}
     zeros = ("previous",)
 
-    def __init__(self, gamma: float = 0.025, betas: Betas = (0.9, 0.999), optimize_1d: bool = False) -> None:
+    def __init__(self, gamma: NotNegative = 0.025, betas: Betas = (0.9, 0.999), optimize_1d: bool = False) -> None:
         super().__init__(gamma=gamma, betas=betas)
         self.optimize_1d = optimize_1d
 

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Unpack
+from typing import Annotated, Any, Unpack
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import Betas, Bucket, Ranges, Stage, check
+from .stages.base import Bucket, Stage
+from .stages.keywords import Betas, In, Momentum, NotNegative, Positive, Rate, WeightDecay
 from .stages.lists import blend_
 from .stages.moments import adam
 from .stages.sphere import by_invariance
@@ -23,51 +24,45 @@ SCALES: dict[str, Callable[[int, int], float]] = {
     "none": lambda rows, columns: 1.0,
 }
 
+Nesterov = Annotated[bool, "with mu b + (1 - mu) g in the place of b"]
+Coefficients = Annotated[tuple[float, float, float], In("(-inf, inf) and (-inf, inf) and (-inf, inf)"), "a, b, c"]
+Steps = Annotated[int, In("[1, 100)"), "iterations"]
+Smallest = Annotated[Positive, "bound of ||X|| from below"]
+AdjustLr = Annotated[str, In(tuple(SCALES)), "what s is"]
+NsDtype = Annotated[str, In(tuple(DTYPES)), '"bfloat16", as the authors and torch, or "weights": that of the weights']
+AdamLr = Annotated[NotNegative, "AdamW's rate; a schedule of lr scales it alike"]
+AdamEps = Annotated[NotNegative, "of AdamW"]
+
 
 class Muon(Chain):
     """Muon: w <- w - lr s NS(g + mu b), b <- mu b + (1 - mu) g, for tensors of 2 and more dims; AdamW for the rest.
 
     NS orthogonalises: `ns_steps` times X <- a X + (b A + c A^2) X with A = X X^T, from X / ||X||; a convolution is
-    flattened to [out, in * h * w]. s depends on rows and columns by `adjust_lr`. A param group with `orthogonal: False`
-    (embedding, head) gets AdamW too.
-
-    Args:
-        lr: eta of the matrices, in [0, inf).
-        weight_decay: decoupled coefficient, in [0, inf).
-        momentum: mu, in [0, 1).
-        nesterov: with mu b + (1 - mu) g in the place of b.
-        ns_coefficients: a, b, c.
-        ns_steps: iterations, in [1, 100).
-        eps: bound of ||X|| from below, in (0, inf).
-        adjust_lr: s: "original", sqrt(max(1, rows / columns)); "match_rms_adamw", 0.2 sqrt(max(rows, columns));
-            "spectral_unclamped", sqrt(rows / columns); "none", 1.
-        ns_dtype: "bfloat16", as the authors and torch, or "weights": that of the weights.
-        adam_lr: AdamW's rate, in [0, inf); a schedule of lr scales it alike.
-        betas: of AdamW, in [0, 1).
-        adam_eps: of AdamW, in [0, inf).
+    flattened to [out, in * h * w]. A param group with `orthogonal: False` (embedding, head) gets AdamW too. s is by
+    `adjust_lr`: "original", sqrt(max(1, rows / columns)); "match_rms_adamw", 0.2 sqrt(max(rows, columns));
+    "spectral_unclamped", sqrt(rows / columns); "none", 1.
 
     References: Jordan et al.: Muon, 2024, and the authors' code; Liu et al. 2025 (arXiv 2502.16982), Eq. 4, for
     "match_rms_adamw". Equal to torch.optim.Muon on matrices (its lr and weight_decay are 1e-3 and 0.1).
 
         >>> optimizer = Muon(model.parameters(), lr=0.02, weight_decay=0.01)
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 0.02,
-        weight_decay: float = 0.0,
-        momentum: float = 0.95,
-        nesterov: bool = True,
-        ns_coefficients: tuple[float, float, float] = COEFFICIENTS,
-        ns_steps: int = 5,
-        eps: float = 1e-7,
-        adjust_lr: str = "original",
-        ns_dtype: str = "bfloat16",
-        adam_lr: float = 3e-4,
-        betas: Betas = (0.9, 0.95),
-        adam_eps: float = 1e-10,
+        lr: Annotated[Rate, "of the matrices"] = 0.02,
+        weight_decay: WeightDecay = 0.0,
+        momentum: Momentum = 0.95,
+        nesterov: Nesterov = True,
+        ns_coefficients: Coefficients = COEFFICIENTS,
+        ns_steps: Steps = 5,
+        eps: Smallest = 1e-7,
+        adjust_lr: AdjustLr = "original",
+        ns_dtype: NsDtype = "bfloat16",
+        adam_lr: AdamLr = 3e-4,
+        betas: Annotated[Betas, "of AdamW"] = (0.9, 0.95),
+        adam_eps: AdamEps = 1e-10,
         **options: Unpack[Options],
     ) -> None:
         numbers = (momentum, nesterov, ns_coefficients, ns_steps, eps, adjust_lr, ns_dtype)
@@ -79,25 +74,21 @@ class orthogonal_momentum(Stage):
     """The update of `Muon` for tensors of 2 and more dims; others are left alone."""
 
     name = "muon"
-    ranges: ClassVar[Ranges] = {"momentum": "[0, 1)"}
     zeros = ("buffer",)
 
     def __init__(
         self,
-        momentum: float = 0.95,
-        nesterov: bool = True,
-        ns_coefficients: tuple[float, float, float] = COEFFICIENTS,
-        ns_steps: int = 5,
-        eps: float = 1e-7,
-        adjust_lr: str = "original",
-        ns_dtype: str = "bfloat16",
+        momentum: Momentum = 0.95,
+        nesterov: Nesterov = True,
+        ns_coefficients: Coefficients = COEFFICIENTS,
+        ns_steps: Steps = 5,
+        eps: Smallest = 1e-7,
+        adjust_lr: AdjustLr = "original",
+        ns_dtype: NsDtype = "bfloat16",
     ) -> None:
         super().__init__(momentum=momentum, nesterov=nesterov)
-        check("ns_coefficients", ns_coefficients, "(-inf, inf) and (-inf, inf) and (-inf, inf)")
-        check("ns_steps", ns_steps, "[1, 100)")
-        check("eps", eps, "(0, inf)")
-        check("adjust_lr", adjust_lr, tuple(SCALES))
-        check("ns_dtype", ns_dtype, tuple(DTYPES))
+        self.check_constants(ns_coefficients=ns_coefficients, ns_steps=ns_steps, eps=eps)
+        self.check_constants(adjust_lr=adjust_lr, ns_dtype=ns_dtype)
         self.coefficients, self.steps, self.eps = ns_coefficients, ns_steps, eps
         self.adjust_lr, self.dtype = adjust_lr, DTYPES[ns_dtype]
 
@@ -133,9 +124,8 @@ class own_rate_adam(adam):
     """Adam whose rate is adam_lr at the group's first lr, and is scaled as that is."""
 
     name = "own_rate_adam"
-    ranges: ClassVar[Ranges] = {"betas": adam.ranges["betas"], "adam_eps": "[0, inf)", "adam_lr": "[0, inf)"}
 
-    def __init__(self, adam_lr: float = 3e-4, betas: Betas = (0.9, 0.95), adam_eps: float = 1e-10) -> None:
+    def __init__(self, adam_lr: AdamLr = 3e-4, betas: Betas = (0.9, 0.95), adam_eps: AdamEps = 1e-10) -> None:
         super().__init__(betas)
         self.hyper = {"adam_lr": adam_lr, "betas": betas, "adam_eps": adam_eps}
 
@@ -162,16 +152,16 @@ class muon(by_invariance):
 
     def __init__(
         self,
-        momentum: float = 0.95,
-        nesterov: bool = True,
-        ns_coefficients: tuple[float, float, float] = COEFFICIENTS,
-        ns_steps: int = 5,
-        eps: float = 1e-7,
-        adjust_lr: str = "original",
-        ns_dtype: str = "bfloat16",
-        adam_lr: float = 3e-4,
+        momentum: Momentum = 0.95,
+        nesterov: Nesterov = True,
+        ns_coefficients: Coefficients = COEFFICIENTS,
+        ns_steps: Steps = 5,
+        eps: Smallest = 1e-7,
+        adjust_lr: AdjustLr = "original",
+        ns_dtype: NsDtype = "bfloat16",
+        adam_lr: AdamLr = 3e-4,
         betas: Betas = (0.9, 0.95),
-        adam_eps: float = 1e-10,
+        adam_eps: AdamEps = 1e-10,
     ) -> None:
         matrices = orthogonal_momentum(momentum, nesterov, ns_coefficients, ns_steps, eps, adjust_lr, ns_dtype)
         super().__init__(own_rate_adam(adam_lr, betas, adam_eps), matrices)

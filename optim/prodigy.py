@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Unpack
+from typing import Annotated, Any, Unpack
 
 import torch
 from torch import Tensor
@@ -10,8 +10,16 @@ from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
 from .rmsgd import whole
-from .stages.base import Betas, Bucket, Ranges, Stage
+from .stages.base import Bucket, Stage
+from .stages.keywords import Eps, In, NotNegative, Positive, WeightDecay
 from .stages.lists import add_, add_product_, quotients
+
+PositiveBetas = Annotated[tuple[float, float], In("[0, 1) and (0, 1)"), "beta_1 and beta_2"]
+FirstDistance = Annotated[Positive, "first estimate"]
+Coefficient = Annotated[Positive, "factor of dhat"]
+Growth = Annotated[float, In("(1, inf]"), "largest factor by which d grows in a step"]
+Correction = Annotated[bool, "c_t = sqrt(1 - b2^t) / (1 - b1^t), in the place of 1"]
+Safeguard = Annotated[bool, "without lr c_t in s, for a long warm-up"]
 
 
 class Prodigy(Chain):
@@ -21,36 +29,24 @@ class Prodigy(Chain):
     s <- b3 s + d^2 lr c_t g / d_0, dhat = d_coef r / ||s||_1, and d is the largest dhat so far, d_0 at least; then
     m <- b1 m + (1 - b1) d g, v <- b2 v + (1 - b2) d^2 g^2, w <- w - lr d c_t m / (sqrt(v) + d eps).
 
-    Args:
-        lr: factor of the rate, in [0, inf); leave it at 1, under a schedule.
-        betas: beta_1 and beta_2, in [0, 1).
-        eps: epsilon, in [0, inf).
-        weight_decay: decoupled coefficient, of the rate lr d, in [0, inf).
-        d0: first estimate, in (0, inf).
-        d_coef: factor of dhat, in (0, inf).
-        growth_rate: largest factor by which d grows in a step, in (1, inf].
-        bias_correction: c_t = sqrt(1 - b2^t) / (1 - b1^t), in the place of 1.
-        safeguard_warmup: without lr c_t in s, for a long warm-up.
-
     References: Mishchenko and Defazio 2023 (arXiv 2306.06101), Algorithm 4, and the authors' code. The state of all
     tensors is read once a step, which waits for a GPU.
 
         >>> optimizer = Prodigy(model.parameters(), weight_decay=0.01)
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1.0,
-        betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        d0: float = 1e-6,
-        d_coef: float = 1.0,
-        growth_rate: float = math.inf,
-        bias_correction: bool = False,
-        safeguard_warmup: bool = False,
+        lr: Annotated[NotNegative, "factor of the rate; leave it at 1, under a schedule"] = 1.0,
+        betas: PositiveBetas = (0.9, 0.999),
+        eps: Eps = 1e-8,
+        weight_decay: Annotated[WeightDecay, "decoupled coefficient, of the rate lr d"] = 0.0,
+        d0: FirstDistance = 1e-6,
+        d_coef: Coefficient = 1.0,
+        growth_rate: Growth = math.inf,
+        bias_correction: Correction = False,
+        safeguard_warmup: Safeguard = False,
         **options: Unpack[Options],
     ) -> None:
         stage = prodigy(betas, eps, d0, d_coef, growth_rate, bias_correction, safeguard_warmup)
@@ -61,23 +57,16 @@ class prodigy(Stage):
     """The update of `Prodigy`; what it estimates is in the param groups: `d`, `d_max`, `d_numerator`."""
 
     name = "prodigy"
-    ranges: ClassVar[Ranges] = {
-        "betas": "[0, 1) and (0, 1)",
-        "eps": "[0, inf)",
-        "d0": "(0, inf)",
-        "d_coef": "(0, inf)",
-        "growth_rate": "(1, inf]",
-    }
 
     def __init__(
         self,
-        betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        d0: float = 1e-6,
-        d_coef: float = 1.0,
-        growth_rate: float = math.inf,
-        bias_correction: bool = False,
-        safeguard_warmup: bool = False,
+        betas: PositiveBetas = (0.9, 0.999),
+        eps: Eps = 1e-8,
+        d0: FirstDistance = 1e-6,
+        d_coef: Coefficient = 1.0,
+        growth_rate: Growth = math.inf,
+        bias_correction: Correction = False,
+        safeguard_warmup: Safeguard = False,
     ) -> None:
         found = {"d": d0, "d_max": d0, "d_numerator": 0.0}
         super().__init__(betas=betas, eps=eps, d0=d0, d_coef=d_coef, growth_rate=growth_rate, **found)

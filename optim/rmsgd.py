@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Unpack
+from typing import Annotated, Any, ClassVar, NamedTuple, Unpack
 
 import torch
 from torch import Tensor, distributed
@@ -10,64 +10,9 @@ from torch.optim.optimizer import ParamsT
 
 from .chain import LONGEST_EPOCH, Chain, Options
 from .evbmf import SCALES, analyse
-from .stages.base import Bucket, Ranges, Stage, check
+from .stages.base import Bucket, Ranges, Stage
+from .stages.keywords import In, Momentum, NotNegative, Positive, Share, WeightDecay
 from .stages.moments import heavy_ball
-
-
-class RMSGD(Chain, decay="coupled"):
-    """RMSGD: SGD whose rate of each tensor is eta <- beta eta + zeta (s_t - s_(t-1)) after epoch t, with s_0 = 0.
-
-    s is the stable rank of the tensor's low-rank structure (`optim.evbmf.analyse`). Kernels of 4 dims are analysed,
-    with `linear` matrices too; every other tensor has the rate of the one before it, in the order of the param groups.
-    A step's rate is eta lr / lr_0, so that a schedule scales it; until the first epoch's end it is lr. Decay is
-    coupled (L2). Call `epoch_end()` at the end of each training epoch: without, this is SGD. With torch.distributed,
-    rank 0 computes the stable ranks for all. A weight that is not finite keeps its last s.
-
-    Variants: "text": as above, from eta = lr, eta inside the momentum (v <- alpha v - eta g). "paper_branch" (made
-    the tables): from eta = 0 with lr for the first increment; floor 1e-10; kernels with a side of 1 are not
-    analysed; a layer whose s is still 0 gets lr - beta eta for its increment. "package" (release 1.0.2): from
-    eta = lr with lr again for the first increment; that of a layer still at 0 is (lr - beta eta) / zeta; gamma scales
-    eta as well. Both have eta outside the momentum. (Their loop over layers still at 0 skips some: ours does not.)
-
-    Args:
-        lr: the first rate, in (0, inf).
-        momentum: alpha of SGD, in [0, 1).
-        beta: decay of the rate, in [0, 1].
-        zeta: gain of the rate, in [0, inf).
-        weight_decay: L2 coefficient, in [0, inf).
-        variant: "paper_branch", "text" or "package".
-        p: power of the singular values in s: 1 was run, 2 is printed (Eq. 2).
-        linear: analyse matrices too.
-        evbmf_scale: "official" or "rescaled" (see `optim.evbmf.evbmf`).
-        step_size: epochs after which zeta shrinks by gamma, in [0, inf); 0: never.
-        gamma: that factor, in (0, 1].
-
-    References: Hosseini, Tuli, Plataniotis: Exploiting Explainable Metrics for Augmented SGD, CVPR 2022, Algorithm 1.
-    Raises ValueError for a value out of range.
-
-        >>> optimizer = RMSGD(model.parameters(), lr=0.03, weight_decay=5e-4)
-        >>> optimizer.epoch_end()  # after the steps of each epoch
-    """
-
-    def __init__(
-        self,
-        params: ParamsT,
-        lr: float = 0.03,
-        momentum: float = 0.9,
-        beta: float = 0.98,
-        zeta: float = 1.0,
-        weight_decay: float = 0.0,
-        variant: str = "paper_branch",
-        p: int = 1,
-        linear: bool = False,
-        evbmf_scale: str = "official",
-        step_size: int = 0,
-        gamma: float = 1.0,
-        **options: Unpack[Options],
-    ) -> None:
-        numbers = {"beta": beta, "zeta": zeta, "step_size": step_size, "gamma": gamma}
-        stages = (rank_rates(variant, p, linear, evbmf_scale, **numbers), heavy_ball(momentum))
-        super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)
 
 
 class Variant(NamedTuple):
@@ -87,26 +32,80 @@ VARIANTS = {
     "paper_branch": Variant(0.0, 1e-10, released=True, package=False, small_kernels=False, inside=False),
     "package": Variant(1.0, 0.0, released=True, package=True, small_kernels=True, inside=False),
 }
+Which = Annotated[str, In(tuple(VARIANTS)), '"paper_branch", "text" or "package"']
+RateDecay = Annotated[Share, "decay of the rate"]
+Gain = Annotated[NotNegative, "gain of the rate"]
+Power = Annotated[int, "power of the singular values in s: 1 was run, 2 is printed (Eq. 2)"]
+Linear = Annotated[bool, "analyse matrices too"]
+Scale = Annotated[str, In(SCALES), '"official" or "rescaled" (see `optim.evbmf.evbmf`)']
+StepSize = Annotated[int, In("[0, inf)"), "epochs after which zeta shrinks by gamma; 0: never"]
+GainDecay = Annotated[float, In("(0, 1]"), "that factor"]
+
+
+class RMSGD(Chain, decay="coupled"):
+    """RMSGD: SGD whose rate of each tensor is eta <- beta eta + zeta (s_t - s_(t-1)) after epoch t, with s_0 = 0.
+
+    s is the stable rank of the tensor's low-rank structure (`optim.evbmf.analyse`). Kernels of 4 dims are analysed,
+    with `linear` matrices too; every other tensor has the rate of the one before it, in the order of the param groups.
+    A step's rate is eta lr / lr_0, so that a schedule scales it; until the first epoch's end it is lr. Decay is
+    coupled (L2). Call `epoch_end()` at the end of each training epoch: without, this is SGD. With torch.distributed,
+    rank 0 computes the stable ranks for all. A weight that is not finite keeps its last s.
+
+    Variants: "text": as above, from eta = lr, eta inside the momentum (v <- alpha v - eta g). "paper_branch" (made
+    the tables): from eta = 0 with lr for the first increment; floor 1e-10; kernels with a side of 1 are not
+    analysed; a layer whose s is still 0 gets lr - beta eta for its increment. "package" (release 1.0.2): from
+    eta = lr with lr again for the first increment; that of a layer still at 0 is (lr - beta eta) / zeta; gamma scales
+    eta as well. Both have eta outside the momentum. (Their loop over layers still at 0 skips some: ours does not.)
+
+    References: Hosseini, Tuli, Plataniotis: Exploiting Explainable Metrics for Augmented SGD, CVPR 2022, Algorithm 1.
+    Raises ValueError for a value out of range.
+
+        >>> optimizer = RMSGD(model.parameters(), lr=0.03, weight_decay=5e-4)
+        >>> optimizer.epoch_end()  # after the steps of each epoch
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Annotated[Positive, "the first rate"] = 0.03,
+        momentum: Annotated[Momentum, "alpha of SGD"] = 0.9,
+        beta: RateDecay = 0.98,
+        zeta: Gain = 1.0,
+        weight_decay: WeightDecay = 0.0,
+        variant: Which = "paper_branch",
+        p: Power = 1,
+        linear: Linear = False,
+        evbmf_scale: Scale = "official",
+        step_size: StepSize = 0,
+        gamma: GainDecay = 1.0,
+        **options: Unpack[Options],
+    ) -> None:
+        rates = rank_rates(beta, zeta, variant, p, linear, evbmf_scale, step_size, gamma)
+        stages = (rates, heavy_ball(momentum))
+        super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)
 
 
 class rank_rates(Stage):
     """The rates of `RMSGD`, where formula and variants are, over any momentum."""
 
     name = "rank"
-    ranges: ClassVar[Ranges] = {
-        "beta": "[0, 1]",
-        "zeta": "[0, inf)",
-        "gamma": "(0, 1]",
-        "step_size": "[0, inf)",
-        "lr": "(0, inf)",
-    }
+    ranges: ClassVar[Ranges] = {"lr": "(0, inf)"}
 
-    def __init__(self, variant: str, p: int, linear: bool, evbmf_scale: str, **numbers: float) -> None:
-        super().__init__(**numbers)
-        check("variant", variant, tuple(VARIANTS))
+    def __init__(
+        self,
+        beta: RateDecay = 0.98,
+        zeta: Gain = 1.0,
+        variant: Which = "paper_branch",
+        p: Power = 1,
+        linear: Linear = False,
+        evbmf_scale: Scale = "official",
+        step_size: StepSize = 0,
+        gamma: GainDecay = 1.0,
+    ) -> None:
+        super().__init__(beta=beta, zeta=zeta, step_size=step_size, gamma=gamma)
+        self.check_constants(variant=variant, evbmf_scale=evbmf_scale)
         if p not in STABLE_RANK:
             raise ValueError(f"p={p!r} is not allowed: choose 1 or 2")
-        check("evbmf_scale", evbmf_scale, SCALES)
         self.variant, self.linear, self.evbmf_scale = VARIANTS[variant], linear, evbmf_scale
         self.reading = STABLE_RANK[p]
 

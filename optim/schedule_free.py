@@ -1,17 +1,24 @@
 """Schedule-Free SGD and AdamW (Defazio et al. 2024). Each raises ValueError, one line, for a value out of range."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Unpack
+from typing import Annotated, Any, Unpack
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import Betas, Bucket, Ranges, Scalar, Stage
+from .stages.base import Bucket, Scalar, Stage
+from .stages.keywords import Betas, Eps, In, NotNegative, Rate, WeightDecay
 from .stages.lists import quotients
 from .stages.moments import adam
 from .stages.plugins import decay_rate, with_decay
+
+Interpolation = Annotated[float, In("(0, 1)"), "beta"]
+Interpolations = Annotated[tuple[float, float], In("(0, 1) and [0, 1)"), "beta, and beta_2 of v"]
+Warmup = Annotated[int, In("[0, inf)"), "steps of a linear warm-up"]
+TimePower = Annotated[NotNegative, "power of t in the average's weights"]
+RatePower = Annotated[NotNegative, "power of the largest rate in them"]
 
 
 class ScheduleFreeSGD(Chain):
@@ -19,14 +26,6 @@ class ScheduleFreeSGD(Chain):
 
     c = w_t / (w_1 + ... + w_t), w_t = t^r (largest rate so far)^weight_lr_power. The weights are y while `train()`
     holds, as at first, and x after `eval()`: call that before evaluating or saving, and `train()` before the next step.
-
-    Args:
-        lr: gamma, in [0, inf); larger than SGD's.
-        momentum: beta, in (0, 1).
-        weight_decay: coefficient, of y, in [0, inf).
-        warmup_steps: steps of a linear warm-up, in [0, inf).
-        r: power of t in the average's weights, in [0, inf).
-        weight_lr_power: power of the largest rate in them, in [0, inf).
 
     References: Defazio et al. 2024 (arXiv 2405.15682), Eq. 3 to 5 and 23, and the authors' package.
 
@@ -37,12 +36,12 @@ class ScheduleFreeSGD(Chain):
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1.0,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        warmup_steps: int = 0,
-        r: float = 0.0,
-        weight_lr_power: float = 2.0,
+        lr: Annotated[Rate, "gamma; larger than SGD's"] = 1.0,
+        momentum: Interpolation = 0.9,
+        weight_decay: Annotated[WeightDecay, "coefficient, of y"] = 0.0,
+        warmup_steps: Warmup = 0,
+        r: TimePower = 0.0,
+        weight_lr_power: RatePower = 2.0,
         **options: Unpack[Options],
     ) -> None:
         stages = (schedule_free(momentum, warmup_steps, r, weight_lr_power),)
@@ -51,15 +50,6 @@ class ScheduleFreeSGD(Chain):
 
 class ScheduleFreeAdamW(Chain):
     """Schedule-Free AdamW: `ScheduleFreeSGD` with g / (sqrt(vhat) + eps) in the place of g, v Adam's second moment.
-
-    Args:
-        lr: gamma, in [0, inf).
-        betas: beta of the interpolation, in (0, 1), and beta_2 of v, in [0, 1).
-        eps: epsilon, in [0, inf).
-        weight_decay: coefficient, of y, in [0, inf).
-        warmup_steps: steps of a linear warm-up, in [0, inf).
-        r: power of t in the average's weights, in [0, inf).
-        weight_lr_power: power of the largest rate in them, in [0, inf).
 
     References: Defazio et al. 2024 (arXiv 2405.15682), Algorithm 1, and the authors' package.
 
@@ -70,13 +60,13 @@ class ScheduleFreeAdamW(Chain):
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 2.5e-3,
-        betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        warmup_steps: int = 0,
-        r: float = 0.0,
-        weight_lr_power: float = 2.0,
+        lr: Rate = 2.5e-3,
+        betas: Interpolations = (0.9, 0.999),
+        eps: Eps = 1e-8,
+        weight_decay: Annotated[WeightDecay, "coefficient, of y"] = 0.0,
+        warmup_steps: Warmup = 0,
+        r: TimePower = 0.0,
+        weight_lr_power: RatePower = 2.0,
         **options: Unpack[Options],
     ) -> None:
         stages = (second_moment(betas, eps), schedule_free_betas(betas, warmup_steps, r, weight_lr_power))
@@ -89,7 +79,7 @@ class second_moment(adam):
     name = "second_moment"
     zeros: tuple[str, ...] = ("exp_avg_sq",)
 
-    def __init__(self, betas: Betas = (0.9, 0.999), eps: float = 1e-8) -> None:
+    def __init__(self, betas: Betas = (0.9, 0.999), eps: Eps = 1e-8) -> None:
         super().__init__(betas, eps)
 
     def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
@@ -101,17 +91,17 @@ class second_moment(adam):
         return quotients(updates, self.roots(bucket, v))
 
 
-AVERAGE: Ranges = dict.fromkeys(("warmup_steps", "r", "weight_lr_power"), "[0, inf)")
-
-
 class schedule_free(Stage):
     """The averages of `ScheduleFreeSGD`, where the formula is, after any stages without momentum of their own."""
 
     name = "schedule_free"
-    ranges: ClassVar[Ranges] = {**AVERAGE, "momentum": "(0, 1)"}
 
     def __init__(
-        self, momentum: float = 0.9, warmup_steps: int = 0, r: float = 0.0, weight_lr_power: float = 2.0
+        self,
+        momentum: Interpolation = 0.9,
+        warmup_steps: Warmup = 0,
+        r: TimePower = 0.0,
+        weight_lr_power: RatePower = 2.0,
     ) -> None:
         numbers = {"warmup_steps": warmup_steps, "r": r, "weight_lr_power": weight_lr_power}
         super().__init__(momentum=momentum, **numbers, train_mode=True)
@@ -174,10 +164,12 @@ def _share(largest: Tensor, total: Tensor, rate: Scalar, power: Scalar, age: Sca
 class schedule_free_betas(schedule_free):
     """`schedule_free` whose beta is the first of `betas`."""
 
-    ranges: ClassVar[Ranges] = {**AVERAGE, "betas": "(0, 1) and [0, 1)"}
-
     def __init__(
-        self, betas: Betas = (0.9, 0.999), warmup_steps: int = 0, r: float = 0.0, weight_lr_power: float = 2.0
+        self,
+        betas: Interpolations = (0.9, 0.999),
+        warmup_steps: Warmup = 0,
+        r: TimePower = 0.0,
+        weight_lr_power: RatePower = 2.0,
     ) -> None:
         super().__init__(0.9, warmup_steps, r, weight_lr_power)
         del self.hyper["momentum"]

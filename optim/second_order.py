@@ -1,16 +1,23 @@
 """AdaHessian (Yao et al. 2021), Sophia (Liu et al. 2024). Each raises ValueError, one line, for values out of range."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Unpack
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Unpack
 
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .curvature import Curvature, gauss_newton, hutchinson
-from .stages.base import BETAS, Betas, Bucket, Ranges, Stage, check
+from .curvature import Curvature, Period, gauss_newton, hutchinson
+from .stages.base import Bucket, Stage, check
+from .stages.keywords import Betas, Eps, In, Positive, Rate, Seed, Share, WeightDecay
 from .stages.lists import blend_
+
+ESTIMATORS: dict[str, Callable[[int, int], Curvature]] = {
+    "gnb": gauss_newton,
+    "hutchinson": lambda period, seed: hutchinson(period, "normal", seed),
+}
+Scale = Annotated[Positive, "scale of h; the authors' rho; 0.01 for Sophia-H"]
 
 
 class AdaHessian(Chain):
@@ -18,15 +25,6 @@ class AdaHessian(Chain):
 
     z is 1 or -1 in each entry; D of a convolution is averaged over each kernel's height and width. H z is computed
     in the closure's own `loss.backward()`, by a second backward pass.
-
-    Args:
-        lr: eta, in [0, inf).
-        betas: beta_1 and beta_2, in [0, 1).
-        eps: epsilon, in [0, inf).
-        weight_decay: decoupled coefficient, in [0, inf).
-        hessian_power: k, in [0, 1].
-        update_period: steps between two estimates, in [1, inf); v moves with them.
-        seed: of z, in [0, inf).
 
     References: Yao et al. 2021 (arXiv 2006.00719), Algorithm 1, and the authors' code. (Block averaging is theirs for
     convolutions.) Raises RuntimeError in `step` where the closure calls no `loss.backward()`.
@@ -38,13 +36,13 @@ class AdaHessian(Chain):
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 0.15,
+        lr: Rate = 0.15,
         betas: Betas = (0.9, 0.999),
-        eps: float = 1e-4,
-        weight_decay: float = 0.0,
-        hessian_power: float = 1.0,
-        update_period: int = 1,
-        seed: int = 0,
+        eps: Eps = 1e-4,
+        weight_decay: WeightDecay = 0.0,
+        hessian_power: Annotated[Share, "k"] = 1.0,
+        update_period: Period = 1,
+        seed: Seed = 0,
         **options: Unpack[Options],
     ) -> None:
         options.setdefault("evaluation", hutchinson(update_period, "rademacher", seed))
@@ -58,16 +56,6 @@ class Sophia(Chain):
     that are drawn from the net's own distribution; for losses that the closure takes by cross_entropy. Sophia-H
     ("hutchinson"): hhat = z (H z), z normal. Both happen in the closure's own `loss.backward()`.
 
-    Args:
-        lr: eta, in [0, inf).
-        betas: beta_1 of m and beta_2 of h, in [0, 1).
-        eps: epsilon, in (0, inf).
-        weight_decay: decoupled coefficient lambda, in [0, inf).
-        gamma: scale of h, in (0, inf); the authors' rho; 0.01 for Sophia-H.
-        update_period: k, steps between two estimates, in [1, inf).
-        estimator: "gnb" or "hutchinson".
-        seed: of labels and z, in [0, inf).
-
     References: Liu et al. 2024 (arXiv 2305.14342), Algorithms 1 to 3, and the authors' code, whose batch size is
     among gamma's numbers. Raises RuntimeError in `step` where the closure calls no `loss.backward()`.
 
@@ -78,19 +66,18 @@ class Sophia(Chain):
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-4,
-        betas: Betas = (0.965, 0.99),
-        eps: float = 1e-12,
-        weight_decay: float = 0.1,
-        gamma: float = 0.05,
-        update_period: int = 10,
-        estimator: str = "gnb",
-        seed: int = 0,
+        lr: Rate = 1e-4,
+        betas: Annotated[Betas, "beta_1 of m and beta_2 of h"] = (0.965, 0.99),
+        eps: Annotated[Positive, "epsilon"] = 1e-12,
+        weight_decay: WeightDecay = 0.1,
+        gamma: Scale = 0.05,
+        update_period: Period = 10,
+        estimator: Annotated[str, In(tuple(ESTIMATORS)), '"gnb" or "hutchinson"'] = "gnb",
+        seed: Seed = 0,
         **options: Unpack[Options],
     ) -> None:
-        check("estimator", estimator, ("gnb", "hutchinson"))
-        drawn = gauss_newton(update_period, seed) if estimator == "gnb" else hutchinson(update_period, "normal", seed)
-        options.setdefault("evaluation", drawn)
+        check("estimator", estimator, tuple(ESTIMATORS))
+        options.setdefault("evaluation", ESTIMATORS[estimator](update_period, seed))
         super().__init__(params, (sophia(betas, eps, gamma),), lr=lr, weight_decay=weight_decay, **options)
 
 
@@ -98,7 +85,6 @@ class _Diagonal(Stage):
     """A stage with a running mean `hessian` of what the evaluation estimates; it moves where there is an estimate."""
 
     zeros = ("exp_avg", "hessian")
-    ranges: ClassVar[Ranges] = {"betas": BETAS}
 
     def prepare(self, chain: Chain, buckets: Sequence[Bucket]) -> None:
         if not isinstance(chain.evaluation, Curvature):
@@ -134,9 +120,8 @@ class adahessian(_Diagonal):
     """The update of `AdaHessian`, after the evaluation `hutchinson`."""
 
     name = "adahessian"
-    ranges: ClassVar[Ranges] = {"betas": BETAS, "eps": "[0, inf)", "hessian_power": "[0, 1]"}
 
-    def __init__(self, betas: Betas = (0.9, 0.999), eps: float = 1e-4, hessian_power: float = 1.0) -> None:
+    def __init__(self, betas: Betas = (0.9, 0.999), eps: Eps = 1e-4, hessian_power: Share = 1.0) -> None:
         super().__init__(betas=betas, eps=eps, hessian_power=hessian_power)
 
     def measured(self, estimate: Tensor) -> Tensor:
@@ -155,9 +140,8 @@ class sophia(_Diagonal):
     """The update of `Sophia`, after the evaluation `gauss_newton` or `hutchinson`."""
 
     name = "sophia"
-    ranges: ClassVar[Ranges] = {"betas": BETAS, "eps": "(0, inf)", "gamma": "(0, inf)"}
 
-    def __init__(self, betas: Betas = (0.965, 0.99), eps: float = 1e-12, gamma: float = 0.05) -> None:
+    def __init__(self, betas: Betas = (0.965, 0.99), eps: Positive = 1e-12, gamma: Positive = 0.05) -> None:
         super().__init__(betas=betas, eps=eps, gamma=gamma)
 
     def divided(self, bucket: Bucket, m: list[Tensor], h: list[Tensor]) -> list[Tensor]:

@@ -5,48 +5,43 @@ Each raises ValueError, one line, for a value out of range.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Unpack
+from typing import Annotated, Any, Unpack
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import BETAS, Betas, Bucket, Ranges, Stage, check
+from .stages.base import Bucket, Stage
+from .stages.keywords import Betas, Count, Eps, In, Momentum, Positive, Rate, WeightDecay
 from .stages.lists import add_product_, blend_
 from .stages.moments import heavy_ball
 
-LARGEST = 10_000  # a dimension above it has no preconditioner: as in SOAP's code
+LARGEST = 10_000  # as in SOAP's code
+Frequency = Annotated[Count, "steps between two computations of the roots, or the bases"]
+Largest = Annotated[Count, "longest dimension that gets a preconditioner"]
+ShampooBeta = Annotated[float | None, In("[0, 1)"), "b; None: beta_2"]
 
 
 class Shampoo(Chain, decay="coupled"):
     """Shampoo: L_i <- L_i + G_i G_i^T for each dimension i of k, G_i the gradient unfolded along it, from L_i = eps I;
     w <- w - lr b, b the momentum of the gradient times L_i^(-1/2k) along each i.
 
-    Args:
-        lr: eta, in [0, inf).
-        momentum: of the preconditioned gradient, in [0, 1).
-        weight_decay: L2 coefficient, in [0, inf).
-        eps: epsilon, in (0, inf).
-        precondition_frequency: steps between two computations of the roots, in [1, inf).
-        max_precondition_dim: longest dimension that gets a preconditioner, in [1, inf).
-
     References: Gupta et al. 2018 (arXiv 1802.09568), Algorithm 2. The authors' code is for TensorFlow; lr, eps and no
     momentum are those of the common PyTorch port, which mixes momentum into the gradient.
 
         >>> optimizer = Shampoo(model.parameters(), lr=0.1, momentum=0.9, precondition_frequency=20)
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 0.1,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        eps: float = 1e-4,
-        precondition_frequency: int = 1,
-        max_precondition_dim: int = LARGEST,
+        lr: Rate = 0.1,
+        momentum: Annotated[Momentum, "of the preconditioned gradient"] = 0.0,
+        weight_decay: WeightDecay = 0.0,
+        eps: Annotated[Positive, "epsilon"] = 1e-4,
+        precondition_frequency: Frequency = 1,
+        max_precondition_dim: Largest = LARGEST,
         **options: Unpack[Options],
     ) -> None:
         stages = (shampoo(eps, precondition_frequency, max_precondition_dim), heavy_ball(momentum))
@@ -60,32 +55,22 @@ class SOAP(Chain):
     then every `precondition_frequency` steps by one step of power iteration and QR. v is that of Q^T g. The first
     gradient makes the bases and moves nothing. Vectors and scalars get Adam, one step late as well.
 
-    Args:
-        lr: eta, in [0, inf).
-        betas: beta_1 and beta_2, in [0, 1).
-        shampoo_beta: b, in [0, 1); None: beta_2.
-        eps: epsilon, in [0, inf).
-        weight_decay: decoupled coefficient, in [0, inf).
-        precondition_frequency: steps between two bases, in [1, inf).
-        max_precondition_dim: longest dimension that gets one, in [1, inf).
-
     References: Vyas et al. 2024 (arXiv 2409.11321), Algorithms 3 and 4, and the authors' code. (Theirs decays after
     the step, and computes QR in float32.)
 
         >>> optimizer = SOAP(model.parameters(), lr=3e-3)
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 3e-3,
+        lr: Rate = 3e-3,
         betas: Betas = (0.95, 0.95),
-        shampoo_beta: float | None = None,
-        eps: float = 1e-8,
-        weight_decay: float = 0.01,
-        precondition_frequency: int = 10,
-        max_precondition_dim: int = LARGEST,
+        shampoo_beta: ShampooBeta = None,
+        eps: Eps = 1e-8,
+        weight_decay: WeightDecay = 0.01,
+        precondition_frequency: Frequency = 10,
+        max_precondition_dim: Largest = LARGEST,
         **options: Unpack[Options],
     ) -> None:
         stages = (soap(betas, shampoo_beta, eps, precondition_frequency, max_precondition_dim),)
@@ -98,11 +83,10 @@ class _Preconditioned(Stage):
     made: str  # the other's name
     vectors: bool  # whether a vector has one
 
-    def __init__(self, frequency: int, largest: int, **hyper: Any) -> None:
+    def __init__(self, precondition_frequency: Frequency, max_precondition_dim: Largest, **hyper: Any) -> None:
         super().__init__(**hyper)
-        check("precondition_frequency", frequency, "[1, inf)")
-        check("max_precondition_dim", largest, "[1, inf)")
-        self.frequency, self.largest = frequency, largest
+        self.check_constants(precondition_frequency=precondition_frequency, max_precondition_dim=max_precondition_dim)
+        self.frequency, self.largest = precondition_frequency, max_precondition_dim
 
     def dimensions(self, x: Tensor) -> list[int]:
         """Which dimensions of a tensor have a preconditioner."""
@@ -142,9 +126,11 @@ class shampoo(_Preconditioned):
     made = "root"
     vectors = True
 
-    def __init__(self, eps: float = 1e-4, precondition_frequency: int = 1, max_precondition_dim: int = LARGEST) -> None:
+    def __init__(
+        self, eps: Positive = 1e-4, precondition_frequency: Frequency = 1, max_precondition_dim: Largest = LARGEST
+    ) -> None:
         super().__init__(precondition_frequency, max_precondition_dim)
-        check("eps", eps, "(0, inf)")
+        self.check_constants(eps=eps)
         self.eps = eps
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -179,19 +165,18 @@ class soap(_Preconditioned):
     made = "basis"
     vectors = False
     traced = False
-    ranges: ClassVar[Ranges] = {"betas": BETAS, "eps": "[0, inf)"}
 
     def __init__(
         self,
         betas: Betas = (0.95, 0.95),
-        shampoo_beta: float | None = None,
-        eps: float = 1e-8,
-        precondition_frequency: int = 10,
-        max_precondition_dim: int = LARGEST,
+        shampoo_beta: ShampooBeta = None,
+        eps: Eps = 1e-8,
+        precondition_frequency: Frequency = 10,
+        max_precondition_dim: Largest = LARGEST,
     ) -> None:
         super().__init__(precondition_frequency, max_precondition_dim, betas=betas, eps=eps)
         if shampoo_beta is not None:
-            check("shampoo_beta", shampoo_beta, "[0, 1)")
+            self.check_constants(shampoo_beta=shampoo_beta)
         self.shampoo_beta = shampoo_beta
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:

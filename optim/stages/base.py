@@ -12,8 +12,9 @@ the step:
 
 A stage is a subclass of `Stage` with a `name` and an `update`; its other methods and attributes are optional. Its
 `__init__` calls `super().__init__(**hyper)` with the hyper-parameters, under their public names. They live in the
-param groups, are validated by `ranges`, and are read again at every step. Two stages may share one (`eps`) if they
-give it the same value. A constant that belongs to no param group may be an ordinary attribute.
+param groups, are checked as the annotations of `__init__` say (`optim/stages/keywords.py`), and are read again at every
+step. Two stages may share one (`eps`) if they give it the same value. A constant that belongs to no param group may be
+an ordinary attribute; `check_constants` checks it.
 
 In `update`, `retract` and `after_step` a `Bucket` gives lists of equal length and order, one entry a tensor:
 
@@ -46,14 +47,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from .keywords import Allowed, ranges
+from .keywords import Betas as Betas
+
 if TYPE_CHECKING:
     from ..chain import Chain
 
 Scalar = float | Tensor
 Closure = Callable[[], Any]
-Allowed = str | Sequence[str]
 Ranges = Mapping[str, Allowed]
-Betas = tuple[float, float]
 BETAS = "[0, 1) and [0, 1)"
 
 
@@ -96,20 +98,30 @@ class Hyper:
 
     Attributes:
         name: buffers are kept as `<name>.<buffer>`; unique in a chain.
-        ranges: the interval of each number, as text ("[0, 1)"; of a pair "[0, 1) and [0, 1)"), or the choices of each
-            string.
+        ranges: what is allowed of numbers beside what the annotations of `__init__` say, as in `keywords.In`.
     """
 
     name: str = ""
     ranges: ClassVar[Ranges] = {}
+    annotated: ClassVar[Ranges] = {}
+
+    def __init_subclass__(cls) -> None:
+        if "__init__" in vars(cls):
+            cls.annotated = {**cls.annotated, **ranges(cls.__init__)}
 
     def __init__(self, **hyper: Any) -> None:
         self.hyper = hyper
 
     def check(self, group: Mapping[str, Any]) -> None:
         """Raise a ValueError of one line if a value of the group is out of range."""
-        for key, allowed in self.ranges.items():
+        annotated = {key: allowed for key, allowed in self.annotated.items() if key in self.hyper}
+        for key, allowed in {**annotated, **self.ranges}.items():
             check(key, group[key], allowed)
+
+    def check_constants(self, **values: Any) -> None:
+        """Raise a ValueError of one line if one of these is not what the annotations of `__init__` allow."""
+        for key, value in values.items():
+            check(key, value, self.annotated[key])
 
 
 class Stage(Hyper):

@@ -13,7 +13,7 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from .base import Evaluation, Hyper, Stage, check, near
 
@@ -21,6 +21,11 @@ PACKAGE = __name__.partition(".stages.")[0]
 Kind = TypeVar("Kind")
 Part = TypeVar("Part", bound=Hyper)
 Entry = str | Mapping[str, Mapping[str, Any] | None] | Hyper
+Base = Annotated[
+    Entry | Sequence[Entry],
+    '"sgd", or any stage by its name, or several, with these keywords where a stage takes them and its own entry '
+    "(`{'yogi': {'eps': 1e-3}}`) does not say otherwise",
+]
 
 
 def stages(entries: Entry | Sequence[Entry], key: str = "stages", **shared: Any) -> list[Stage]:

@@ -2,15 +2,19 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
-from .base import Bucket, Ranges, Stage, check
-from .moments import SHARPNESS, positive_softplus
+from .base import Bucket, Stage
+from .keywords import In, NotNegative, Positive
+from .moments import SHARPNESS, Denominator, positive_softplus
 
 EPS = torch.finfo(torch.float32).eps
+Beta2Decay = Annotated[float, In("(-inf, 0]"), "exponent of b2_t = 1 - t^beta2_decay"]
+Smallest = Annotated[Positive, "epsilon_1, whose square bounds Vhat from below"]
+LargestRms = Annotated[float, In("[1, inf)"), "bound of RMS(U)"]
 
 
 class adafactor(Stage):
@@ -23,24 +27,18 @@ class adafactor(Stage):
     """
 
     name = "adafactor"
-    ranges: ClassVar[Ranges] = {
-        "beta2_decay": "(-inf, 0]",
-        "eps1": "(0, inf)",
-        "eps2": "[0, inf)",
-        "d": "[1, inf)",
-    }
 
     def __init__(
         self,
-        beta2_decay: float = -0.8,
-        eps1: float = EPS,
-        eps2: float = 1e-3,
-        d: float = 1.0,
-        denominator: str = "eps",
+        beta2_decay: Beta2Decay = -0.8,
+        eps1: Smallest = EPS,
+        eps2: NotNegative = 1e-3,
+        d: LargestRms = 1.0,
+        denominator: Denominator = "eps",
         scaled: bool = True,
     ) -> None:
         super().__init__(beta2_decay=beta2_decay, eps1=eps1, eps2=eps2, d=d)
-        check("denominator", denominator, ("eps", "softplus"))
+        self.check_constants(denominator=denominator)
         self.denominator, self.scaled = denominator, scaled
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:

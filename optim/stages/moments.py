@@ -2,17 +2,23 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from .base import BETAS, Betas, Bucket, Ranges, Stage, check
+from .base import Bucket, Ranges, Stage
+from .keywords import Betas, Eps, In, Momentum, NotNegative, Positive, Share
 from .lists import add_, add_product_, add_scalar_, blend_, quotients
 
 LOG2 = math.log(2)
 SHARPNESS = 50.0  # SING's softplus, in its authors' code
+Dampening = Annotated[Share, "share of the gradient left out of the momentum"]
+Nesterov = Annotated[bool, "with Nesterov's momentum"]
+Denominator = Annotated[
+    str, In(("eps", "softplus")), '"softplus": softplus(sqrt(vhat)), sharpness 50, or "eps": sqrt(vhat) + eps'
+]
 
 
 class heavy_ball(Stage):
@@ -23,14 +29,17 @@ class heavy_ball(Stage):
     """
 
     name = "momentum"
-    ranges: ClassVar[Ranges] = {"momentum": "[0, 1)", "dampening": "[0, 1]"}
     zeros = ("buffer",)
 
     def __init__(
-        self, momentum: float = 0.9, dampening: float = 0.0, nesterov: bool = False, first: str = "gradient"
+        self,
+        momentum: Momentum = 0.9,
+        dampening: Dampening = 0.0,
+        nesterov: Nesterov = False,
+        first: Annotated[str, In(("gradient", "zero"))] = "gradient",
     ) -> None:
         super().__init__(momentum=momentum, dampening=dampening, nesterov=nesterov)
-        check("first", first, ("gradient", "zero"))
+        self.check_constants(first=first)
         self.first = first
 
     def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
@@ -56,19 +65,18 @@ class adam(Stage):
     """
 
     name = "adam"
-    ranges: ClassVar[Ranges] = {"betas": BETAS, "eps": "[0, inf)"}
     zeros: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
 
     def __init__(
         self,
         betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        nesterov: bool = False,
-        denominator: str = "eps",
+        eps: Eps = 1e-8,
+        nesterov: Nesterov = False,
+        denominator: Denominator = "eps",
         debias: bool = True,
     ) -> None:
         super().__init__(betas=betas, eps=eps, nesterov=nesterov)
-        check("denominator", denominator, ("eps", "softplus"))
+        self.check_constants(denominator=denominator)
         self.denominator, self.debias = denominator, debias
 
     def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
@@ -129,7 +137,7 @@ class adabelief(adam):
     name = "adabelief"
 
     def __init__(
-        self, betas: Betas = (0.9, 0.999), eps: float = 1e-16, denominator: str = "eps", rectify: bool = False
+        self, betas: Betas = (0.9, 0.999), eps: Eps = 1e-16, denominator: Denominator = "eps", rectify: bool = False
     ) -> None:
         super().__init__(betas, eps, denominator=denominator)
         self.rectify = rectify
@@ -164,14 +172,14 @@ def rectification(beta2: float, step: int) -> float | None:
 
 
 class yogi(adam):
-    """Adam with the v of `optim.Yogi`, from v_0 = `initial`."""
+    """Adam with the v of `optim.Yogi`, from v_0 = `initial_accumulator`."""
 
     name = "yogi"
 
-    def __init__(self, betas: Betas = (0.9, 0.999), eps: float = 1e-3, initial: float = 1e-6) -> None:
+    def __init__(self, betas: Betas = (0.9, 0.999), eps: Eps = 1e-3, initial_accumulator: NotNegative = 1e-6) -> None:
         super().__init__(betas, eps)
-        check("initial_accumulator", initial, "[0, inf)")
-        self.initial = initial
+        self.check_constants(initial_accumulator=initial_accumulator)
+        self.initial = initial_accumulator
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         return {"exp_avg": torch.zeros_like(param), "exp_avg_sq": torch.full_like(param, self.initial)}
@@ -186,10 +194,10 @@ class adabound(adam):
     """Adam whose factor of m is clipped to the bounds of `optim.AdaBound`."""
 
     name = "adabound"
-    ranges: ClassVar[Ranges] = {**adam.ranges, "final_lr": "(0, inf)", "gamma": "(0, inf)", "lr": "(0, inf)"}
+    ranges: ClassVar[Ranges] = {"lr": "(0, inf)"}
 
     def __init__(
-        self, betas: Betas = (0.9, 0.999), eps: float = 1e-8, final_lr: float = 0.1, gamma: float = 1e-3
+        self, betas: Betas = (0.9, 0.999), eps: Eps = 1e-8, final_lr: Positive = 0.1, gamma: Positive = 1e-3
     ) -> None:
         super().__init__(betas, eps)
         self.hyper |= {"final_lr": final_lr, "gamma": gamma}

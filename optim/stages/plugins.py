@@ -3,12 +3,13 @@ LAMB's rate, LookAhead.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from .base import Bucket, Ranges, Scalar, Stage, check
+from .base import Bucket, Ranges, Scalar, Stage
+from .keywords import Count, Eps, In, Share
 from .lists import norms, sums
 
 
@@ -41,7 +42,7 @@ class normalize(Stage):
     name = "normalize"
     ranges: ClassVar[Ranges] = {"norm_eps": "[0, inf)"}
 
-    def __init__(self, eps: float = 1e-8) -> None:
+    def __init__(self, eps: Eps = 1e-8) -> None:
         super().__init__(norm_eps=eps)
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
@@ -67,9 +68,9 @@ class trust_ratio(Stage):
 
     name = "trust_ratio"
 
-    def __init__(self, max_norm: float = 10.0) -> None:
+    def __init__(self, max_norm: Annotated[float, In("(0, inf]")] = 10.0) -> None:
         super().__init__()
-        check("max_norm", max_norm, "(0, inf]")
+        self.check_constants(max_norm=max_norm)
         self.max_norm = max_norm
 
     def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
@@ -109,10 +110,9 @@ class lookahead(Stage):
     """The average of `optim.LookAhead`, from the weights before the first step; moments are kept as they are."""
 
     name = "lookahead"
-    ranges: ClassVar[Ranges] = {"k": "[1, inf)", "alpha": "[0, 1]"}
     traced = False
 
-    def __init__(self, k: int = 5, alpha: float = 0.5) -> None:
+    def __init__(self, k: Count = 5, alpha: Share = 0.5) -> None:
         super().__init__(k=k, alpha=alpha)
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -42,7 +42,7 @@ def inner(x: Tensor, y: Tensor, kind: str) -> Tensor:
 class group_adam(adam):
     """Adam with the v of `optim.AdamS`, one number a group."""
 
-    ranges: ClassVar[Ranges] = {**adam.ranges, "invariance": INVARIANCE}
+    ranges: ClassVar[Ranges] = {"invariance": INVARIANCE}
 
     def __init__(self, betas: Betas = (0.9, 0.999), eps: float = 1e-8) -> None:
         super().__init__(betas, eps)

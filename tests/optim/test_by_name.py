@@ -78,7 +78,7 @@ def test_a_chain_by_names_equals_one_of_stages(case):
             "stages: adam takes no 'beta': it takes betas, eps, nesterov, denominator, debias; nearest: betas",
         ),
         ([{"centralize": {"dim": 1}}], "stages: centralize takes no 'dim': it takes none"),
-        (["rank_rates"], "stages: rank_rates needs 'variant'"),
+        ([{"rank_rates": {"variant": "txt"}}], "variant='txt' is not allowed: choose one of text, "),
         (["sphere_adam_repo"], "stages: sphere_adam_repo needs 'betas'"),
         (["adam", "adam"], "two stages are called 'adam'"),
         ([{"adam": {"eps": 1e-3}}, "radial_projection"], "stages disagree on eps: 0.001 and 1e-08"),

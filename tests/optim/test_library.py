@@ -31,6 +31,7 @@ def test_every_optimizer_is_created_and_described(name):
     told = optim.describe(name)
     assert told["summary"]
     assert told["source"]
+    assert told["meanings"].keys() <= told["defaults"].keys()
     assert told["defaults"]["lr"] == groups.raw("optimizer", name)["lr"]
     decay = made.param_groups[0].get("decay", told["decay"])
     assert decay == told["decay"]
