@@ -87,7 +87,7 @@ class Trainer:
         """Build the optimizer of a part of the net, and what observes it."""
         config, key = self.config, self.streams.key("probes")
         optimizer, groups = optim.configure(config["optimizer"], net, compile=config["compile_optimizer"])
-        contract.check(optimizer)
+        contract.check(optimizer, self.task.cross_entropy)
         return Player(name, net, optimizer, groups, probes.build(probe, net, optimizer, key))
 
     def order(self, epoch: int) -> Sequence[Tensor]:

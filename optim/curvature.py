@@ -133,6 +133,8 @@ class _HessianProbe(Probe):
 class gauss_newton(Curvature):
     """B ghat^2, ghat the gradient at labels drawn from the net's distribution (Gauss-Newton-Bartlett)."""
 
+    needs_cross_entropy = True
+
     def probe(self, params: list[Tensor], step: int) -> "Probe":
         return _SampledProbe(params, self.generator(params[0].device, step))
 

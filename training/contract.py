@@ -15,8 +15,11 @@ from torch.optim import Optimizer
 _NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
-def check(optimizer: Optimizer) -> None:
-    """Raise ValueError, one line, for an optimizer that the loop cannot drive."""
+def check(optimizer: Optimizer, cross_entropy: bool) -> None:
+    """Raise ValueError, one line, for an optimizer that the loop cannot drive.
+
+    cross_entropy: whether the task's loss is one.
+    """
     name = type(optimizer).__name__
     if any("lr" not in group for group in optimizer.param_groups):
         raise ValueError(f"optimizer: {name} has no `lr` in its param_groups, which the schedule sets at each step")
@@ -24,6 +27,8 @@ def check(optimizer: Optimizer) -> None:
         inspect.signature(optimizer.step).bind(lambda: None)
     except TypeError as error:
         raise ValueError(f"optimizer: {name}.step takes no closure, which is where the loss is computed") from error
+    if not cross_entropy and getattr(getattr(optimizer, "evaluation", None), "needs_cross_entropy", False):
+        raise ValueError(f"optimizer: {name} needs a task whose loss is a cross entropy, or estimator=hutchinson")
 
 
 def to_train(optimizers: Iterable[Optimizer]) -> None:

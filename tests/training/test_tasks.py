@@ -9,8 +9,10 @@ import torch
 from sklearn.metrics import hamming_loss, roc_auc_score, top_k_accuracy_score
 from torch.nn import functional as F
 
+import optim
 from conf import groups
 from conf.metrics import measured, of_task, selects
+from training import contract
 from training.tasks.classification import Binary, Multiclass, auc
 from training.tasks.multilabel import Multilabel, inverse_frequency
 
@@ -158,3 +160,20 @@ def test_a_loss_that_is_not_finite_is_reported():
     assert math.isnan(meter.result()["loss"])
     with pytest.raises(ValueError, match="first update"):
         Multiclass(10).meter().result()
+
+
+@pytest.mark.parametrize("task", FAMILIES)
+def test_sophia_is_refused_before_training_where_the_loss_is_no_cross_entropy(task, monkeypatch):
+    outputs, targets = draw(task)
+    objective, called = FAMILIES[task](num_classes=outputs.shape[1]), []
+    plain = F.cross_entropy
+    monkeypatch.setattr(F, "cross_entropy", lambda *args, **kw: called.append(1) or plain(*args, **kw))
+    objective.criterion(outputs, targets)
+    assert objective.cross_entropy is bool(called)
+    sophia = optim.Sophia([torch.nn.Parameter(torch.ones(2))])
+    if objective.cross_entropy:
+        contract.check(sophia, objective.cross_entropy)
+    else:
+        with pytest.raises(ValueError, match=r"^optimizer: Sophia needs a task [^\n]* estimator=hutchinson$"):
+            contract.check(sophia, objective.cross_entropy)
+        contract.check(optim.Sophia([torch.nn.Parameter(torch.ones(2))], estimator="hutchinson"), False)

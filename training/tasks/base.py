@@ -47,7 +47,12 @@ class Turn:
 
 
 class Task:
-    """What the training loop asks of a task."""
+    """What the training loop asks of a task.
+
+    cross_entropy: whether the loss is torch's `cross_entropy` of logits, which Sophia draws labels of.
+    """
+
+    cross_entropy: bool = True
 
     def loss(self, model: Model, batch: Batch, turn: Turn) -> Tensor:
         """Return the mean training loss of a batch, with its graph; count the batch in turn.meter, if there is one."""

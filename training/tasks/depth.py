@@ -21,6 +21,8 @@ class Depth(Supervised):
     not counted.
     """
 
+    cross_entropy = False
+
     def criterion(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the batch's mean squared error."""
         return F.mse_loss(outputs.squeeze(1), targets[:, 1])

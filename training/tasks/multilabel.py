@@ -23,6 +23,8 @@ class Multilabel(Supervised):
     the mean over the classes that have both kinds.
     """
 
+    cross_entropy = False
+
     def __init__(self, num_classes: int, class_weights: bool = False) -> None:
         """class_weights: weigh the classes in the training loss, see `inverse_frequency`."""
         super().__init__(num_classes)
