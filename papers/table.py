@@ -13,6 +13,7 @@
     metric: test_top1
     show: mean_std              # mean_std | mean_ci | tuned (a table of hyper-parameters: no runs)
     highlight: best_within_std  # best_within_std | none
+    scale: paper                # paper | cpu (a table that is small itself, and has no other form at scale cpu)
 
 Every key of a row or column is an override of train.py (`data`, `optimizer.lr`, `budget.epochs`, `protocol`, ...),
 except `metric` (may be in an axis), `seeds` (of these cells), `label` (printed instead of the values), `published`
@@ -34,11 +35,13 @@ from papers.published import Published, find
 
 ROOT = Path(__file__).parent / "tables"
 METRICS: dict[str, dict[str, Any]] = yamls.load(Path(__file__).parent / "metrics.yaml")
-CHOICES = {"show": ("mean_std", "mean_ci", "tuned"), "highlight": ("best_within_std", "none")}
+CHOICES = {
+    "show": ("mean_std", "mean_ci", "tuned"), "highlight": ("best_within_std", "none"), "scale": ("paper", "cpu"),
+}  # fmt: skip
 DEFAULTS: dict[str, Any] = {
     "title": None, "rows": None, "columns": None, "metric": None, "seeds": [0, 1, 2, 3, 4], "published": {},
     "protocol": None, "tuned": None, "overrides": {}, "exclude": [], "show": "mean_std", "highlight": "best_within_std",
-    "note": "", "recreation": "",
+    "note": "", "recreation": "", "scale": "paper",
 }  # fmt: skip
 ABOUT = ("label", "published", "seeds")  # words of an axis entry that describe it and are no coordinates
 OWN = ("optimizer", "budget", "name", "metric")  # words that, on the optimizer's axis, belong to it
@@ -98,11 +101,16 @@ class Table:
     def has_runs(self) -> bool:
         return bool(self.spec["show"] != "tuned")
 
+    def form(self, scale: str) -> str:
+        """Return the scale that the table has where one is asked for: of a table that is small itself, `cpu`."""
+        return str(self.spec["scale"]) if scale == "paper" else scale
+
     def cells(self, scale: str = "paper") -> list[Cell]:
         """Expand rows x columns, in order of layout.
 
-        scale: `cpu` maps every cell onto smaller data and nets; `smoke` also cuts every axis to its first and last
-        value and the seeds to two. Raises UsageError for an unknown scale and for a table without any cell.
+        scale: `cpu` maps the cells onto smaller data and nets, unless the table is small itself; `smoke` also cuts
+        every axis to its first and last value and the seeds to two. Raises UsageError for an unknown scale and for a
+        table without any cell.
         """
         if scale not in SCALES:
             raise unknown("scale", scale, SCALES)
@@ -142,7 +150,7 @@ class Table:
         return Cell(
             row=_coordinates(row),
             column=_coordinates(column),
-            overrides=(*words, *([f"scale={scale}"] if scale != "paper" else [])),
+            overrides=(*words, *([f"scale={scale}"] if scale not in ("paper", spec["scale"]) else [])),
             seeds=tuple(seeds[:2] if scale == "smoke" else seeds),
             metric=str(place.get("metric", spec["metric"])),
             row_label=_label(row),

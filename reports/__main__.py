@@ -20,11 +20,10 @@ from pathlib import Path
 from conf.cli import Parser, folder, guarded, word
 from conf.errors import UsageError, of_the_system, unknown
 from papers import table as tables
-from record.source import changed
 from reports import grids
 from reports import runs as store
 from reports.analyses import command as analyses
-from reports.cells import NOT_RUN, Result, fill
+from reports.cells import Result, fill
 
 OURS = Path(__file__).parent.parent / "results"  # the store that comes with the suite
 
@@ -43,8 +42,8 @@ def main(argv: list[str] | None = None) -> int:
         runs = store.read(*(arguments.store or _stores()))
         for line in runs.complaints:
             print(f"left out: {line}", file=sys.stderr)
-        if other := sum(map(bool, map(changed, runs.rows))):
-            print(f"{other} runs were made by other code than today's; `explain` names them", file=sys.stderr)
+        if runs.other_code:
+            print(f"{runs.other_code} runs were made by other code than today's; `explain` names them", file=sys.stderr)
         COMMANDS[arguments.command](runs, arguments)
     return 0
 
@@ -71,10 +70,9 @@ def filled(runs: store.Runs, names: list[str], scale: str | None) -> list[Result
     chosen = [grids.load(name) for name in names or tables.names()]
     resolve = store.identify(runs)
     scales = [scale] if scale else runs.scales()
-    results = [fill(table, runs, resolve, s) for table in chosen for s in scales if table.has_runs or s == "paper"]
-    return [
-        result for result in results if result.scale in ("paper", scale) or result.count()[NOT_RUN] < len(result.cells)
-    ]
+    forms = {(table.name, table.form(s)): table for table in chosen for s in scales if table.has_runs or s == "paper"}
+    results = [fill(table, runs, resolve, form) for (_, form), table in forms.items()]
+    return [result for result in results if result.own or result.scale == scale or result.runs]
 
 
 def _tables(runs: store.Runs, arguments: argparse.Namespace) -> None:

@@ -79,8 +79,13 @@ class Result:
 
     @property
     def stem(self) -> str:
-        """The name of its files: the table's, with the scale unless that is `paper`."""
-        return self.table.name + ("" if self.scale == "paper" else f"@{self.scale}")
+        """The name of its files: the table's, with the scale unless that is the table's own."""
+        return self.table.name + ("" if self.own else f"@{self.scale}")
+
+    @property
+    def own(self) -> bool:
+        """Whether the table has its own form here, and no smaller one."""
+        return self.scale == self.table.form("paper")
 
     @property
     def synthetic(self) -> bool:
@@ -114,6 +119,7 @@ class Result:
 
 def fill(table: Table, runs: Runs, identify: Identify, scale: str = "paper") -> Result:
     """Fill a table's cells from a store's runs. Raises UsageError where two cells are called the same."""
+    scale = table.form(scale)
     cells = table.cells(scale)
     for (row, column), count in Counter(map(_labels, cells)).items():
         if count > 1:
@@ -217,7 +223,7 @@ def _verdict(cell: Filled, p: float, result: Result) -> str:
         (DIVERGED, cell.diverged > 0),
         (NO_VALUE, not all(map(isfinite, cell.values))),
         (FEW, len(cell.values) < cell.planned),
-        (OTHER_SCALE, result.scale != "paper" or result.synthetic),
+        (OTHER_SCALE, not result.own or result.synthetic),
         (RECREATION, bool(result.table.spec["recreation"])),
         (COMPLETE, not result.table.spec["published"]),
         (UNPUBLISHED, number is None or number.mean is None),

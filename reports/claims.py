@@ -9,8 +9,8 @@ A difference counts where Welch's test, Holm-adjusted over the claim's compariso
     inconclusive          some not significant, and too few seeds for the paper's difference: it says how many it takes
     open                  runs are missing
 
-A claim names the tables that can test it: `table` at the scales paper and cpu, or `tables: {scale: [names]}`, where a
-scale that is none of the tables' own is a label for tables that are small themselves.
+A claim names the tables that can test it: `table` at the scales paper and cpu, or `tables: {scale: [names]}`, where any
+other word in the place of a scale is a label.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -70,8 +70,8 @@ def judge(results: Sequence[Result]) -> list[Judged]:
     for claim in claims():
         found = []
         for scale, names in tables_of(claim).items():
-            at = scale if scale in tables.SCALES else "paper"
-            mine = [result for result in results if result.table.name in names and result.scale == at]
+            named = [result for result in results if result.table.name in names]
+            mine = [result for result in named if scale not in tables.SCALES or result.scale == scale]
             found += [_judged(claim, scale, mine)] if mine else []
         judged += [one for one in found if one.verdict != OPEN] or found[:1] or [_unfilled(claim)]
     return sorted(judged, key=lambda one: ORDER.index(one.verdict))

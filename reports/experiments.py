@@ -67,9 +67,8 @@ def _state(entry: Line, scale: str, complete: dict[tuple[str, str], int]) -> str
         return "runs"
     if not any(tables.load(name).has_runs for name in names):
         return "complete"  # hyper-parameters, which are looked up
-    at = [scale, "paper"] if own else [scale]  # a small table may name its own data and nets
-    done = sum(max(complete.get((name, place), 0) for place in at) for name in names)
-    return f"{done} of {sum(len(tables.load(name).cells(at[-1])) for name in names)}"
+    done = sum(complete.get((name, scale), 0) for name in names)
+    return f"{done} of {sum(len(tables.load(name).cells(scale)) for name in names)}"
 
 
 def _commands(entry: Line) -> list[str]:

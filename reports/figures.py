@@ -202,18 +202,13 @@ def draw_profile(names: list[str], times: Scores, what: str) -> "Iterator[Figure
 SEEDS = ", mean and one standard deviation over seeds"
 LAYERS = " by layer, first layer darkest, first seed"
 MIB = 2.0**20
-# The ending of a figure's file: its caption, and what draws it.
-FIGURES: dict[str, tuple[str, Plot]] = {
+SCORES = ("test_top1", "test_accuracy", "test_auc", "validation_top1", "validation_accuracy", "test_loss")
+# The figures of the page: the ending of a figure's file, its caption, and what draws it.
+MAIN: dict[str, tuple[str, Plot]] = {
     "sensitivity": ("Sensitivity to the learning rate, with one standard deviation over seeds", rates),
-    "test_top1": ("Test accuracy" + SEEDS, curves("test_top1")),
-    "test_accuracy": ("Test accuracy, every label right" + SEEDS, curves("test_accuracy")),
-    "test_auc": ("Area under the ROC curve" + SEEDS, curves("test_auc")),
-    "test_loss": ("Test loss" + SEEDS, curves("test_loss")),
-    "train_top1": ("Training accuracy" + SEEDS, curves("train_top1")),
+    "score": ("Score by epoch" + SEEDS, curves(*SCORES)),
     "train_loss": ("Training loss" + SEEDS, curves("train_loss")),
-    "step_loss": ("Training loss by step" + SEEDS, curves("loss", "step", "step", kind="step")),
-    "time": ("Test accuracy against training time", curves("test_top1", "seconds", "seconds of training")),
-    "rate": ("Learning rate", curves("lr")),
+    "time": ("Score against training time", curves(*SCORES, against="seconds", xlabel="seconds of training")),
     "layer_ranks": ("Stable rank" + LAYERS, by_layer("ranks", "stable_rank", "stable rank")),
     "layer_rates": ("Learning rate" + LAYERS, by_layer("ranks", "rate", "learning rate")),
     "layer_effective": (
@@ -224,13 +219,19 @@ FIGURES: dict[str, tuple[str, Plot]] = {
         "Seconds an epoch, median and range over seeds, on one device",
         bars("time.epoch_seconds.median", "seconds an epoch", 1.0),
     ),
-    "memory": ("Peak memory, on one device", bars("memory.peak_bytes", "peak memory (MiB)", MIB)),
-    "state": ("Memory of the optimizer's state", bars("memory.optimizer_bytes", "optimizer state (MiB)", MIB)),
     "range_test": ("Training loss by learning rate, which rises at every step, a line a seed", range_test),
     "tuning": ("Expected best of k tuning trials", tuning),
     "heat": ("Sensitivity to learning rate and weight decay", heat_map),
     "ranks": ("Mean ranks over tasks", rank_diagram),
     "profile": ("Performance profile of the time to the target", profile),
+}
+FIGURES = MAIN | {
+    "test_loss": ("Test loss" + SEEDS, curves("test_loss")),
+    "train_top1": ("Training accuracy" + SEEDS, curves("train_top1")),
+    "step_loss": ("Training loss by step" + SEEDS, curves("loss", against="step", xlabel="step", kind="step")),
+    "rate": ("Learning rate", curves("lr")),
+    "memory": ("Peak memory, on one device", bars("memory.peak_bytes", "peak memory (MiB)", MIB)),
+    "state": ("Memory of the optimizer's state", bars("memory.optimizer_bytes", "optimizer state (MiB)", MIB)),
 }
 
 

@@ -81,14 +81,15 @@ def boards(results: Sequence[Result], runs: Runs) -> list[Board]:
                 at = tasks.setdefault(result.scale, {}).setdefault(_task(row), {})
                 at.setdefault(variant(row), cell)
     kept = {at: {name: cells for name, cells in found.items() if len(cells) >= FEWEST} for at, found in tasks.items()}
-    return [Board(at, found, regions(runs.rows, at)) for at, found in kept.items() if found]
+    own = {at: [row for row in runs.rows if _task(row) in found] for at, found in kept.items()}
+    return [Board(at, found, regions(own[at])) for at, found in kept.items() if found]
 
 
 def _task(row: Row) -> str:
     return f"{row['data']} {row['model']} {row.get('labels.protocol')}"
 
 
-def regions(rows: Sequence[Row], at: str) -> dict[str, list[Region]]:
+def regions(rows: Sequence[Row]) -> dict[str, list[Region]]:
     """Return, for each optimizer, the rates within one point of its best, a region a task with three rates or more.
 
     At each rate the best weight decay counts, by validation images where the runs have some.
@@ -96,7 +97,7 @@ def regions(rows: Sequence[Row], at: str) -> dict[str, list[Region]]:
     groups = grouped(
         ((variant(row), settings(row, without=(LR, "optimizer.weight_decay"))), row)
         for row in rows
-        if scale(row) == at and row.get(f"config.{LR}") and not synthetic(row)
+        if scale(row) != "smoke" and row.get(f"config.{LR}") and not synthetic(row)
     )
     found: dict[str, list[Region]] = {}
     for (name, _), members in groups.items():
@@ -192,15 +193,15 @@ def _width(found: list[Region]) -> str:
     return f"{at_least}{median(widths):.2f}" if widths else DASH
 
 
-def figures(board: Board) -> "Iterator[tuple[str, Figure]]":
-    """Yield the board's figures with their captions: ranks, profiles of steps and seconds, widths in learning rate."""
+def figures(board: Board) -> "Iterator[tuple[str, str, Figure]]":
+    """Yield the board's figures: ending of a file's name, caption, figure."""
     for made in draw_ranks(board.common()[0], board.scores()):
-        yield "Mean ranks over tasks", made
+        yield "ranks", "Mean ranks over tasks", made
     for unit, what in (("step", "steps"), ("seconds", "time")):
         for made in draw_profile(*board.times(unit), what):
-            yield f"Performance profile of the {what} to the target", made
+            yield f"profile_{what}", f"Performance profile of the {what} to the target", made
     for made in _draw_regions(board):
-        yield "Learning rates within one point of the best, a line a task", made
+        yield "rates", "Learning rates within one point of the best, a line a task", made
 
 
 def _draw_regions(board: Board) -> "Iterator[Figure]":

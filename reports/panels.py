@@ -55,9 +55,17 @@ def has_axis(result: Result, *keys: str) -> bool:
 
 
 def tasks(result: Result) -> dict[str, list[Filled]]:
-    """Group the cells that have runs by data set and net; of several metrics of the same runs the first."""
-    first = {cell.cell.overrides: cell for cell in reversed(result.cells) if cell.runs}
-    return grouped((_task(cell), cell) for cell in result.cells if cell is first.get(cell.cell.overrides))
+    """Group the cells that have runs by data set and net; of several cells or tasks of the same runs the first."""
+    first = {_ids(cell): cell for cell in reversed(result.cells) if cell.runs}
+    same = {_ids(cell): _task(cell) for cell in first.values()}
+    groups = grouped((same[_ids(cell)], cell) for cell in result.cells if cell is first.get(_ids(cell)))
+    more = {task: len({_task(c) for c in result.cells if same.get(_ids(c)) == task}) - 1 for task in groups}
+    return {f"{task} (and {more[task]} tasks of the same runs)" if more[task] else task: cells
+            for task, cells in groups.items()}  # fmt: skip
+
+
+def _ids(cell: Filled) -> tuple[str, ...]:
+    return tuple(str(row["id"]) for row in cell.runs)
 
 
 def _task(cell: Filled) -> str:
@@ -73,7 +81,9 @@ def panels(
     columns = min(SIDE, len(groups))
     if not groups:
         return
-    with style.figure(columns, -(-len(groups) // columns)) as (made, axes):
+    # One panel has the room of two, for its legend at its right.
+    size = (style.WIDTH, style.HEIGHT) if columns > 1 else (SIDE * style.WIDTH, 1.25 * style.HEIGHT)
+    with style.figure(columns, -(-len(groups) // columns), *size) as (made, axes):
         shown = [draw(axis, cells) for axis, cells in zip(axes.flat, groups.values(), strict=False)]
         for axis, title, drawn in zip(axes.flat, groups, shown, strict=False):
             axis.set_title(plain(title or result.table.title))
@@ -81,19 +91,25 @@ def panels(
         for axis in axes.flat[len(groups) :]:
             axis.set_visible(False)
         if legend:
-            _add_legend(made, columns)
+            _add_legend(made)
         note(made, result, mark)
         if any(shown):
             yield made
 
 
-def _add_legend(made: "Figure", columns: int) -> None:
+def _add_legend(made: "Figure") -> None:
+    """Name every line once: below several panels, at the right of one."""
     keys = [zip(*axis.get_legend_handles_labels(), strict=True) for axis in made.axes]
     found = {label: line for key in keys for line, label in key}
-    if found:
-        across = min(2 * columns, len(found))  # 1.7 inches a name
-        made.set_figheight(made.get_figheight() + LINE * (2 - -len(found) // across))
-        made.legend(found.values(), found.keys(), loc="outside lower center", ncols=across)
+    if not found:
+        return
+    if len(made.axes) == 1:
+        made.set_figheight(max(made.get_figheight(), LINE * (3 + len(found))))
+        made.legend(found.values(), found.keys(), loc="outside right center")
+        return
+    across = min(2 * SIDE, len(found))  # 1.7 inches a name
+    made.set_figheight(made.get_figheight() + LINE * (1 - -len(found) // across))
+    made.legend(found.values(), found.keys(), loc="outside lower center", ncols=across)
 
 
 def note(made: "Figure", result: Result, *more: str) -> None:
@@ -101,10 +117,10 @@ def note(made: "Figure", result: Result, *more: str) -> None:
     text = ", ".join(filter(None, [*result.labels, *more]))
     if text:
         made.suptitle(text, fontsize=7, color=style.HUES["red"])
-    for legend in made.legends:
-        legend.set_title(machines(result))
-        legend.get_title().set(size=7, color="0.35")
-    if not made.legends:
+    if made.legends and len(made.axes) > 1:  # it is below, where a note would lie upon it
+        made.legends[0].set_title(machines(result))
+        made.legends[0].get_title().set(size=7)
+    else:
         style.annotate(made, machines(result))
 
 
@@ -150,19 +166,24 @@ def band(found: list[Curve], column: str, against: str = "epoch") -> tuple[Array
     return x.mean(0), stacked.mean(0), stacked.std(0, ddof=1) if len(have) > 1 else np.zeros(length)
 
 
-def curves(column: str, against: str = "epoch", xlabel: str = "epoch", kind: str = "epoch") -> Plot:
-    """Return a figure of a column of the epochs (or, kind="step", of the steps): mean and one standard deviation."""
+def curves(*columns: str, against: str = "epoch", xlabel: str = "epoch", kind: str = "epoch") -> Plot:
+    """Return a figure of a column of the epochs (or, kind="step", of the steps): mean and one standard deviation.
+
+    columns: in each panel the first that a run has.
+    """
 
     def figure(result: Result) -> "Iterator[Figure]":
         def draw(axis: "Axes", cells: list[Filled]) -> bool:
+            found = {name_of(cell): _curves(cell, kind, counts) for cell in cells}
+            known = {column for curves in found.values() for one in curves for column in one}
+            column = next((column for column in columns if column in known), "")
             means = []
-            for cell in cells:
-                rows = [row for row in cell.runs if not diverged(row) and counts(row)]
-                x, mean, std = band([curve(row, kind) for row in rows], column, against)
+            for name, lines in found.items():
+                x, mean, std = band(lines, column, against)
                 seen = np.isfinite(mean)  # a net may be evaluated every few epochs only
                 if seen.any():
-                    x, mean, std, looks = x[seen], mean[seen], std[seen], style.look(name_of(cell), seen.sum())
-                    axis.plot(x, mean, label=shown_as(name_of(cell)), **looks)
+                    x, mean, std, looks = x[seen], mean[seen], std[seen], style.look(name, seen.sum())
+                    axis.plot(x, mean, label=shown_as(name), **looks)
                     axis.fill_between(x, mean - std, mean + std, color=looks["color"], alpha=0.15, linewidth=0)
                     means.append(mean)
             axis.set(xlabel=xlabel, ylabel=METRICS.get(column, {}).get("short", column))
@@ -175,6 +196,10 @@ def curves(column: str, against: str = "epoch", xlabel: str = "epoch", kind: str
             yield from panels(result, tasks(result), draw, mark=mark)
 
     return figure
+
+
+def _curves(cell: Filled, kind: str, counts: Callable[[Row], bool]) -> list[Curve]:
+    return [curve(row, kind) for row in cell.runs if not diverged(row) and counts(row)]
 
 
 def _fit(axis: "Axes", column: str, means: list[Array]) -> None:

@@ -33,7 +33,7 @@ def coverage(results: "Iterable[Result]") -> list[Line]:
     verdicts = {
         (result.table.name, cell.cell.row_label, cell.cell.column_label): cell.verdict_text
         for result in results
-        if result.scale == "paper"
+        if result.own
         for cell in result.cells
     }
     places, lines = shown(), []

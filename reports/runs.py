@@ -11,6 +11,7 @@ from conf import groups
 from conf.compose import composed
 from papers.table import METRICS, Cell
 from record import group_id, read_store, semantic
+from record.source import changed
 
 Row = dict[str, Any]
 K = TypeVar("K")
@@ -57,6 +58,11 @@ class Runs:
     def _kinds(self) -> list[Row]:
         seen = {tuple(row.get(key) for key in KINDS) for row in self.rows}
         return [dict(zip(KINDS, kind, strict=True)) for kind in seen]
+
+    @cached_property
+    def other_code(self) -> int:
+        """How many runs were made by other code than today's."""
+        return sum(map(bool, map(changed, self.rows)))
 
     def scales(self) -> list[str]:
         """Return the scales that occur, `paper` first and always."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -100,11 +99,11 @@ def annotate(made: Figure, note: str) -> None:
     made.supxlabel(fill(note, round(NOTE_WIDTH * made.get_figwidth())), fontsize=7, color="0.35")
 
 
-def svg(made: Figure) -> bytes:
-    """Return a figure as SVG, without its date."""
-    stream = BytesIO()
-    made.savefig(stream, format="svg", metadata=FORMATS[".svg"])
-    return stream.getvalue()
+def lay_out(made: Figure) -> None:
+    """Lay a figure out for good: where matplotlib does so while it saves, it draws everything twice."""
+    if engine := made.get_layout_engine():
+        engine.execute(made)
+    made.set_layout_engine("none")
 
 
 def save(made: Figure, path: Path, data: pd.DataFrame | None = None, note: str = "") -> list[Path]:
@@ -115,10 +114,10 @@ def save(made: Figure, path: Path, data: pd.DataFrame | None = None, note: str =
     path.parent.mkdir(parents=True, exist_ok=True)
     if note:
         annotate(made, note)
+    lay_out(made)
     paths = [path.with_name(path.name + ending) for ending in FORMATS]
     for target in paths:
         made.savefig(target, metadata=FORMATS[target.suffix])
-        made.set_layout_engine("none")  # the first file has laid the figure out
     if data is not None:
         paths.append(path.with_name(path.name + ".csv"))
         data.to_csv(paths[-1], index=False, float_format="%.7g")

@@ -71,14 +71,14 @@ def test_regions_come_from_all_runs_that_differ_in_rate_alone() -> None:
         return row | config | {"metrics.test_top1": score} | more
 
     rows = [run(0.01, 90.0), run(0.1, 92.0), run(1.0, 90.0)]
-    assert leaderboard.regions(rows, "paper")["sgd"][0][:2] == (pytest.approx(10**-1.5), pytest.approx(10**-0.5))
+    assert leaderboard.regions(rows)["sgd"][0][:2] == (pytest.approx(10**-1.5), pytest.approx(10**-0.5))
     judged = [row | {"metrics.validation_top1": row["config.optimizer.lr"]} for row in rows]
-    assert leaderboard.regions(judged, "paper")["sgd"][0][1] == 1.0  # by validation, where there is some
-    assert leaderboard.regions(rows[:2], "paper") == {}
+    assert leaderboard.regions(judged)["sgd"][0][1] == 1.0  # by validation, where there is some
+    assert leaderboard.regions(rows[:2]) == {}
 
 
 def test_the_figures_of_a_board_are_drawn() -> None:
-    captions = [caption for caption, _ in leaderboard.figures(board(drawn(MEANS, seeds=2)))]
+    captions = [caption for _, caption, _ in leaderboard.figures(board(drawn(MEANS, seeds=2)))]
     assert captions[0] == "Mean ranks over tasks"
     assert count(captions) == 3  # and two profiles; no grid of rates
 

@@ -6,19 +6,22 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from papers import table as tables
 from papers.published import Published
 from papers.table import Table
+from reports import __main__ as cli
 from reports import claims, figures, page, pairs, panels, render, style
 from reports.cells import Result, fill
+from reports.pictures import Pictures
 from reports.runs import Runs
 from reports.statistics import Comparison
 from tests.reports import synthetic
@@ -296,17 +299,18 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = synthetic.table().spec | {"title": "<script>alert(1)</script>"}
     result = fill(Table("synthetic", spec), runs, synthetic.identify)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "FIGURES", {"test_top1": figures.FIGURES["test_top1"]})
+        patch.setattr(figures, "MAIN", {"score": figures.MAIN["score"]})
         return page.write([result], runs, tmp_path_factory.mktemp("page"))
 
 
-def test_the_page_is_self_contained_and_escapes_every_name(written: Path) -> None:
+def test_the_page_needs_nothing_but_its_own_files_and_escapes_every_name(written: Path) -> None:
     text = written.read_text()
     assert "<script>alert" not in text
     assert text.count("<script>") == 1
-    assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", text)
+    named = re.findall(r"""(?:src|href)=["']([^#"'][^"']*)""", text)
+    assert set(named) == {"page/synthetic-score.png"}
+    assert (written.parent / named[0]).read_bytes().startswith(b"\x89PNG")
     assert "http" not in text.replace("http-equiv", "")
-    assert "data:image/svg+xml;base64," in text
     assert "4 runs left out" in text or "5 runs left out" in text
 
 
@@ -319,6 +323,51 @@ def test_the_page_shows_tables_claims_and_coverage_and_writes_them_beside_it(wri
     assert (written.parent / "coverage.csv").read_text().count("\n") == 606
     assert (written.parent / "tables" / "synthetic.tex").read_text().startswith("% \\usepackage")
     assert render.COLOURS["best"] in text
+
+
+def test_a_picture_is_drawn_again_only_where_what_it_shows_has_changed(tmp_path: Path) -> None:
+    def once(shown: object) -> bytes:
+        asked = []
+
+        def drawn() -> Iterator[tuple[str, str, Figure]]:
+            asked.append(shown)
+            with style.figure() as (made, axes):
+                axes[0, 0].plot([0, 1])
+                yield "line", "A line", made
+
+        pictures = Pictures(tmp_path)
+        (found,) = pictures.of("table", shown, drawn())
+        pictures.close()
+        draws.append(len(asked))
+        return (tmp_path / found["source"]).read_bytes()
+
+    draws: list[int] = []
+    assert once({"loss": 1.0}) == once({"loss": 1.0}) == once({"loss": 2.0})
+    (tmp_path / "page" / "table-line.png").unlink()
+    once({"loss": 2.0})
+    (tmp_path / "page" / "drawn.json").write_text("{torn")
+    once({"loss": 2.0})
+    assert draws == [1, 0, 1, 1, 1]
+
+
+def test_a_table_that_is_small_itself_has_one_form() -> None:
+    forms = [
+        (result.table.name, result.scale, result.stem) for result in cli.filled(Runs([]), ["study", "rmsgd_1a"], None)
+    ]
+    assert forms == [("study", "cpu", "study"), ("rmsgd_1a", "paper", "rmsgd_1a")]
+    study = tables.load("study")
+    assert study.cells("cpu") == study.cells()
+    assert study.cells("smoke") != study.cells()
+
+
+def test_tasks_that_a_scale_maps_onto_the_same_runs_are_one_panel() -> None:
+    result = drawn({"rmsgd": 95.0, "sgd": 94.0}, seeds=2)
+    assert len(panels.tasks(result)) == len(MODELS)
+    first = {cell.cell.coordinates["optimizer"]: cell.runs for cell in reversed(result.cells)}
+    cells = [replace(cell, runs=first[cell.cell.coordinates["optimizer"]]) for cell in result.cells]
+    ((title, shown),) = panels.tasks(replace(result, cells=cells)).items()
+    assert title == "cifar10 net0 (and 5 tasks of the same runs)"
+    assert [cell.cell.coordinates["optimizer"] for cell in shown] == ["rmsgd", "sgd"]
 
 
 @pytest.mark.extras
