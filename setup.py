@@ -16,7 +16,7 @@ class BuildWithCatalog(build_py):
     def run(self) -> None:
         super().run()
         sys.path.insert(0, str(ROOT))
-        from conf.catalog import catalog
+        from conf.describe import catalog
 
         place = Path(self.build_lib, "stepbench", "optim", "catalog.json")
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,10 @@ Exit codes: 0 finished, diverged or already there; 1 a user's mistake; 70 a fail
 process: run the same command again.
 """
 
+from conf import interruptible
+
+interruptible(__name__)
+
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -14,12 +18,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import data
-from conf import cli, command_line, metrics, multirun, reference
+from conf import cli, command_line, groups, metrics, multirun, reference
 from conf.compose import compose
 from record.supervise import AGAIN, DONE, NullWriter, Writer, leave, skip_if_finished, supervise
 
 if __name__ == "__main__":
-    cli.interruptible()
     ASKED = command_line.begin(skip_if_finished, data.look)
 
 import torch
@@ -29,8 +32,8 @@ import models
 import optim
 import probes
 from data.dataset import Place
-from record import Claimed, Run, loggers
-from record.provenance import epoch_seconds, fixed_seconds, reference_store
+from record import claim, loggers, provenance
+from record.run import Run
 from training import build, contract, mixing, runtime, tasks
 from training.budget import Budget, Clock, WallclockOf
 from training.checkpoints import Checkpoints, Stateful
@@ -85,10 +88,10 @@ class Trainer:
 
     def player(self, name: str, net: nn.Module, probe: probes.Options) -> Player:
         """Build the optimizer of a part of the net, and what observes it."""
-        config, key = self.config, self.streams.key("probes")
-        optimizer, groups = optim.configure(config["optimizer"], net, compile=config["compile_optimizer"])
+        parts = groups.parts(self.config["optimizer"])
+        optimizer, described = optim.configure(parts, net, compile=self.config["compile_optimizer"])
         contract.check(optimizer, self.task.cross_entropy)
-        return Player(name, net, optimizer, groups, probes.build(probe, net, optimizer, key))
+        return Player(name, net, optimizer, described, probes.build(probe, net, optimizer, self.streams.key("probes")))
 
     def order(self, epoch: int) -> Sequence[Tensor]:
         """Return the positions of each batch of an epoch (the first is 0)."""
@@ -193,9 +196,7 @@ class Trainer:
         """Return a batch's mean loss as a closure; its first call is measured, and its state carried on."""
         pieces, before = mixing.split(batch, share.pieces), dict(enumerate(self.state.carried))
         weights = [share.weight * self.task.size(piece) / self.task.size(batch) for piece in pieces]
-        masks = partial(
-            self.streams.fork, "dropout" + player.name, self.state.step, self.world.rank, device=self.device
-        )
+        fork = partial(self.streams.fork, "dropout" + player.name, self.state.step, self.world.rank, device=self.device)
         self.carried, bound = [], self.config["clip_norm"]
 
         def loss_fn(numbered: tuple[int, Batch]) -> Tensor:
@@ -208,7 +209,7 @@ class Trainer:
 
         clip = partial(nn.utils.clip_grad_norm_, list(player.net.parameters()), bound) if bound else None
         net, numbered = cast(nn.Module, self.forward), list(enumerate(pieces))
-        loss_of = optim.closure(net, loss_fn, player.optimizer, numbered, weights=weights, clip=clip, repeat=masks)
+        loss_of = optim.closure(net, loss_fn, player.optimizer, numbered, weights=weights, clip=clip, repeat=fork)
         return loss_of
 
     def after_step(self) -> None:
@@ -263,8 +264,8 @@ class Trainer:
         if ending == "done":
             contract.to_evaluate(self.optimizers)
             load_selected_weights(self.state, self.model, self.scores)
-        groups = [group for player in self.players.values() for group in player.groups]
-        facts = {"groups": groups, "frozen": self.frozen, "data_fingerprint": self.data.fingerprint}
+        described = [group for player in self.players.values() for group in player.groups]
+        facts = {"groups": described, "frozen": self.frozen, "data_fingerprint": self.data.fingerprint}
         if ending == "diverged":
             self.log_losses()
             facts["diverged"] = self.losses.diverged(self.state.step, self.world)
@@ -287,10 +288,10 @@ def run(config: dict[str, Any], overrides: list[str], stop: StopRequest | None =
     facts = {"device": device.type, "gpu": runtime.gpu_name(device), "threads": torch.get_num_threads()}
     stop = StopRequest() if stop is None else stop
     try:
-        with cli.one_line(unless=config["traceback"], but=Claimed):
+        with cli.one_line(unless=config["traceback"], but=claim.Claimed):
             code = fix_budget(trainer, overrides, facts, stop)
         return code or make(trainer, overrides, facts, stop)
-    except Claimed as error:
+    except claim.Claimed as error:
         print(error)
         return AGAIN
     finally:
@@ -301,9 +302,8 @@ def run(config: dict[str, Any], overrides: list[str], stop: StopRequest | None =
 def make(trainer: Trainer, overrides: list[str], facts: dict[str, Any], stop: StopRequest) -> int:
     """Train what is built and leave its record; returns the exit code."""
     config, store = trainer.config, trainer.config["paths"]["store"]
-    with cli.one_line(unless=config["traceback"], key="paths.store", but=Claimed):
-        main = trainer.world.is_main
-        writer: Run | NullWriter = Run(store, config, overrides=overrides, facts=facts) if main else NullWriter()
+    with cli.one_line(unless=config["traceback"], key="paths.store", but=claim.Claimed):
+        writer: Writer = Run(store, config, overrides=overrides, facts=facts) if trainer.world.is_main else NullWriter()
     with writer as run:
         return supervise(run, lambda: trainer.fit(run, stop), (Stopped, KeyboardInterrupt))
 
@@ -318,12 +318,12 @@ def fix_budget(trainer: Trainer, overrides: list[str], facts: dict[str, Any], st
     if not isinstance(budget, WallclockOf):
         return DONE
     words = reference.words(overrides, budget.reference)
-    other = reference.configuration(compose(words), config, reference_store(config["paths"]["store"], facts))
-    seconds, epoch = world.broadcast_object((fixed_seconds(config), epoch_seconds(other)))
+    other = reference.configuration(compose(words), config, provenance.reference_store(config["paths"]["store"], facts))
+    seconds, epoch = world.broadcast_object((provenance.fixed_seconds(config), provenance.epoch_seconds(other)))
     if seconds is None and epoch is None:
         if code := make(Trainer(other, world, trainer.device), words, facts, stop):
             return code
-        epoch = world.broadcast_object(epoch_seconds(other))
+        epoch = world.broadcast_object(provenance.epoch_seconds(other))
     facts["budget_seconds"] = budget.measured(seconds, epoch)
     return DONE
 

@@ -37,7 +37,6 @@ NETS: dict[str, tuple[str, Options]] = {
     "vit_s": ("timm.create_model", {"model_name": "vit_small_patch16_224"}),
 }
 METHODS = [name for name in groups.options("optimizer") if str(groups.raw("optimizer", name)["target"])[:6] == "optim."]
-LABELS = ("name", "target", "version", "decay", "groups", *groups.RESERVED)  # of a yaml; its other keys are keywords
 DECAY: Options = {"weight_decay": 1e-2}
 SGD: Options = {"lr": 1e-2, "momentum": 0.9, "nesterov": True, **DECAY}
 # The keywords at which ours and the peers do the same, where these are not the yaml's, and the peers with theirs.
@@ -91,7 +90,7 @@ def tensors(shapes: Sequence[torch.Size], device: str) -> list[Parameter]:
 def ours(method: str, params: list[Parameter], **more: bool) -> Optimizer:
     """Build our optimizer of a method."""
     options = groups.raw("optimizer", method)
-    keywords = {key: value for key, value in options.items() if key not in LABELS} | dict(SETTINGS.get(method, {}))
+    keywords = groups.parts(options)["keywords"] | dict(SETTINGS.get(method, {}))
     invariance = "channel" if options["groups"]["invariance"] == "auto" else "none"
     return optim.build(options["target"], [{"params": params, "invariance": invariance}], **keywords, **more)
 

@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks import write
 from conf.compose import composed
 from papers import table as tables
-from record import group_id, run_folder, run_id, semantic
+from record.identity import group_id, run_folder, run_id, semantic
 
 ROOT = Path(__file__).parent.parent
 ROOT = Path(__file__).parent.parent

@@ -24,7 +24,7 @@ from benchmarks import in_turns, seconds, write
 from conf.cli import Parser, guarded, whole
 from conf.compose import compose
 from conf.groups import root
-from record import Run
+from record.run import Run
 from record.supervise import NullWriter
 from training.distribution import World
 from training.runtime import StopRequest, autocast, pick_device

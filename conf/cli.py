@@ -15,7 +15,7 @@ from conf.check import check_folder, check_number
 from conf.errors import UsageError, of_the_system
 from conf.grammar import place
 
-FAILED = 70  # an exit code: no mistake of the user's
+FAILED, AGAIN = 70, 75  # exit codes: no mistake of the user's; the same command goes on
 Value = TypeVar("Value")
 
 
@@ -53,21 +53,22 @@ def one_line(*, unless: bool, key: str = "", but: type[Exception] = UsageError) 
 
 
 def guarded(call: Callable[[], int | None]) -> int | None:
-    """Run a command's main function; a UsageError becomes one line and exit code 1. A reader may leave (`| head`)."""
+    """Run a command's main function; a UsageError becomes one line and exit code 1, Ctrl-C exit code 75.
+
+    A reader may leave (`| head`).
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with redirect_stdout(Patient(sys.stdout)), redirect_stderr(Patient(sys.stderr)):
         try:
             with of_the_system():
                 code = call()
         except UsageError as error:
             refuse(error)
+        except KeyboardInterrupt:
+            raise SystemExit(AGAIN) from None
         finally:
             sys.stdout.flush()
     return code
-
-
-def interruptible() -> None:
-    """Have Ctrl-C end this process with 75 and no traceback, until a run listens: so far nothing has been written."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(75))
 
 
 class Patient(io.TextIOBase):

@@ -2,15 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Override
-
-from conf import grammar, groups, multirun, validate, yamls
+from conf import describe, grammar, groups, multirun, yamls
 from conf.cli import Parser, guarded, refuse
 from conf.compose import compose
 from conf.errors import UsageError, unknown
@@ -136,7 +134,7 @@ def _info(flags: argparse.Namespace, words: list[str]) -> None:
 
 
 def _help(flags: argparse.Namespace, words: list[str]) -> None:
-    print(help_text(words))
+    print(describe.help_text(words))
 
 
 ANSWERS: dict[str, Callable[[argparse.Namespace, list[str]], None]] = {
@@ -146,48 +144,3 @@ ANSWERS: dict[str, Callable[[argparse.Namespace, list[str]], None]] = {
     "info": _info,
     "shell_completion": _complete,
 }
-
-
-def help_text(words: Sequence[str] = ()) -> str:
-    """Describe the options that `words` choose (`optimizer=sing`); without any, the groups and the root's keys."""
-    options = [(override.key_or_group, override.value()) for override in _checked(words)]
-    chosen = [(group, option) for group, value in options for option in (value if isinstance(value, list) else [value])]
-    if chosen:
-        return "\n\n".join(_option_help(group, str(option)) for group, option in chosen)
-    lines = ["python train.py [group=option ...] [key=value ...]", "", "Groups (see conf/<group>/<option>.yaml):"]
-    lines += [f"  {group:10} {', '.join(groups.options(group))}" for group in groups.GROUPS]
-    lines += ["", "Keys, defaults, what is allowed and what they mean:", *_key_lines(groups.root_rows()), ""]
-    lines += ["An option's own keys: python train.py optimizer=sing --help"]
-    lines += ["--cfg job prints the composed configuration; -m optimizer=sgd,adamw seed=0,1 makes several runs."]
-    return "\n".join(lines)
-
-
-def _checked(words: Sequence[str]) -> list[Override]:
-    given = [override for override in grammar.parse(list(words)) if not override.is_sweep_override()]
-    validate.command_line(given)
-    return [override for override in given if override.key_or_group in groups.GROUPS]
-
-
-def _option_help(group: str, option: str) -> str:
-    if option not in groups.files(group):
-        return f"{group}={option}\n  {groups.plugins()[option]}: its keywords are {group}.<keyword>=value"
-    lines = [f"{group}={option}", *(f"  {line}" for line in groups.summary(group, option).splitlines())]
-    if group in groups.CHECKED:
-        return "\n".join([*lines, "", *_key_lines(groups.option_rows(group, option))])
-    content = {key: value for key, value in groups.raw(group, option).items() if key != "defaults"}
-    sets = [f"  {key} = {_shown(value)}" for key, value in yamls.leaves(content)]
-    return "\n".join([*lines, "", *sets])
-
-
-def _key_lines(rows: Sequence[groups.Row]) -> list[str]:
-    """Write a line a key, its default and what is allowed, and its meaning below it."""
-    lines = []
-    for key, default, allowed, meaning in rows:
-        ranged = ", ".join(map(str, allowed)) if isinstance(allowed, list) else allowed
-        lines.append(f"  {key} = {_shown(default)}" + (f"  ({ranged})" if ranged else ""))
-        lines.append(f"      {meaning}")
-    return lines
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else grammar.text(value)

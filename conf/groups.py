@@ -1,13 +1,12 @@
 """What can be configured, read from the yamls of conf/: groups, options, keys, ranges and meanings. Torch-free."""
 
 import os
-import re
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from conf import stages, yamls
+from conf import yamls
 from conf.check import check_tree
 from conf.errors import UsageError
 
@@ -41,6 +40,7 @@ FACTS: dict[str, dict[str, Any]] = {
 }
 IMAGES = dict.fromkeys(("in_channels", "image_size"), COUNT)  # what a set of images says of them
 NAMING = ("name", "target", "version")
+PARTS = ("target", "decay", "groups")  # what builds an optimizer, beside its class's keywords
 TARGETED = ("data", "task", "model", "optimizer", "schedule", "budget")  # groups whose options name a class or function
 
 
@@ -124,50 +124,16 @@ def root_ranges() -> dict[str, Any]:
     return dict(yamls.load(ROOT / "train.yaml")["ranges"])
 
 
+def parts(option: dict[str, Any]) -> dict[str, Any]:
+    """Part an optimizer's yaml, or a run's values of it, into what builds it: PARTS, and `keywords` for its class."""
+    labels = (*NAMING, *RESERVED, *PARTS, "args")
+    own = {key: value for key, value in option.items() if key not in labels}
+    return {**{key: option[key] for key in PARTS}, "keywords": own | (option.get("args") or {})}
+
+
 def is_open(content: dict[str, Any]) -> bool:
     """Tell whether a yaml takes anything of its kind, by any name (custom, timm, folder)."""
     return "args" in content or "found" in content
-
-
-Row = tuple[str, Any, Any, str]  # a key as on the command line, its default, what is allowed, its meaning
-
-
-def root_rows() -> list[Row]:
-    """Describe the root's keys."""
-    known, meanings = {key: value for key, value in root().items() if key not in HIDDEN}, _meanings()["root"]
-    return [(key, value, root_ranges().get(key), meanings.get(key, "")) for key, value in yamls.leaves(known)]
-
-
-def option_rows(group: str, option: str) -> list[Row]:
-    """Describe an option's keys, but for those that only name it."""
-    content, meanings = raw(group, option), _meanings()[group]
-    remarks = dict(re.findall(r"(?m)^ *(\w+):.*?\s# (.+)$", text(group, option)))
-    rows = []
-    for key, value in yamls.leaves({k: v for k, v in content.items() if k not in (*NAMING, *RESERVED)}):
-        last = key.rpartition(".")[2]
-        shared = next((meanings[name] for name in (f"{option}.{key}", key, last) if name in meanings), "")
-        meaning = "; ".join(filter(None, (shared, remarks.get(last))))
-        allowed = content.get("ranges", {}).get(key)
-        if isinstance(allowed, str) and allowed in stages.KINDS:
-            allowed = stages.names(allowed)
-        rows.append((f"{group}.{key}", value, allowed, meaning))
-    return rows
-
-
-def text(group: str, option: str) -> str:
-    """Return an option's yaml as it is written."""
-    return path(group, option).read_text(encoding="utf-8")
-
-
-def summary(group: str, option: str) -> str:
-    """Return the comment at the top of an option's yaml."""
-    found = re.match(r"(?:# @package .*\n)?((?:#.*\n)*)", text(group, option))
-    return "\n".join(line.lstrip("# ") for line in found[1].splitlines()) if found else ""
-
-
-@lru_cache
-def _meanings() -> dict[str, dict[str, str]]:
-    return dict(yamls.load(ROOT / "meanings.yaml"))
 
 
 def _complete(group: str, option: str, content: Any) -> dict[str, Any]:

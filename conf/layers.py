@@ -38,7 +38,7 @@ def layered(given: Sequence[Override], instead: Choices) -> tuple[Config, Choice
     config = merged({}, groups.root())
     for group in groups.CHECKED:
         chosen = choices.setdefault(group, groups.defaults()[group])
-        options = chosen if isinstance(chosen, list) else [chosen]
+        options = yamls.as_list(chosen)
         choices[group] = list(map(str, options)) if group in groups.LISTS else str(chosen)
         contents = [{k: v for k, v in groups.raw(group, str(option)).items() if k != "ranges"} for option in options]
         config[group] = _all_merged({}, contents)

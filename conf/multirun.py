@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from conf import grammar, groups
-from conf.cli import FAILED
+from conf.cli import AGAIN, FAILED
 from conf.compose import compose
 from conf.errors import UsageError, unknown
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 Job = tuple[dict[str, Any], list[str]]  # a run's configuration, and the command line that it was composed from
 Make = Callable[[dict[str, Any], list[str]], int]
-AGAIN = 75  # an exit code: the same command goes on
 BY_SEVERITY = (0, AGAIN, 1, FAILED)
 LAUNCHER, FOLDER = "hydra/launcher", "hydra.sweep.dir"
 PACKAGES = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "submitit_slurm": "submitit"}

@@ -20,6 +20,7 @@ from typing import Any
 
 from conf import groups, yamls
 from conf.errors import UsageError, nearest, unknown
+from conf.yamls import as_list
 
 ROOT = Path(__file__).parent.parent / "papers" / "tuned"
 FIELDS = ("optimizer", "data", "model", "source", "where", "set", "from", "default")
@@ -50,9 +51,9 @@ def lookup(
     that does not exist, and for an entry that cannot be read.
     """
     entries = read(tuned)
-    mine = [entry for entry in entries if optimizer in _names(entry["optimizer"])]
+    mine = [entry for entry in entries if optimizer in as_list(entry["optimizer"])]
     if not mine:
-        known = {name for entry in entries for name in _names(entry["optimizer"])}
+        known = {name for entry in entries for name in as_list(entry["optimizer"])}
         if optimizer not in groups.options("optimizer"):
             raise unknown(f"tuned={tuned}: optimizer", optimizer, known)
         raise UsageError(
@@ -99,12 +100,8 @@ def _check(entry: Any, path: Path) -> None:
         raise UsageError(f"{place} needs either `from` (where it is printed) or `default` (why this value)")
 
 
-def _names(value: Any) -> list[str]:
-    return value if isinstance(value, list) else [value]
-
-
 def _fits(entry: dict[str, Any], run: dict[str, str], given: Given) -> bool:
-    chosen = all({name, "*"} & set(_names(entry.get(key, "*"))) for key, name in run.items())
+    chosen = all({name, "*"} & set(as_list(entry.get(key, "*"))) for key, name in run.items())
     return chosen and all(given(key) == value for key, value in entry.get("where", {}).items())
 
 

@@ -69,7 +69,7 @@ def _meant(word: str, chosen: Config) -> str | None:
     for picked in (chosen, {group: groups.files(group) for group in groups.CHECKED}):
         for group in groups.CHECKED:
             wanted = picked.get(group)
-            for option in set(groups.files(group)) & set(wanted if isinstance(wanted, list) else [wanted]):
+            for option in set(groups.files(group)) & set(yamls.as_list(wanted)):
                 keys += [f"{group}.{key}" for key, _ in yamls.leaves(groups.raw(group, option))]
     full = {key.rpartition(".")[2]: key for key in reversed(keys)} | {name: name for name in names}
     found = nearest(word, full.keys() - {*groups.HIDDEN})
@@ -96,14 +96,10 @@ def _stray(key: str) -> UsageError:
     return UsageError(f"{key}: unknown key{place}{nearest(key, [*groups.CHECKED, *groups.root()])}")
 
 
-def _options(choice: Any) -> list[str]:
-    return [str(option) for option in (choice if isinstance(choice, list) else [choice])]
-
-
 def _group(group: str, values: Config, choice: Any) -> None:
     known: Config = {}
     ranges: Config = {}
-    for content in (groups.raw(group, option) for option in _options(choice)):
+    for content in (groups.raw(group, str(option)) for option in yamls.as_list(choice)):
         known |= {key: default for key, default in content.items() if key not in groups.RESERVED}
         ranges |= content.get("ranges", {})
     named = {key: value for key, value in values.items() if key not in groups.RESERVED}

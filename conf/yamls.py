@@ -112,9 +112,14 @@ def mapping(key: str, value: Any) -> dict[str, Any]:
     return value
 
 
+def as_list(value: Any) -> list[Any]:
+    """Return a list as it is, anything else as a list of one: a single value needs no brackets."""
+    return value if isinstance(value, list) else [value]
+
+
 def blocks(key: str, value: Any) -> list[dict[str, Any]]:
     """Return a mapping, or each of a list of mappings, in a list; raises UsageError for anything else."""
-    return [mapping(key, block) for block in (value if isinstance(value, list) else [value])]
+    return [mapping(key, block) for block in as_list(value)]
 
 
 def values(key: str, value: Any) -> list[Any]:

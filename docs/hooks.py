@@ -8,8 +8,8 @@ can make the pages without it.
 import json
 from typing import TYPE_CHECKING, Any
 
-from conf import groups
-from conf.groups import Row
+from conf import describe, groups
+from conf.describe import Row
 
 if TYPE_CHECKING:
     from markdown import Markdown
@@ -67,7 +67,7 @@ def root_page() -> str:
     return "\n".join([
         "# Root keys\n\n`key=value` on the command line of `train.py`; a group is chosen by `group=option`, and its",
         "keys are set by `group.key=value`. `python train.py ... --cfg job` prints the whole configuration of a run.\n",
-        table(groups.root_rows()), "\n## Groups\n", *chosen, "",
+        table(describe.root_rows()), "\n## Groups\n", *chosen, "",
     ])  # fmt: skip
 
 
@@ -80,16 +80,16 @@ def group_page(group: str) -> str:
 
 def option_section(group: str, option: str) -> str:
     """Describe one option of a group: its first comment, its target, its keys."""
-    content, rows = groups.raw(group, option), groups.option_rows(group, option)
+    content, rows = groups.raw(group, option), describe.option_rows(group, option)
     facts = [f"`{content['target']}`, version {content['version']}\n"] if "version" in content else []
     facts += [f"`source={name}` sets `{json.dumps(values)}`\n" for name, values in content.get("sources", {}).items()]
-    return "\n".join([f"## {option}\n", groups.summary(group, option) + "\n", *facts, table(rows) if rows else ""])
+    return "\n".join([f"## {option}\n", describe.summary(group, option) + "\n", *facts, table(rows) if rows else ""])
 
 
 def overlay_section(group: str, option: str) -> str:
     """Describe a protocol or a scale: its first comment, and what it sets."""
-    body = [line for line in groups.text(group, option).splitlines() if not line.startswith("#")]
-    return "\n".join([f"## {option}\n", groups.summary(group, option) + "\n", "```yaml", *(body or ["{}"]), "```\n"])
+    body = [line for line in describe.text(group, option).splitlines() if not line.startswith("#")]
+    return "\n".join([f"## {option}\n", describe.summary(group, option) + "\n", "```yaml", *(body or ["{}"]), "```\n"])
 
 
 def classes_page() -> str:
@@ -105,7 +105,7 @@ def classes_page() -> str:
     ]
     for target, options in own.items():
         lines.append(f"::: {target}\n\nChosen by {', '.join(f'`optimizer={option}`' for option in options)}.\n")
-        lines.append(table(groups.option_rows("optimizer", options[0])))
+        lines.append(table(describe.option_rows("optimizer", options[0])))
     shared = ("optim.chain.Chain", "optim.chain.Options", "optim.invariance.param_groups", "optim.build.build")
     return "\n".join([*lines, "## What they share\n", *(f"::: {name}\n" for name in shared)])
 

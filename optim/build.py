@@ -15,27 +15,24 @@ from .chain import Chain, no_keyword
 from .invariance import describe_groups, param_groups
 from .stages.base import near
 
-LABELS = ("name", "label", "target", "version", "groups", "ranges", "sources", "args", "decay")
-
 
 def configure(
-    options: Mapping[str, Any], model: nn.Module, *, compile: bool = False
+    parts: Mapping[str, Any], model: nn.Module, *, compile: bool = False
 ) -> tuple[Optimizer, list[dict[str, Any]]]:
-    """Build the optimizer that `options` describe for a model's trainable parameters.
+    """Build an optimizer for a model's trainable parameters.
 
+    parts: `target`, `keywords`, `groups` and `decay`, as composition hands them over (`conf.groups.parts`).
     Returns it, and the resolved list of its groups, as plain data. Raises ValueError, one line, for keywords that the
     target does not take, a pattern that matches nothing, or `compile` for an optimizer that is not a Chain.
     """
-    groups = param_groups(model, **options["groups"])
-    keywords = {key: value for key, value in options.items() if key not in LABELS} | dict(options.get("args") or {})
-    if _is_chain(_resolve(options["target"])):  # others fix their convention by their class
-        keywords["decay"] = options["decay"]
+    groups, keywords, cls = param_groups(model, **parts["groups"]), dict(parts["keywords"]), _resolve(parts["target"])
+    if _is_chain(cls):  # others fix their convention by their class
+        keywords["decay"] = parts["decay"]
     if compile:
         keywords["compile"] = True
-    cls = _resolve(options["target"])
     if isinstance(cls, type) and issubclass(cls, Optimizer) and not {"compile", "differentiable"} & keywords.keys():
         cls = _without_dynamo(cls)
-    return _made(options["target"], cls, groups, keywords), describe_groups(groups)
+    return _made(parts["target"], cls, groups, keywords), describe_groups(groups)
 
 
 def create_optimizer(name: str, model_or_params: nn.Module | ParamsT, **hyper: Any) -> Optimizer:

@@ -23,7 +23,7 @@ def catalog() -> dict[str, dict[str, Any]]:
     compiled = Path(__file__).with_name("catalog.json")
     if compiled.is_file():
         return dict(json.loads(compiled.read_text(encoding="utf-8")))
-    from conf.catalog import catalog as of_the_clone
+    from conf.describe import catalog as of_the_clone
 
     return of_the_clone()
 

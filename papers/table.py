@@ -216,7 +216,7 @@ def expanded(block: Entry, small: bool) -> list[Entry]:
     small: takes the first and the last value of each list alone.
     """
     about = {key: value for key, value in block.items() if key in ABOUT}
-    lists = {k: v if isinstance(v, list) else [v] for k, v in block.items() if k not in ABOUT}
+    lists = {key: yamls.as_list(value) for key, value in block.items() if key not in ABOUT}
     chosen = [_ends(values) if small else values for values in lists.values()]
     return [dict(zip(lists, values, strict=True)) | about for values in product(*chosen)]
 

@@ -1,5 +1,9 @@
 """The old name of `python -m reports analyse`, for one release: `python -m probes NAME...`."""
 
+from conf import interruptible
+
+interruptible(__name__)
+
 import sys
 
 from conf.cli import guarded

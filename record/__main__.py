@@ -4,6 +4,10 @@ python -m record clean STORE [--older DAYS] [--table NAME] [--dry-run]          
 clean removes the weights and checkpoints of finished runs, and the runs that rerun=true replaced; results stay.
 """
 
+from conf import interruptible
+
+interruptible(__name__)
+
 import argparse
 import sys
 from collections.abc import Sequence

@@ -94,7 +94,7 @@ class Log:
     def rows(self, rows: Iterable[Row]) -> None:
         """Append rows to the record, then mirror them. Raises what the record raises, and nothing of a mirror's."""
         for row in rows:
-            self._run.metrics.append(row)
+            self._run.append(row)
             for name, mirror in list(self._open.items()):
                 self._guard(name, partial(mirror.log, row))
 

@@ -25,7 +25,7 @@ class Run:
 
         with Run(store, config, overrides=sys.argv[1:], facts={"device": "cpu", "threads": 2}) as run:
             state = run.load_checkpoint()        # None: from the start
-            run.metrics.append({"epoch": 1, "loss": 0.7})
+            run.append({"epoch": 1, "loss": 0.7})
             run.save_checkpoint(state, step=100)
             run.finish({"state": "done", "metrics": {...}}, weights)
 
@@ -71,6 +71,10 @@ class Run:
         except BaseException:
             self._claim.release(finished=(self.folder / "result.json").exists())
             raise
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a row to metrics.jsonl."""
+        self.metrics.append(row)
 
     def log(self, text: str) -> None:
         """Add a dated line to log.txt."""

@@ -21,14 +21,6 @@ DONE, FAILED, AGAIN = 0, 70, 75  # 75: run the same command again
 GRACE = 10.0  # seconds that a process gets to end by itself once all is done
 
 
-class Rows(Protocol):
-    """Where metrics go; here nowhere."""
-
-    def append(self, row: dict[str, Any], /) -> None:
-        """Add a row."""
-        return
-
-
 class Writer(Protocol):
     """What a training loop asks of a run's record; here each method leaves no trace. `Run` is the one that writes."""
 
@@ -37,17 +29,16 @@ class Writer(Protocol):
         """Return where the record is, None if it is nowhere."""
         return None
 
-    @property
-    def metrics(self) -> Rows:
-        """Return where the metrics go."""
-        return _Nowhere()
-
     def __enter__(self) -> Self:
         """Return the record."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         """Close the record, if neither a result nor a stop nor a failure has."""
+        return
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a row of metrics."""
         return
 
     def log(self, text: str) -> None:
@@ -73,10 +64,6 @@ class Writer(Protocol):
     def fail(self, kind: str, message: str, traceback: str = "") -> None:
         """Record a failure."""
         return
-
-
-class _Nowhere(Rows):
-    pass
 
 
 class NullWriter(Writer):

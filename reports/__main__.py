@@ -12,6 +12,10 @@ Common: --store FOLDER, once or more (default: runs/ and results/ together), --o
 --scale paper|cpu|smoke (default: paper, and every scale that the stores hold).
 """
 
+from conf import interruptible
+
+interruptible(__name__)
+
 import argparse
 import os
 import sys

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from conf import groups
 from conf.compose import composed
 from papers.table import METRICS, Cell
-from record import group_id, read_store, semantic
+from record.identity import group_id, semantic
+from record.read import read_store
 from record.source import changed
 
 Row = dict[str, Any]

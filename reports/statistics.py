@@ -22,7 +22,7 @@ from statistics import stdev
 import numpy as np
 from numpy.typing import NDArray
 
-from record import exact
+from record.read import exact
 
 ALPHA = 0.05
 POWER = 0.8

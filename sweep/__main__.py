@@ -4,6 +4,10 @@ Exit codes: 0 all is there; 1 a user's mistake; 3 some runs are missing; 4 some 
 75 stopped before the end: run the same command again.
 """
 
+from conf import interruptible
+
+interruptible(__name__)
+
 import argparse
 import shlex
 import sys
@@ -16,9 +20,9 @@ from typing import TYPE_CHECKING
 
 from conf.cli import guarded
 from conf.errors import UsageError, of_the_system
-from record import Status, merge, read_store, status
 from record.clean import set_aside
-from record.merge import AS_IT_IS, PUBLIC
+from record.merge import AS_IT_IS, PUBLIC, merge
+from record.read import Status, read_store, status
 from record.supervise import code_changes
 from sweep import show
 from sweep.arguments import BACKENDS, Command, parse

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from conf import metrics
 from conf.errors import UsageError
-from record import read_lines, read_result
+from record.files import read_lines
+from record.read import read_result
 from sweep.plan import Planned, plan
 from sweep.tune import Settings, Tuning, score, trial
 from sweep.wanted import Wanted, Words, axes, rounded

@@ -11,7 +11,7 @@ from typing import Any
 from conf import reference
 from conf.compose import compose
 from conf.errors import UsageError
-from record import group_id, run_folder, run_id, semantic
+from record.identity import group_id, run_folder, run_id, semantic
 from sweep.wanted import Wanted, Words
 
 Config = dict[str, Any]

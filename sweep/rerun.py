@@ -15,9 +15,10 @@ from conf import groups
 from conf.compose import compose
 from conf.errors import UsageError
 from conf.grammar import literal, word
-from record import Result, read_result, run_folder, run_id, semantic, todays
 from record.files import one_line
-from record.read import run_folders
+from record.identity import run_folder, run_id, semantic, todays
+from record.read import read_result, run_folders
+from record.schema import Result
 from sweep.backend import Child, Job, command
 from sweep.plan import ROOT, Config, Planned
 from sweep.wanted import Words

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 
-from record import Status, mark_failed, status
 from record.provenance import measured
+from record.read import Status, status
+from record.run import mark_failed
 from sweep.backend import Backend, Exit, Handle, job
 from sweep.plan import Planned
 

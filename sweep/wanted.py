@@ -93,7 +93,7 @@ def _sweep_file(name: str, content: Point, scale: str) -> Wanted:
 
 def _excluded(name: str, points: list[Point], blocks: list[Point], small: bool) -> list[Point]:
     for block in blocks:
-        options = {key: value if isinstance(value, list) else [value] for key, value in block.items()}
+        options = {key: yamls.as_list(value) for key, value in block.items()}
         rest = [p for p in points if not all(key in p and p[key] in values for key, values in options.items())]
         if len(rest) == len(points) and not small:
             raise UsageError(f"{name}.exclude: {' '.join(_words(block))} excludes nothing")

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from conf.cli import one_line
 from conf.errors import UsageError
-from record import todays
+from record.identity import todays
 from reports import style
 from reports.analyses.command import Check, Scale
 from reports.analyses.training import finished, load, trained_net

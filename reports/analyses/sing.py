@@ -12,7 +12,7 @@ from conf.cli import one_line
 from conf.groups import raw
 from data.dataset import Dataset
 from optim.stages import centralize, normalize
-from record import read_result
+from record.read import read_result
 from reports import style
 from reports.analyses.adamp import float64_net
 from reports.analyses.command import Check, Scale

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 import optim
 from conf import groups
-from optim.build import LABELS
 from reports import style
 from reports.analyses.command import Check, Scale
 
@@ -108,8 +107,8 @@ RATES, WALK = [10 ** (-3 + k / 2) for k in range(7)], 200  # from 0.001 to 1
 def by_name(name: str) -> Method:
     """Return an optimizer of conf/optimizer with its yaml's values; SING's takes a vector, or nothing of it is left."""
     content = groups.raw("optimizer", name)
-    options = {key: value for key, value in content.items() if key not in LABELS}
-    return Method(groups.label(name), str(content["target"]), options, flat="denominator" in content)
+    keywords = groups.parts(content)["keywords"]
+    return Method(groups.label(name), str(content["target"]), keywords, flat="denominator" in content)
 
 
 def trajectories(out: Path, methods: Sequence[Method]) -> list[Check]:

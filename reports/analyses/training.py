@@ -24,7 +24,9 @@ from conf.errors import UsageError
 from conf.groups import raw
 from data.dataset import Dataset, Place
 from probes import Row
-from record import Result, read_lines, read_result
+from record.files import read_lines
+from record.read import read_result
+from record.schema import Result
 from training.runtime import pick_device
 
 PLACES = (("STEPBENCH_DATA", "datasets"), ("STEPBENCH_CACHE", "datasets/cache"))  # as conf/paths has them

@@ -10,12 +10,12 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
-from conf import groups
+from conf import describe, groups
 from conf.compose import compose, composed
 from conf.errors import UsageError
 from conf.grammar import parse
 from conf.layers import layered, resolved
-from record import run_id, semantic
+from record.identity import run_id, semantic
 
 
 def test_defaults_make_a_run_on_digits() -> None:
@@ -199,7 +199,7 @@ def own_folder(tmp_path, monkeypatch):
         "# @package _global_\ndefaults:\n  - override /data: mine\nseed: 7\n"
     )
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "mine.yaml").write_text(groups.text("data", "digits").replace("name: digits", "name: mine"))
+    (tmp_path / "data" / "mine.yaml").write_text(describe.text("data", "digits").replace("name: digits", "name: mine"))
     groups.add_folder(tmp_path)
     yield tmp_path
     monkeypatch.undo()

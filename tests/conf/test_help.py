@@ -2,7 +2,7 @@
 
 import pytest
 
-from conf import command_line, groups, yamls
+from conf import describe, groups, yamls
 from conf.compose import compose
 from conf.errors import UsageError
 from conf.multirun import private
@@ -11,28 +11,28 @@ OPTIONS = [(group, option) for group in groups.CHECKED for option in groups.file
 
 
 def test_every_key_of_the_root_has_a_meaning() -> None:
-    assert not [key for key, _, _, meaning in groups.root_rows() if not meaning]
+    assert not [key for key, _, _, meaning in describe.root_rows() if not meaning]
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=["=".join(pair) for pair in OPTIONS])
 def test_every_key_of_an_option_has_a_meaning(group: str, option: str) -> None:
-    assert not [key for key, _, _, meaning in groups.option_rows(group, option) if not meaning]
+    assert not [key for key, _, _, meaning in describe.option_rows(group, option) if not meaning]
 
 
 def test_no_meaning_is_without_a_key() -> None:
     meanings = yamls.load(groups.ROOT / "meanings.yaml")
     assert meanings.keys() == {"root", *groups.CHECKED}
-    assert meanings["root"].keys() <= {key for key, *_ in groups.root_rows()}
+    assert meanings["root"].keys() <= {key for key, *_ in describe.root_rows()}
     for group in groups.CHECKED:
         known = set()
         for option in groups.files(group):
-            keys = [row[0].removeprefix(f"{group}.") for row in groups.option_rows(group, option)]
+            keys = [row[0].removeprefix(f"{group}.") for row in describe.option_rows(group, option)]
             known |= {name for key in keys for name in (f"{option}.{key}", key, key.rpartition(".")[2])}
         assert meanings[group].keys() <= known
 
 
 def test_help_shows_an_options_own_keys() -> None:
-    text = command_line.help_text(["optimizer=sing", "data=rde"])
+    text = describe.help_text(["optimizer=sing", "data=rde"])
     assert "optimizer.lr = 0.005  ([0, inf))\n      learning rate" in text
     assert "optimizer.base = adam  (adabelief, adabound, adafactor, " in text
     assert "data.variant = contact" in text
@@ -40,7 +40,7 @@ def test_help_shows_an_options_own_keys() -> None:
 
 
 def test_help_shows_the_roots_keys() -> None:
-    assert "  mode = fast  (fast, reference)\n      " in command_line.help_text()
+    assert "  mode = fast  (fast, reference)\n      " in describe.help_text()
 
 
 @pytest.mark.parametrize(

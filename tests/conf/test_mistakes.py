@@ -11,7 +11,7 @@ import pytest
 
 from conf import groups
 from conf.check import in_interval
-from conf.cli import one_line
+from conf.cli import guarded, one_line
 from conf.compose import compose
 from conf.errors import UsageError
 
@@ -178,18 +178,30 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert run.returncode == 0
 
 
-def test_ctrl_c_while_it_starts_is_75_without_a_word(tmp_path: Path) -> None:
-    poison = tmp_path / "torch"
-    poison.mkdir()
-    (poison / "__init__.py").write_text("print('importing', flush=True); import time; time.sleep(60)")
+@pytest.mark.parametrize(
+    ("command", "package"),
+    [
+        (["train.py"], "torch"),
+        (["train.py"], "hydra"),
+        *((["-m", room], "hydra") for room in ("sweep", "reports", "record")),
+    ],
+)
+def test_ctrl_c_while_it_imports_is_75_without_a_word(command: list[str], package: str, tmp_path: Path) -> None:
+    (tmp_path / f"{package}.py").write_text("print('importing', flush=True); import time; time.sleep(60)")
     environment = {"PYTHONPATH": str(tmp_path), "PATH": ""}
-    command = [sys.executable, str(ROOT / "train.py")]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) as run:
+    with subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, **pipes) as run:
         assert run.stdout.readline() == "importing\n"
         run.send_signal(signal.SIGINT)
         assert run.stderr.read() == ""
     assert run.returncode == 75
+
+
+def test_ctrl_c_in_a_command_is_75(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        guarded(lambda: signal.raise_signal(signal.SIGINT))
+    assert ended.value.code == 75
+    assert capsys.readouterr().err == ""
 
 
 OWN = "target: torch.optim.SGD\nversion: 1\ndecay: coupled"

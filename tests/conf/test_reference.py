@@ -8,7 +8,7 @@ import pytest
 from conf import groups
 from conf.compose import compose
 from conf.reference import EPOCHS, configuration, words
-from record import group_id, run_id, semantic
+from record.identity import group_id, run_id, semantic
 from reports.runs import Runs, identify
 
 COMMON = ["protocol=rmsgd_cifar_wallclock", "tuned=rmsgd", "data=cifar10", "model=resnet18"]

@@ -14,7 +14,7 @@ from conf.compose import compose
 from conf.errors import UsageError
 from data import listing
 from data.dataset import Place
-from record import run_id, semantic
+from record.identity import run_id, semantic
 
 CLASSES = ("b", "a", "10", "9")
 SIDE = 12

@@ -4,8 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from record import read_result
-from record.read import read_store
+from record.read import read_result, read_store
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,7 +9,7 @@ from torch import nn
 import models
 from conf.compose import compose
 from conf.errors import UsageError
-from record import run_id, semantic
+from record.identity import run_id, semantic
 
 MODULE = """
 from torch import nn

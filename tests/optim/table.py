@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 from torch.optim import Optimizer
 
+from conf.groups import parts
 from optim import Chain
-from optim.build import LABELS
 from tests.optim import reference, reference_sphere
 
 OPTIONS = Path(__file__).resolve().parents[2] / "conf" / "optimizer"
@@ -127,7 +127,7 @@ VARIANTS: dict[str, tuple[Mapping[str, Any], Mapping[str, str]]] = {
 
 def row_of(option: Mapping[str, Any], make: type[Optimizer]) -> Row:
     name = option["name"]
-    keywords = {key: tuple(v) if isinstance(v, list) else v for key, v in option.items() if key not in LABELS}
+    keywords = {key: tuple(v) if isinstance(v, list) else v for key, v in parts(option)["keywords"].items()}
     errors = {key: wrong_values(allowed, keywords.get(key)) for key, allowed in option["ranges"].items()}
     group = CHANNEL if option["groups"]["invariance"] == "auto" else {}
     keywords = keywords | VALUES.get(name, {}) | ({"decay": option["decay"]} if issubclass(make, Chain) else {})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.catalog import catalog
+from conf.describe import catalog
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINS = """

@@ -25,8 +25,8 @@ def stepped(make):
     return type(optimizer), net.weight.detach().tolist()
 
 def configured(target):
-    groups = {"no_decay": "none", "invariance": "none"}
-    return lambda net: configure({"target": target, "groups": groups, "decay": "decoupled", "lr": 0.1}, net)[0]
+    parts = {"groups": {"no_decay": "none", "invariance": "none"}, "decay": "decoupled", "keywords": {"lr": 0.1}}
+    return lambda net: configure({"target": target, **parts}, net)[0]
 
 for name in ("SGD", "AdamW", "Adafactor", "LBFGS"):
     made, weights = stepped(configured(f"torch.optim.{name}"))

@@ -9,7 +9,7 @@ from torch import nn
 
 import optim
 import probes
-from conf.groups import options, raw
+from conf.groups import options, parts, raw
 from optim.invariance import radial_cosine
 from probes.invariance import division, effective_rate, filters, sphere, table_rate
 from probes.probe import Watched
@@ -29,7 +29,7 @@ def configured(name, model):
     """The optimizer of a yaml, for a model whose convolutions it is told are invariant."""
     chosen = CONFIGURED[name] | {"groups": {"invariance": {"channel": INVARIANT}}}
     chosen |= {key: value for key, value in {"momentum": 0.9, "weight_decay": 1e-2}.items() if key in chosen}
-    return optim.configure(chosen, model)[0]
+    return optim.configure(parts(chosen), model)[0]
 
 
 class Recorder(probes.Probe):

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from record import group_id, identity, run_folder, run_id, semantic, todays
+from record import identity
+from record.identity import group_id, run_folder, run_id, semantic, todays
 
 
 def reordered(node):
@@ -16,7 +17,9 @@ def reordered(node):
 
 
 def test_id_is_the_same_in_another_process_and_for_another_key_order(config):
-    code = "import json, sys; from record import *; print(run_id(semantic(json.load(sys.stdin))))"
+    code = (
+        "import json, sys; from record.identity import run_id, semantic; print(run_id(semantic(json.load(sys.stdin))))"
+    )
     there = subprocess.run(
         [sys.executable, "-c", code],
         input=json.dumps(reordered(config)),

@@ -4,7 +4,10 @@ from importlib.util import find_spec
 
 import pytest
 
-from record import Run, group_id, loggers, read_lines
+from record import loggers
+from record.files import read_lines
+from record.identity import group_id
+from record.run import Run
 from record.supervise import NullWriter
 
 ROWS = [

@@ -7,8 +7,10 @@ import time
 import pytest
 
 from conf.errors import UsageError
-from record import Run, export, loggers, read_store
+from record import export, loggers
 from record.__main__ import main, shown
+from record.read import read_store
+from record.run import Run
 from sweep.verify import verify
 from tests.record.conftest import make_config
 from tests.record.test_run import finish

@@ -11,8 +11,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from record import Run, merge, read_store
-from record.merge import PUBLIC
+from record.merge import PUBLIC, merge
+from record.read import read_store
+from record.run import Run
 from sweep.verify import verify
 from tests.record.conftest import make_config
 from tests.record.test_read import edit

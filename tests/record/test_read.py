@@ -3,7 +3,8 @@ import shutil
 
 import pytest
 
-from record import Run, read_result, read_store, status
+from record.read import read_result, read_store, status
+from record.run import Run
 from tests.record.conftest import make_config
 from tests.record.test_run import finish
 

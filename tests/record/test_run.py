@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from record import Claimed, Run, checkpoint, read_lines, read_result, read_store, run_folder, run_id, semantic, status
+from record import checkpoint
 from record.checkpoint import found, weights_hash
+from record.claim import Claimed
+from record.files import read_lines
+from record.identity import run_folder, run_id, semantic
+from record.read import read_result, read_store, status
+from record.run import Run
 from tests.record.conftest import make_config
 
 ROOT = Path(__file__).parents[2]
@@ -271,7 +276,7 @@ def test_result_names_are_records_own(tmp_path, config):
 
 KILLED = """
 import json, sys, torch
-from record import Run
+from record.run import Run
 run = Run(sys.argv[1], json.loads(sys.argv[2]))
 state = run.load_checkpoint() or {"step": 0}
 for step in range(state["step"] + 1, 100_000):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from record import read_lines
+from record.files import read_lines
 from record.schema import ClaimFile, Configured, Environment, MetricsRow, Result, StatusFile, check, require_small
 
 STATUS = {"state": "running", "attempt": 1}

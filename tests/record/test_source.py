@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from record import Run, provenance, read_result, run_folder, source
+from record import provenance, source
+from record.identity import run_folder
+from record.read import read_result
+from record.run import Run
 from record.source import changed, source_hash, source_hashes
 from record.supervise import skip_if_finished
 from reports import explain

@@ -2,8 +2,8 @@
 
 import pytest
 
-from record import Run, run_id, semantic
-from record.identity import complete
+from record.identity import complete, run_id, semantic
+from record.run import Run
 from record.supervise import NullWriter, Writer
 from tests.record.conftest import make_config
 
@@ -11,7 +11,7 @@ from tests.record.conftest import make_config
 def test_the_null_writer_answers_what_a_run_answers_and_leaves_no_trace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with NullWriter() as run:
-        run.metrics.append({"epoch": 1})
+        run.append({"epoch": 1})
         run.log("a line")
         assert run.save_checkpoint({}, 3, required=True)
         assert run.load_checkpoint() is None
@@ -20,7 +20,7 @@ def test_the_null_writer_answers_what_a_run_answers_and_leaves_no_trace(tmp_path
         run.fail("error", "a cable was pulled")
     assert run.folder is None
     assert list(tmp_path.iterdir()) == []
-    methods = [name for name in vars(Writer) if not name.startswith("_") and name not in ("folder", "metrics")]
+    methods = [name for name in vars(Writer) if not name.startswith("_") and name != "folder"]
     assert methods
     assert all(hasattr(Run, name) for name in methods)
 

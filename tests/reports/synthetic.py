@@ -11,7 +11,7 @@ from typing import Any
 
 from papers import table as tables
 from papers.table import Cell, Table
-from record import group_id, run_folder, run_id, semantic
+from record.identity import group_id, run_folder, run_id, semantic
 from reports.runs import Runs, Words
 
 HERE = Path(__file__).parent

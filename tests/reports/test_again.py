@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from conf.compose import compose
 from papers import table as tables
-from record import run_id, semantic
+from record.identity import run_id, semantic
 from reports import explain, layout, render
 from reports.cells import Result, fill
 from reports.runs import Runs

@@ -259,7 +259,7 @@ def test_every_shipped_table_renders_from_an_empty_store(tmp_path: Path) -> None
 
 def test_a_real_configuration_finds_its_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from conf.compose import compose
-    from record import group_id, run_id, semantic
+    from record.identity import group_id, run_id, semantic
 
     config = compose(["data=digits", "optimizer=sgd", "seed=1"])
     kept = semantic(config)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from record import exact
+from record.read import exact
 from reports import claims, compare, figures
 from reports import statistics as s
 from reports.cells import UNDECIDED, Result, fill

@@ -39,7 +39,7 @@ def complete(tmp_path_factory, table) -> Path:
 
 def facts(store):
     """What an interruption must not change: one row a run, without times and attempts."""
-    from record import read_store
+    from record.read import read_store
 
     rows, complaints = read_store(store)
     assert complaints == []

@@ -16,9 +16,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from conf import reference
 from conf.compose import compose
-from record import Claimed, Run, read_result, run_folder
-from record.claim import is_live
+from record.claim import Claimed, is_live
+from record.identity import run_folder
 from record.provenance import epoch_seconds, reference_store
+from record.read import read_result
+from record.run import Run
 
 EPOCHS, SECONDS = 4, float(os.environ.get("STEPBENCH_FAKE_SECONDS", "0.02"))
 DEEDS = {

@@ -6,7 +6,7 @@ import pytest
 
 from conf import yamls
 from conf.errors import UsageError
-from record import read_store, status
+from record.read import read_store, status
 from sweep import adaptive
 from sweep.__main__ import main
 from sweep.tune import tuning

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from record import Run, mark_failed, merge, read_store, status
 from record.claim import is_live
-from record.run import Claimed
+from record.merge import merge
+from record.read import read_store, status
+from record.run import Claimed, Run, mark_failed
 from record.supervise import skip_if_finished
 from reports import panels, runs
 from sweep.__main__ import main

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conf.errors import UsageError
-from record import read_store
+from record.read import read_store
 from sweep.__main__ import main
 from sweep.backend import job
 from sweep.clusters import Slurm, parameter_names

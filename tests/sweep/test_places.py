@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conf.tuned import lookup
-from record import read_store
+from record.read import read_store
 from sweep.__main__ import main
 
 NAMES = (

@@ -5,7 +5,7 @@ import pytest
 from conf.compose import compose
 from conf.errors import UsageError
 from conf.grammar import word
-from record import run_id, semantic
+from record.identity import run_id, semantic
 from sweep import plan as planning
 from sweep import show
 from sweep.plan import plan, unlike

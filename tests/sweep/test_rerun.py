@@ -13,7 +13,7 @@ import pytest
 from conf.compose import compose
 from conf.errors import UsageError
 from papers import table as tables
-from record import group_id, run_folder, run_id, semantic
+from record.identity import group_id, run_folder, run_id, semantic
 from sweep import rerun
 from sweep.__main__ import main
 from sweep.backend import command

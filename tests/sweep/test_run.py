@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conf.errors import UsageError
-from record import read_store
+from record.read import read_store
 from sweep import backend
 from sweep.__main__ import main
 from tests.sweep.conftest import facts

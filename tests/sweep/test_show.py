@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from rich.console import Console
 
-from record import Status
+from record.read import Status
 from sweep import show
 from sweep.plan import plan
 from sweep.runner import Progress

@@ -195,7 +195,7 @@ def test_the_winner_is_what_tuned_reads(grids, tmp_path, capsys):
     assert main([*words, *more]) == 0
     content = yamls.load(out)
     assert content["trials"] == {"sgd": 3, "adamw": 3}
-    from record import read_store
+    from record.read import read_store
 
     rows = [row for row in read_store(store)[0] if row["optimizer"] == "sgd"]
     best = max(rows, key=lambda row: row["metrics.test_top1"])["config.optimizer.lr"]

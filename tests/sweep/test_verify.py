@@ -8,8 +8,10 @@ import time
 import pytest
 import torch
 
-from record import Run, read_store, run_id, semantic, status
 from record.claim import Claim
+from record.identity import run_id, semantic
+from record.read import read_store, status
+from record.run import Run
 from record.supervise import skip_if_finished
 from sweep.verify import verify
 from tests.record.conftest import make_config

@@ -10,7 +10,9 @@ import pytest
 
 import train
 from conf.compose import compose
-from record import Run, read_result, run_folder
+from record.identity import run_folder
+from record.read import read_result
+from record.run import Run
 from training.distribution import World
 from training.runtime import Stopped, pick_device
 

@@ -14,8 +14,10 @@ import torch
 
 import train
 from conf.compose import compose
-from record import read_lines, read_result, run_folder
 from record.checkpoint import found
+from record.files import read_lines
+from record.identity import run_folder
+from record.read import read_result
 from training.distribution import World
 
 PATIENCE = 300  # seconds, on a machine with other things to do

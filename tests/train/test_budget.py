@@ -8,9 +8,10 @@ import pytest
 
 import train
 from conf.errors import UsageError
-from record import Run, read_result
 from record.files import write_json
 from record.provenance import measured
+from record.read import read_result
+from record.run import Run
 from record.supervise import NullWriter
 from tests.train.conftest import WORDS as MINE
 from tests.train.conftest import folder

@@ -14,7 +14,7 @@ import torch
 import train
 from optim import rmsgd as rank
 from optim.evbmf import Spectrum
-from record import status
+from record.read import status
 from record.supervise import NullWriter
 from tests.train.processes import (
     PATIENCE,

@@ -16,7 +16,7 @@ import torch
 import train
 from conf.errors import UsageError
 from data.streaming import _Decoder
-from record import read_result, read_store, status
+from record.read import read_result, read_store, status
 from record.supervise import supervise
 from tests.train.conftest import folder
 from tests.train.processes import PATIENCE, ended, ended_alike, folder_of, left, ran, started

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from record import status
+from record.read import status
 from tests.train.processes import PATIENCE, ended, ended_alike, folder_of, left, ran, started
 
 OPTIMIZERS = ("sgd", "adamw", "adabelief", "adamp", "adamsrt", "rmsgd", "sam", "sing", "sing_lookahead", "sls")

@@ -15,7 +15,7 @@ import pytest
 import train
 from conf import command_line, multirun
 from conf.errors import UsageError
-from record import read_store
+from record.read import read_store
 from training.runtime import SharedStop
 
 Answer = Callable[[], int]

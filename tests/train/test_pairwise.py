@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import train
-from record import Run
+from record.run import Run
 from record.supervise import NullWriter
 from tests.train.conftest import StopAfter, rows
 from tests.train.processes import composed, require_equal, require_success, started

@@ -10,8 +10,8 @@ import torch
 
 import train
 from conf.errors import UsageError
-from record import read_result, status
 from record.claim import Claim
+from record.read import read_result, status
 from record.supervise import NullWriter
 from tests.train.conftest import WORDS, folder
 from training.distribution import World

@@ -5,7 +5,7 @@ import torch
 
 import train
 from conf.errors import UsageError
-from record import read_result, status
+from record.read import read_result, status
 from tests.train.conftest import folder
 from training.contract import rehearse
 from training.distribution import World
