@@ -13,7 +13,7 @@ from .chain import Chain
 from .closures import closure
 from .evaluations import SAM
 from .grassmann import SGDG, AdamG, AdamGRepo, AdamGStar
-from .invariance import param_groups, suspects
+from .invariance import param_groups, split_groups, suspects
 from .library import describe, list_optimizers
 from .line_search import SLS
 from .lion import Cautious, Lion
@@ -32,7 +32,7 @@ __all__ = [
     "AdaBound", "AdaHessian", "Adafactor", "AdamG", "AdamGRepo", "AdamGStar", "AdamP", "AdamS", "AdamSRT", "Adan",
     "Cautious", "Chain", "GC_AdamW", "Lion", "LookAhead", "Muon", "Prodigy", "ScheduleFreeAdamW", "ScheduleFreeSGD",
     "Shampoo", "Sophia", "Yogi", "build", "closure", "configure", "create_optimizer", "describe",
-    "list_optimizers", "param_groups", "suspects",
+    "list_optimizers", "param_groups", "split_groups", "suspects",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:

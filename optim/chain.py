@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
@@ -28,6 +28,7 @@ WARNED_AFTER = (1, LONGEST_EPOCH)  # steps of an optimizer after which its stage
 class Options(TypedDict, total=False):
     """Keywords that every optimizer of this package takes beside its own; see `Chain`."""
 
+    param_groups: nn.Module | None
     evaluation: Evaluation | Entry | None
     decay: str | None
     maximize: bool
@@ -50,6 +51,7 @@ class Chain(Optimizer):
         decay: `decoupled` (w *= 1 - lr * weight_decay, as AdamW), `coupled` (L2: weight_decay * w joins the gradient
             before all stages), `absolute` (w *= 1 - weight_decay * lr / lr_0, lr_0 being the group's first lr), or
             None for the class's own, which is that of its class keyword (`class Yogi(Chain, decay="coupled")`).
+        param_groups: a net that the parameters are of: it says which are scale-invariant (`optim.split_groups`).
         evaluation: where the gradient is taken, or its name; once by default.
         maximize: ascend.
         foreach: step whole lists of tensors instead of one at a time (same numbers); None: on a GPU only, where it
@@ -81,6 +83,7 @@ class Chain(Optimizer):
         *,
         lr: float | Tensor,
         weight_decay: float = 0.0,
+        param_groups: nn.Module | None = None,
         evaluation: Evaluation | Entry | None = None,
         decay: str | None = None,
         maximize: bool = False,
@@ -93,6 +96,10 @@ class Chain(Optimizer):
         self.stages, self.evaluation = tuple(by_name.stages(stages)), by_name.evaluation(evaluation)
         self.foreach, self.compile = foreach, compile
         self._prepare()
+        if param_groups is not None:
+            from .invariance import split_groups  # which asks AdamP, a chain, whether its finding is true
+
+            params = split_groups(params, param_groups)
         own = {"lr": lr, "weight_decay": weight_decay, "decay": decay or self.decay, "maximize": maximize}
         super().__init__(params, own | _merged((*self.stages, self.evaluation)))
 

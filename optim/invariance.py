@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import ParamsT
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
@@ -52,6 +53,30 @@ def param_groups(
         if key[1]:
             group["weight_decay"] = 0.0
     return list(groups.values())
+
+
+def split_groups(params: ParamsT, model: nn.Module, example: Tensor | None = None) -> list[dict[str, Any]]:
+    """Return `params` (of any form that torch takes) as groups that say what `model` is invariant to the scale of.
+
+    What a group says of its `invariance` itself stays. Raises ValueError as `scale_invariant`, and for a parameter that
+    `model` does not have.
+
+        >>> optimizer = AdamSRT(model.parameters(), lr=1e-3, param_groups=model)
+    """
+    found, names = scale_invariant(model, example), {id(p): name for name, p in model.named_parameters()}
+    given: list[Any] = list(params)
+    groups = []
+    for group in given if given and isinstance(given[0], Mapping) else [{"params": given}]:
+        entries = [group["params"]] if isinstance(group["params"], Tensor) else group["params"]
+        kinds: dict[str, list[tuple[str, Tensor]]] = {}
+        for p in (entry[1] if isinstance(entry, tuple) else entry for entry in entries):
+            if id(p) not in names:
+                raise ValueError(f"param_groups: {type(model).__name__} has no such parameter: {[*p.shape]}")
+            name = names[id(p)]
+            kind = str(group.get("invariance", found.get(name, "none")))
+            kinds.setdefault(kind, []).append((name, p))
+        groups += [{**group, "params": named, "invariance": kind} for kind, named in kinds.items()]
+    return groups
 
 
 def describe_groups(groups: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ def without_groups(chain: "Chain") -> str | None:
             return None
     return (
         "no param group with weights has invariance 'channel' or 'layer', so it is the plain method that it extends; "
-        "optim.param_groups(model, invariance='auto') makes such groups"
+        "the keyword param_groups=model, or optim.param_groups(model), makes such groups"
     )
 
 

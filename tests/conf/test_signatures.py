@@ -22,7 +22,17 @@ RESERVED = {
 }
 # Given by the caller, not by the configuration.
 GIVEN = {
-    "optimizer": {"params", "maximize", "foreach", "capturable", "differentiable", "fused", "compile", "decay"},
+    "optimizer": {
+        "params",
+        "param_groups",
+        "maximize",
+        "foreach",
+        "capturable",
+        "differentiable",
+        "fused",
+        "compile",
+        "decay",
+    },
     "model": {"num_classes", "in_channels", "image_size", "name", "args"},
     "data": {"place"},
     "task": {"num_classes", "label_smoothing", "class_weights"},

@@ -38,6 +38,31 @@ def test_the_groups_of_a_model_are_all_it_takes(make):
     step(net, make(param_groups(net)))
 
 
+@pytest.mark.parametrize("make", SPHERICAL)
+def test_a_model_as_a_keyword_is_as_good(make):
+    net = network()
+    optimizer = make(net.parameters(), param_groups=net)
+    assert [group["invariance"] for group in optimizer.param_groups] == ["channel", "none"]
+    assert optimizer.param_groups[0]["param_names"] == ["0.weight"]
+    step(net, optimizer)
+
+
+def test_a_model_splits_the_groups_that_are_given():
+    net = network()
+    head, rest = [*net[3].parameters()], [*net[0].parameters(), *net[1].parameters()]
+    own = {"params": head, "lr": 0.5, "invariance": "layer"}
+    optimizer = AdamSRT([{"params": rest, "weight_decay": 0.1}, own], param_groups=net)
+    told = [(group["invariance"], group["weight_decay"], len(group["params"])) for group in optimizer.param_groups]
+    assert told == [("channel", 0.1, 1), ("none", 0.1, 2), ("layer", 0.0, 2)]
+    by_name = AdamSRT(net.named_parameters(), param_groups=net)
+    assert by_name.param_groups[1]["param_names"] == ["1.weight", "1.bias", "3.weight", "3.bias"]
+
+
+def test_a_model_without_the_parameter_is_said():
+    with pytest.raises(ValueError, match=r"^param_groups: Sequential has no such parameter: \[2, 2\]$"):
+        AdamSRT([Parameter(torch.ones(2, 2))], param_groups=network())
+
+
 def test_groups_of_a_model_that_cannot_be_traced_claim_nothing():
     net = nn.Embedding(3, 2)
     assert [group["invariance"] for group in param_groups(net)] == ["none"]
@@ -77,7 +102,7 @@ def test_a_group_may_say_what_others_read():
 
 
 def test_a_keyword_that_is_not_taken_is_answered_with_those_that_are():
-    said = r"^AdamP takes no 'fused': it takes lr, betas, [^\n]*wd_ratio, nesterov, evaluation, decay, [^\n]*compile$"
+    said = r"^AdamP takes no 'fused': it takes lr, betas, [^\n]*wd_ratio, nesterov, param_groups, [^\n]*compile$"
     with pytest.raises(TypeError, match=said):
         AdamP([Parameter(torch.ones(2))], fused=True)
     with pytest.raises(TypeError, match=r"; nearest: foreach$"):
