@@ -166,22 +166,31 @@ def read_as(kind: type[T], path: Path) -> T:
         raise ValueError(f"{path}: cannot be read ({reason.removeprefix(f'{path}: ')})") from error
 
 
-def read_lines(path: Path, last: int = MOST_LINES) -> tuple[list[Row], int]:
+def read_lines(path: Path) -> tuple[list[Row], int]:
     """Read a file of one JSON object a line: the rows, and how many lines were torn or malformed and left out.
 
-    A missing file has no rows. last: bytes at its end to read at most; a line that they cut is no torn one. Raises
-    OSError; ValueError, one line, for what is no regular file.
+    A missing file has no rows. Raises OSError; ValueError, one line, for what is no regular file.
     """
-    rows, left_out = [], 0
-    for line in _last_lines(path, last) if os.path.lexists(path) else []:
-        if line.strip():
-            try:
-                row = _parsed(line)
-                check(row, MetricsRow)
-                rows.append(row)
-            except ValueError:
-                left_out += 1
-    return rows, left_out
+    lines = _last_lines(path, MOST_LINES) if os.path.lexists(path) else []
+    rows = [row for line in lines if (row := _row(line)) is not None]
+    return rows, len(lines) - len(rows)
+
+
+def last_rows(path: Path, most: int) -> Iterator[Row]:
+    """Yield the rows in the last bytes of such a file, `most` at most, the last row first; no line is read in vain.
+
+    Raises OSError; ValueError, one line, for what is no regular file.
+    """
+    return (row for line in reversed(_last_lines(path, most)) if (row := _row(line)) is not None)
+
+
+def _row(line: bytes) -> Row | None:
+    try:
+        row: Row = _parsed(line)
+        check(row, MetricsRow)
+        return row
+    except ValueError:
+        return None
 
 
 def _last_lines(path: Path, most: int) -> list[bytes]:
@@ -190,12 +199,12 @@ def _last_lines(path: Path, most: int) -> list[bytes]:
         file.seek(max(before, 0))
         if before > 0:
             file.readline()
-        return bytes(file.read()).split(b"\n")
+        return [line for line in bytes(file.read()).split(b"\n") if line.strip()]
 
 
 def _parsed(text: bytes) -> Any:
     try:
-        return json.loads(text.decode(), parse_int=_integer, parse_float=_finite, parse_constant=_finite)
+        return _DECODER.decode(text.decode())
     except RecursionError as error:
         raise ValueError("nested too deep") from error
 
@@ -210,6 +219,9 @@ def _finite(text: str) -> float:
     if not math.isfinite(value := float(text)):
         raise ValueError(f"{text} is no number of JSON")
     return value
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_finite, parse_constant=_finite)
 
 
 class Lines:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def complete(config: Mapping[str, Any]) -> Config:
 
 def run_id(config: Mapping[str, Any]) -> str:
     """Return the first 12 hex digits of the SHA-256 of a semantic configuration's canonical JSON."""
-    return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:12]
+    return _digest(canonical_json(config))
 
 
 def group_id(config: Mapping[str, Any]) -> str:
@@ -85,14 +86,38 @@ def group_id(config: Mapping[str, Any]) -> str:
 
 def run_folder(store: Path | str, config: Mapping[str, Any]) -> Path:
     """Return `<store>/<data>/<model>/<optimizer>/s<seed>-<id>` of a composed (or semantic) configuration."""
+    return Path(store, identified(config).place)
+
+
+@dataclass(frozen=True)
+class Identified:
+    """config: semantic, in the one form that is hashed. place: of the run's folder in a store."""
+
+    config: Config
+    id: str
+    group_id: str
+    place: Path
+
+
+def identified(config: Mapping[str, Any]) -> Identified:
+    """Return all that follows from a composed (or semantic) configuration, which is brought into its form once."""
     kept = semantic(config)
+    own, group = (_digest(_json(plain)) for plain in (kept, {k: v for k, v in kept.items() if k != "seed"}))
     names = [str(kept[group]["name"]).replace("/", "_") for group in ("data", "model", "optimizer")]
-    return Path(store, *names, f"s{kept['seed']}-{run_id(kept)}")
+    return Identified(kept, own, group, Path(*names, f"s{kept['seed']}-{own}"))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def canonical_json(value: Any) -> str:
     """Write plain data in the one form that is hashed: sorted keys, no blanks, 1 for 1.0 and 1e0."""
-    return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _json(_canonical(value))
+
+
+def _json(plain: Any) -> str:
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _renamed(plain: Config, names: dict[str, str]) -> Config:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from record.claim import is_live
-from record.files import SCHEMA, one_line, read_as, read_lines
-from record.identity import group_id, run_folder, run_id
+from record.files import SCHEMA, last_rows, one_line, read_as
+from record.identity import identified
 from record.schema import Configured, Result, StatusFile, check
 
 Row = dict[str, Any]
@@ -63,13 +63,13 @@ def checked(path: Path) -> Result:
 
 
 def _require_its_own_place(result: Result, folder: Path) -> None:
-    if run_id(result["config"]) != result["id"]:
+    own = identified(result["config"])
+    if own.config != result["config"] or own.id != result["id"]:
         raise ValueError(f"its configuration is not the one of its id {result['id']}")
-    if group_id(result["config"]) != result["group_id"]:
+    if own.group_id != result["group_id"]:
         raise ValueError(f"its configuration is not the one of its group {result['group_id']}")
-    place = run_folder("", result["config"])
-    if folder.parts[-4:] != place.parts:
-        raise ValueError(f"is a result of {place}, which is not its folder's place in a store")
+    if folder.parts[-4:] != own.place.parts:
+        raise ValueError(f"is a result of {own.place}, which is not its folder's place in a store")
 
 
 def read_status(folder: Path) -> StatusFile | None:
@@ -153,10 +153,10 @@ def complete(folder: Path) -> Result | None:
     if not os.path.lexists(path):
         raise ValueError(f"{folder}: half copied (metrics.jsonl is missing)")
     try:
-        rows, _ = read_lines(path, last=TAIL)
+        fault = metrics_fault(result, last_rows(path, TAIL))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-    if fault := metrics_fault(result, rows):
+    if fault:
         raise ValueError(f"{folder}: {fault}")
     return result
 
@@ -164,12 +164,12 @@ def complete(folder: Path) -> Result | None:
 def metrics_fault(result: Result, rows: Iterable[Row], whole: bool = False) -> str | None:
     """Return, in one line, where a result contradicts the row of the epoch that it was judged by; None if it does not.
 
-    rows: of metrics.jsonl, the last ones or, where `whole`, all.
+    rows: of metrics.jsonl, the last first, its last ones or, where `whole`, all.
     """
     other = "the result's metrics are not those of its row in metrics.jsonl"
     chosen = result.get("selected") or {}
-    epochs = [row for row in rows if row.get("kind") == "epoch"]
-    row = next((row for row in reversed(epochs) if row.get("epoch") == chosen.get("epoch", row.get("epoch"))), None)
+    epochs = (row for row in rows if row.get("kind") == "epoch")
+    row = next((row for row in epochs if row.get("epoch") == chosen.get("epoch", row.get("epoch"))), None)
     if row is None:
         return other if whole and result["metrics"] else None
     expected = {key: value for key, value in row.items() if key not in NO_METRIC}

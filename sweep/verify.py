@@ -93,7 +93,7 @@ def _metrics(folder: Path, result: Result) -> Iterator[str]:
     rows, left_out = read_lines(folder / "metrics.jsonl")
     if left_out:
         yield f"metrics.jsonl has {left_out} line(s) that are no rows"
-    if fault := metrics_fault(result, rows, whole=True):
+    if fault := metrics_fault(result, reversed(rows), whole=True):
         yield fault
 
 
