@@ -61,8 +61,7 @@ def by_experiment(results: "Sequence[Result]", numbers: list[Line]) -> list[Line
 def _state(entry: Line, scale: str, complete: dict[tuple[str, str], int]) -> str:
     if scale not in entry.get("scales", SCALES):
         return ""
-    own = entry.get("cpu", []) if scale == "cpu" else []
-    names = own or entry.get("tables", [])
+    names = (entry.get("cpu") if scale == "cpu" else None) or entry.get("tables", [])
     if not names:
         return "runs"
     if not any(tables.load(name).has_runs for name in names):

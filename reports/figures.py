@@ -202,7 +202,15 @@ def draw_profile(names: list[str], times: Scores, what: str) -> "Iterator[Figure
 SEEDS = ", mean and one standard deviation over seeds"
 LAYERS = " by layer, first layer darkest, first seed"
 MIB = 2.0**20
-SCORES = ("test_top1", "test_accuracy", "test_auc", "validation_top1", "validation_accuracy", "test_loss")
+SCORES = (
+    "test_attacked_top1",
+    "test_top1",
+    "test_accuracy",
+    "test_auc",
+    "validation_top1",
+    "validation_accuracy",
+    "test_loss",
+)
 # The figures of the page: the ending of a figure's file, its caption, and what draws it.
 MAIN: dict[str, tuple[str, Plot]] = {
     "sensitivity": ("Sensitivity to the learning rate, with one standard deviation over seeds", rates),

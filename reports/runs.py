@@ -25,6 +25,7 @@ DESCRIBING = ("name", "label", "target", "decay")
 CHANCE: dict[str, Callable[[int], float]] = {
     "top1": lambda classes: 100.0 / classes,
     "top5": lambda classes: min(100.0, 500.0 / classes),
+    "attacked_top1": lambda classes: 100.0 / classes,
     "auc": lambda classes: 50.0,
     "label_accuracy": lambda classes: 50.0,
     "accuracy": lambda classes: 0.0,

@@ -35,7 +35,7 @@ GIVEN = {
     },
     "model": {"num_classes", "in_channels", "image_size", "name", "args"},
     "data": {"place"},
-    "task": {"num_classes", "label_smoothing", "class_weights"},
+    "task": {"num_classes", "normalise", "label_smoothing", "class_weights"},
     "schedule": set(),
     "budget": {"seconds"},
 }

@@ -23,6 +23,7 @@ PROTOCOLS = {  # one net of each protocol's own, the quickest, for every run of 
     "rmsgd_adp": ("rmsgd", "adp", "mobilenetv2_imagenet"),
     "adamsrt": ("adamsrt", "svhn", "resnet20"),
     "adamp_cutmix": ("adamp", "imagenet", "mobilenetv2_imagenet"),
+    "adamp_adversarial": ("adamp", "cifar10", "wrn_34_10"),
     "sing_cifar100": ("sing", "cifar100", "resnet20"),
     "sing_imagenet": ("sing", "imagenet", "resnet18_imagenet"),
 }
@@ -59,7 +60,7 @@ def check(result):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_kind_of_protocol_runs(protocol, tmp_path, cache):
     paper, data, model = PROTOCOLS[protocol]
-    optimizer = "adamw" if protocol == "adamp_wikitext" else "sgd"
+    optimizer = {"adamp_wikitext": "adamw", "adamp_adversarial": "adamp"}.get(protocol, "sgd")
     words = (f"protocol={protocol}", f"tuned={paper}", f"data={data}", f"model={model}", f"optimizer={optimizer}")
     check(two_steps(words, tmp_path, cache))
 

@@ -82,6 +82,16 @@ def test_a_translation_resumes_exactly(make) -> None:
     same(make(*PAIRS, "optimizer=sing", stops=(2, 4, 1)), make(*PAIRS, "optimizer=sing"))
 
 
+ATTACKED = ("task=adversarial", "model.layers=8", "task.train.steps=2", "task.test.steps=2", *WORDS)
+
+
+@pytest.mark.parametrize("words", [("optimizer=sam", "accumulation=2"), ("optimizer=adamp", "task.train.norm=l2")])
+def test_adversarial_training_resumes_exactly(make, words) -> None:
+    whole = make(*ATTACKED, *words)
+    same(make(*ATTACKED, *words, stops=(1, 2, 1)), whole)
+    assert whole["metrics"]["test_attacked_loss"] > whole["metrics"]["test_loss"]
+
+
 @pytest.mark.parametrize("words", [("optimizer=sam", "accumulation=2"), ("optimizer=rmsgd", "clip_norm=0.25")])
 def test_a_language_model_resumes_exactly_with_its_state(make, words) -> None:
     """Stopped within an epoch, where the state between windows is in the checkpoint."""

@@ -14,15 +14,16 @@ from training.runtime import Diverged, Model
 from training.tasks.base import Split, Task
 
 GIVEN = ("label_smoothing", "class_weights")  # of the root's keys, to the tasks that name them
+FACTS = ("num_classes", "normalise")  # of the data set's
 
 
 def build(config: Mapping[str, Any]) -> Task:
     """Build the task of a run from its composed configuration.
 
-    A task gets its own keys, and of label_smoothing, class_weights and the data set's num_classes those that its
-    signature names.
+    A task gets its own keys, and of label_smoothing, class_weights and the data set's facts those that its signature
+    names.
     """
-    known = {key: config[key] for key in GIVEN} | {"num_classes": config["data"]["num_classes"]}
+    known = {key: config[key] for key in GIVEN} | {key: config["data"].get(key) for key in FACTS}
     named = signature(resolve_name(config["task"]["target"])).parameters
     return build_target(Task, {**config["task"], **{key: known[key] for key in known if key in named}})
 
