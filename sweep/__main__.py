@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conf.cli import guarded
-from conf.errors import UsageError, of_the_system
+from conf.errors import UsageError, of_the_system, unknown
 from record.clean import set_aside
+from record.identity import PLACES
 from record.merge import AS_IT_IS, PUBLIC, merge
 from record.read import Status, read_store, status
 from record.supervise import code_changes
@@ -171,12 +172,16 @@ def rerun_command(arguments: argparse.Namespace) -> int:
     from sweep import rerun
 
     store, code = arguments.store, COMPLETE
+    places = tuple(word for word in arguments.overrides if word.partition("=")[0] in PLACES)
     if arguments.random:
         chosen = rerun.sample(store, plan(asked(arguments)), arguments.random, arguments.draw)
     else:
+        for word in arguments.overrides:
+            if word not in places:
+                raise unknown("rerun", word.partition("=")[0], PLACES)
         chosen = [rerun.find(store, arguments.table)]
     for run in chosen:
-        verdict = rerun.rerun(run, arguments.trust)
+        verdict = rerun.rerun(run, arguments.trust, places)
         print(verdict.line, flush=True)
         code = code if verdict.kind in ("equal", "other platform") else FAILED
     return code

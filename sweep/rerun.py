@@ -6,7 +6,7 @@ From a stored configuration, which is verified, back to a command line; nothing 
 import random
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -15,8 +15,9 @@ from conf import groups
 from conf.compose import compose
 from conf.errors import UsageError
 from conf.grammar import literal, word
+from conf.yamls import leaves
 from record.files import one_line
-from record.identity import run_folder, run_id, semantic, todays
+from record.identity import PLACES, run_folder, run_id, semantic, todays
 from record.read import read_result, run_folders
 from record.schema import Result
 from sweep.backend import Child, Job, command
@@ -59,19 +60,24 @@ def sample(store: Path, runs: Sequence[Planned], count: int, seed: int) -> list[
     return sorted(random.Random(seed).sample(finished, count))
 
 
-def rerun(folder: Path, trust: bool = False) -> Verdict:
+def rerun(folder: Path, trust: bool = False, places: Words = ()) -> Verdict:
     """Make a finished run again in a store of its own, from its verified configuration, and compare.
 
     trust: whether code of a class may be run that is neither this suite's, torch's nor an installed entry point's.
-    Raises UsageError where it may not, and for a class in the store itself.
+    places: `data.path=...`, `model.weights=...`, of which a record has the content's fingerprint alone. Raises
+    UsageError where it may not, for a class in the store itself, and for a place that is missing.
     """
     stored = _stored(folder)
     config = stored["config"]
     _require_trust(folder, config, trust)
+    for key in PLACES:
+        fingerprint = config[key.partition(".")[0]].get("fingerprint")
+        if fingerprint and not any(word.startswith(f"{key}=") for word in places):
+            raise UsageError(f"{key}: {folder.name} has the fingerprint of its files, not their place; add {key}=...")
     if config.get("world_size", 1) > 1:
         return Verdict(folder, "failed", f"was made by {config['world_size']} processes; a rerun makes it with one")
     try:
-        words = words_of(config)
+        words = words_of(config, places)
     except UsageError as error:
         return Verdict(folder, "another run", str(error))
     fresh, said = _made(words, config, str(stored["platform"]["threads"] or 1))
@@ -126,20 +132,22 @@ def _compare(folder: Path, stored: Result, fresh: Result) -> Verdict:
     return Verdict(folder, kind, f"weights {hashes[0]} then, {hashes[1]} now")
 
 
-def words_of(config: Config) -> Words:
+def words_of(config: Config, places: Words = ()) -> Words:
     """Return the command line that composes to a semantic configuration, every value of it spelt out.
 
-    Raises UsageError, one line, where today's yamls make another run of it, or cannot make it at all.
+    places: as for `rerun`. Raises UsageError, one line, where today's yamls make another run of it, or cannot make it.
     """
     for group in (*CHOSEN, "probe"):
         if not isinstance(config.get(group, {}), dict) or (group in CHOSEN and "name" not in config.get(group, {})):
             raise UsageError(f"its {group} is {config.get(group)!r}; allowed: a mapping with a name")
     choices = {group: _option(group, config[group]) for group in CHOSEN} | {"probe": list(config.get("probe", {}))}
     values = {key: value for key, value in todays(config).items() if key != "world_size"}
-    line = (*(word(group, option) for group, option in choices.items() if option), *_leaves(values))
+    chosen = [word(group, option) for group, option in choices.items() if option]
+    line = (*chosen, *(word(key, literal(value)) for key, value in leaves(values)), *places)
     made = semantic(compose(list(line))) | {key: config[key] for key in config.keys() - values.keys()}
     if run_id(made) != run_id(config):
-        raise UsageError(f"its values make {run_id(made)} today; a config has changed")
+        what = "a config, or what lies there," if places else "a config"
+        raise UsageError(f"its values make {run_id(made)} today; {what} has changed")
     return line
 
 
@@ -164,11 +172,3 @@ def _option(group: str, values: Config) -> str:
         return name
     kin = (o for o in groups.files(group) if groups.raw(group, o).get("target") == values.get("target"))
     return next((option for option in kin if groups.is_open(groups.raw(group, option))), ANY.get(group, name))
-
-
-def _leaves(node: Config, prefix: str = "") -> Iterator[str]:
-    for key, value in node.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield word(f"{prefix}{key}", literal(value))

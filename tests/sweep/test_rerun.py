@@ -17,6 +17,7 @@ from record.identity import group_id, run_folder, run_id, semantic
 from sweep import rerun
 from sweep.__main__ import main
 from sweep.backend import command
+from tests.data.test_own import folder
 from tests.reports import synthetic
 
 MADE = ("optimizer=sgd", "model=resnet20", "seed=3")
@@ -66,6 +67,25 @@ LINES = [
 def test_a_configuration_gives_the_words_that_compose_it(words: tuple[str, ...]) -> None:
     kept = semantic(compose(list(words)))
     assert run_id(semantic(compose(list(rerun.words_of(kept))))) == run_id(kept)
+
+
+def test_own_images_are_asked_for_and_may_lie_elsewhere(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("STEPBENCH_CACHE", str(tmp_path / "cache"))
+    images = folder(tmp_path / "images")
+    run = forged(tmp_path / "runs", ("data=folder", f"data.path={images}", "model=resnet20"))
+    with pytest.raises(UsageError, match=r"^data.path: s0-\w+ has the fingerprint .* add data.path=\.\.\.$"):
+        main(["rerun", str(run)])
+    with pytest.raises(UsageError, match=r"^rerun: unknown 'optimizer.lr'; allowed: data\.path, model\.weights"):
+        main(["rerun", str(run), "optimizer.lr=1"])
+    moved = images.rename(tmp_path / "moved")
+    made = []
+    monkeypatch.setattr(rerun, "_made", lambda words, *rest: made.append(words) or (None, "not made here"))
+    assert main(["rerun", str(run), f"data.path={moved}"]) == 4
+    assert f"data.path={moved}" in made[0]
+    other = folder(tmp_path / "other", per_class=7)
+    assert main(["rerun", str(run), f"data.path={other}"]) == 4
+    assert "another run" in capsys.readouterr().out
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize("name", ["adamp_wd", "rmsgd_3", "sing_s1"])
