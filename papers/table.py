@@ -229,15 +229,17 @@ def _label(entry: Entry) -> str:
     if "label" in entry:
         return str(entry["label"])
     shown = {key: value for key, value in _coordinates(entry).items() if key not in ("protocol", "tuned", "source")}
-    named = [_named(key, value) for key, value in shown.items() if key != "metric"]
     return " ".join(
-        [*named, *([METRICS.get(shown["metric"], {}).get("short", shown["metric"])] if "metric" in shown else [])]
-    )
+        named(key, shown[key]) for key in sorted(shown, key=lambda key: key == "metric")
+    )  # a metric comes last
 
 
-def _named(key: str, value: Any) -> str:
+def named(key: str, value: Any) -> str:
+    """Return how a label shows a value of a coordinate."""
     if key == "optimizer":
         return groups.label(value)
+    if key == "metric":
+        return str(METRICS.get(value, {}).get("short", value))
     shown = value if isinstance(value, str) else grammar.text(value)
     if key.startswith("optimizer.") and isinstance(value, str):
         return f"({shown})"  # SING (softplus)

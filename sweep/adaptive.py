@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from conf import metrics
 from conf.errors import UsageError
+from papers.sweepfile import axes, rounded
 from record.files import read_lines
 from record.read import read_result
 from sweep.plan import Planned, plan
 from sweep.tune import Settings, Tuning, score, trial
-from sweep.wanted import Wanted, Words, axes, rounded
+from sweep.wanted import Wanted, Words
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner

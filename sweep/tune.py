@@ -23,10 +23,11 @@ from conf.check import check_seeds
 from conf.errors import UsageError, unknown
 from conf.grammar import parse, word
 from conf.tuned import ROOT
+from papers.sweepfile import draws
 from record.read import exact, read_result
 from record.schema import Result
 from sweep.plan import Planned, option
-from sweep.wanted import Wanted, Words, draws
+from sweep.wanted import Wanted, Words
 
 Settings = dict[str, Any]
 

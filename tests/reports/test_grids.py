@@ -8,11 +8,11 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from conf.errors import UsageError
 from reports import __main__ as cli
 from reports import grids, render, supplement
 from reports.cells import Result, fill
 from reports.runs import Row, Runs
+from sweep.wanted import wanted
 from tests.reports import synthetic
 from tests.reports.test_page import drawn
 
@@ -66,10 +66,36 @@ def test_a_grid_that_is_no_product_has_no_other_cells(tmp_path: Path) -> None:
     assert labels == [("digits", "SGD"), ("rde_small vit_tiny_rde", "Adam")]
 
 
-def test_a_search_has_no_axes(tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text("search: {n: 3}\n")
-    with pytest.raises(UsageError, match="a search has no axes to lay out"):
-        grids.load(str(tmp_path / "mine.yaml"))
+SEARCH = """
+overrides: {data: digits, model: resnet20}
+seeds: [0, 1]
+grid: [{optimizer: [sgd, adam], optimizer.weight_decay: [0.0, 0.1]}]
+exclude: [{optimizer: adam, optimizer.weight_decay: [0.1, 0.2]}]
+search: {kind: sobol, n: 4, seed: 0, space: {optimizer.lr: {log: [0.01, 1.0]}, batch_size: {choice: [32, 64]}}}
+"""
+
+
+def test_a_search_is_laid_out_by_what_it_draws_and_its_runs_are_those_of_the_sweep(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(SEARCH)
+    cells = grids.load(str(tmp_path / "mine.yaml")).cells()
+    assert len({cell.column_label for cell in cells}) == 12  # three optimizers, of four draws each
+    made = {frozenset(run) for cell in cells for run in cell.runs()}
+    assert made == {frozenset(words) for words in wanted(str(tmp_path / "mine.yaml")).words}
+
+
+def test_the_best_draw_is_chosen_by_all_that_was_drawn() -> None:
+    table = grid({0.1: 80.0, 0.2: 85.0, 0.4: 86.0})
+    table = replace(table, table=replace(table.table, spec=table.table.spec | {"searched": ("optimizer.lr",)}))
+    best = grids.best_rates(table)
+    assert best is not None
+    assert [cell.cell.coordinates["optimizer.lr"] for cell in best.cells] == [0.4, 0.4]
+    assert best.table.spec["note"].endswith("SGD lr=0.4 of 3; Adam lr=0.4 of 3.")
+
+
+def test_an_entry_that_is_a_list_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("grid: [{optimizer: adam, optimizer.betas: [[0.9, 0.99], [0.9, 0.999]]}]\n")
+    labels = [cell.column_label for cell in grids.load(str(tmp_path / "mine.yaml")).cells()]
+    assert labels == ["Adam betas=[0.9,0.99]", "Adam betas=[0.9,0.999]"]
 
 
 def test_the_command_takes_a_sweep_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from conf.errors import UsageError
 from papers import table as tables
-from sweep.wanted import draws, wanted
+from papers.sweepfile import draws
+from sweep.wanted import wanted
 
 
 def write(tmp_path, text):
