@@ -13,12 +13,13 @@ from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
 from .stages.base import Bucket, Stage
-from .stages.keywords import Betas, Count, Eps, In, Momentum, Positive, Rate, WeightDecay
+from .stages.keywords import Betas, Count, In, Momentum, Positive, Rate, WeightDecay
 from .stages.lists import add_product_, blend_
 from .stages.moments import heavy_ball
 
 LARGEST = 10_000  # as in SOAP's code
 Frequency = Annotated[Count, "steps between two computations of the roots, or the bases"]
+Epsilon = Annotated[Positive, "epsilon"]
 Largest = Annotated[Count, "longest dimension that gets a preconditioner"]
 ShampooBeta = Annotated[float | None, In("[0, 1)"), "b; None: beta_2"]
 
@@ -39,7 +40,7 @@ class Shampoo(Chain, decay="coupled"):
         lr: Rate = 0.1,
         momentum: Annotated[Momentum, "of the preconditioned gradient"] = 0.0,
         weight_decay: WeightDecay = 0.0,
-        eps: Annotated[Positive, "epsilon"] = 1e-4,
+        eps: Epsilon = 1e-4,
         precondition_frequency: Frequency = 1,
         max_precondition_dim: Largest = LARGEST,
         **options: Unpack[Options],
@@ -67,7 +68,7 @@ class SOAP(Chain):
         lr: Rate = 3e-3,
         betas: Betas = (0.95, 0.95),
         shampoo_beta: ShampooBeta = None,
-        eps: Eps = 1e-8,
+        eps: Epsilon = 1e-8,
         weight_decay: WeightDecay = 0.01,
         precondition_frequency: Frequency = 10,
         max_precondition_dim: Largest = LARGEST,
@@ -170,7 +171,7 @@ class soap(_Preconditioned):
         self,
         betas: Betas = (0.95, 0.95),
         shampoo_beta: ShampooBeta = None,
-        eps: Eps = 1e-8,
+        eps: Epsilon = 1e-8,
         precondition_frequency: Frequency = 10,
         max_precondition_dim: Largest = LARGEST,
     ) -> None:

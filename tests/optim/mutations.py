@@ -1,6 +1,6 @@
 """Plants bugs in optim/, one at a time, and tells whether the suite catches each: `python -m tests.optim.mutations`.
 
-A mutant (`mutants.yaml`) is a replacement of text in a temporary copy of optim/, its tests and yamls, with the tests
+A mutant (`mutants.yaml`) is a replacement of text in a temporary copy of optim/, its tests and conf/, with the tests
 that ought to fail. Text that does not occur exactly once is an error, so that a mutant cannot outlive the code it was
 made for. Words after the command choose mutants by name.
 
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("optim", "tests/optim", "conf/optimizer")
+COPIED = ("optim", "tests/optim", "conf")
 
 
 class Mutant(NamedTuple):
@@ -104,7 +104,7 @@ def in_fork(copy: Path, tests: str, only: str) -> int:
     os.chdir(copy)
     sys.path[:] = [str(copy), *(path for path in sys.path if path not in ("", str(ROOT)))]
     sys.dont_write_bytecode = True
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("optim", "tests")]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("optim", "tests", "conf")]:
         del sys.modules[name]
     chosen = ["-k", only] if only else []
     return int(pytest.main(["-q", "-x", "-p", "no:cacheprovider", f"tests/optim/{tests}", *chosen]))
