@@ -44,8 +44,8 @@ def check_tree(prefix: str, values: dict[str, Any], defaults: dict[str, Any], ra
 
 def check_value(key: str, value: Any, default: Any, allowed: Any = None) -> None:
     """Raise UsageError unless `value` is of the kind of `default` and lies in `allowed` (see above)."""
-    if isinstance(allowed, list) and any(_same(value, option) for option in allowed):
-        return
+    if isinstance(allowed, list) and (value, isinstance(value, bool)) in [(o, isinstance(o, bool)) for o in allowed]:
+        return  # 1 is not true
     if value is None and default is None:
         return
     if isinstance(allowed, str) and allowed in stages.KINDS:
@@ -105,10 +105,6 @@ def in_interval(value: float, text: str) -> bool:
     above = value >= float(low) if left == "[" else value > float(low)
     below = value <= float(high) if right == "]" else value < float(high)
     return above and below
-
-
-def _same(value: Any, option: Any) -> bool:
-    return value == option and isinstance(value, bool) == isinstance(option, bool)
 
 
 def _check_type(key: str, value: Any, default: Any) -> None:

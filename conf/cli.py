@@ -1,19 +1,18 @@
 """What all commands have in common: the types of their arguments, and a mistake that is one line and exit code 1."""
 
 import argparse
-import io
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
-from typing import NoReturn, TextIO, TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
 from conf.check import check_folder, check_number
 from conf.errors import UsageError, of_the_system
-from conf.grammar import place
 
 FAILED, AGAIN = 70, 75  # exit codes: no mistake of the user's; the same command goes on
 Value = TypeVar("Value")
@@ -71,11 +70,14 @@ def guarded(call: Callable[[], int | None]) -> int | None:
     return code
 
 
-class Patient(io.TextIOBase):
+class Patient:
     """A stream whose reader may leave before the end: what is written then goes nowhere, and no run is lost."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
         self._try(lambda: self._stream.write(text))
@@ -83,12 +85,6 @@ class Patient(io.TextIOBase):
 
     def flush(self) -> None:
         self._try(self._stream.flush)
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
 
     def _try(self, call: Callable[[], object]) -> None:
         try:
@@ -114,17 +110,27 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are UsageErrors: one line, exit code 1. Its subparsers are of its kind."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}")
+        raise UsageError(f"{self.prog}: {message.replace(': : ', ': ')}")  # a value that is checked without a key
 
 
 def number(allowed: str) -> Callable[[str], float]:
     """Return the type of a number that lies in an interval, e.g. `number("(0, 1)")`."""
-    return _argument(lambda text: _number(text, float, allowed))
+    return partial(_number, float, allowed)
 
 
 def whole(allowed: str) -> Callable[[str], int]:
     """Return the type of a whole number that lies in an interval."""
-    return _argument(lambda text: _number(text, int, allowed))
+    return partial(_number, int, allowed)
+
+
+def _number(kind: Callable[[str], Value], allowed: str, text: str) -> Value:
+    try:
+        value = kind(text if text.isascii() and "_" not in text else "")
+    except ValueError as error:
+        what = "a whole number" if kind is int else "a number"
+        raise UsageError(f"{text[:100]!r} is not {what}; allowed: {allowed}") from error
+    check_number("", value, allowed)
+    return value
 
 
 def file(*endings: str) -> Callable[[str], Path]:
@@ -137,30 +143,16 @@ def file(*endings: str) -> Callable[[str], Path]:
             raise UsageError(f"{text!r} is not a file to write; allowed: a name that ends in {', '.join(endings)}")
         return path
 
-    return _argument(read)
+    return read
 
 
-def _argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
-    """Hand the words of a UsageError to argparse, which has only `invalid value` for any other error."""
-
-    def reading(text: str) -> Value:
-        try:
-            return read(text)
-        except UsageError as error:
-            raise argparse.ArgumentTypeError(str(error).removeprefix(": ")) from error
-
-    return reading
-
-
-@_argument
 def folder(text: str) -> Path:
     """Read a folder that is there or can be made."""
-    path = str(place(text))
+    path = os.path.expanduser(text)
     check_folder("", path)
     return Path(path)
 
 
-@_argument
 def word(text: str) -> str:
     """Read a name, or a path that a disk can have."""
     try:
@@ -170,21 +162,9 @@ def word(text: str) -> str:
     return text
 
 
-@_argument
 def listed(text: str) -> list[str]:
     """Read `a,b,c`."""
     words = text.split(",")
     if not all(word.strip() for word in words):
         raise UsageError(f"{text!r} is not a list; allowed: names with commas between them")
     return words
-
-
-def _number(text: str, kind: Callable[[str], Value], allowed: str) -> Value:
-    try:
-        value = kind(text if text.isascii() and "_" not in text else "")
-    except ValueError as error:
-        raise UsageError(
-            f"{text[:100]!r} is not {'a whole number' if kind is int else 'a number'}; allowed: {allowed}"
-        ) from error
-    check_number("", value, allowed)
-    return value

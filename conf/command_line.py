@@ -63,8 +63,7 @@ def begin(finished: Callable[[dict[str, Any]], bool], look: Callable[[dict[str, 
         refuse(error, show="traceback=true" in sys.argv)
 
 
-def _read(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Part a command line into flags, which may be anywhere, and overrides."""
+def _parser() -> Parser:
     parser = Parser(prog="command line", add_help=False, allow_abbrev=False)
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--cfg", "-c", choices=["job"])
@@ -78,7 +77,12 @@ def _read(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--config-dir", "-cd")
     for names in FOREIGN:
         parser.add_argument(*names, nargs="?", const="")
-    flags, words = parser.parse_known_args(argv)
+    return parser
+
+
+def _read(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Part a command line into flags, which may be anywhere, and overrides."""
+    flags, words = _parser().parse_known_args(argv)
     for names, instead in FOREIGN.items():
         if getattr(flags, names[0].strip("-").replace("-", "_")) is not None:
             raise UsageError(f"command line: {names[0]}: {instead}")
@@ -87,11 +91,9 @@ def _read(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     for word in words:
         if word.startswith("-"):
             raise unknown("command line: flag", word.partition("=")[0], FLAGS)
-    chosen = [name for name in (*ANSWERS, "multirun", "run") if getattr(flags, name)]
+    chosen = [f"--{name.replace('_', '-')}" for name in (*ANSWERS, "multirun", "run") if getattr(flags, name)]
     if len(chosen) > 1:
-        raise UsageError(
-            f"command line: {' and '.join(f'--{name}' for name in chosen)}: one at a time".replace("_", "-")
-        )
+        raise UsageError(f"command line: {' and '.join(chosen)}: one at a time")
     for name in ("package", "resolve"):
         if getattr(flags, name) and not flags.cfg:
             raise UsageError(f"command line: --{name}: goes with --cfg job")
@@ -129,18 +131,10 @@ def _hydra_help(flags: argparse.Namespace, words: list[str]) -> None:
     hydra.hydra_help(None, parser, argparse.Namespace(overrides=[]))
 
 
-def _info(flags: argparse.Namespace, words: list[str]) -> None:
-    multirun.private().hydra.show_info(flags.info, "train", words)
-
-
-def _help(flags: argparse.Namespace, words: list[str]) -> None:
-    print(describe.help_text(words))
-
-
 ANSWERS: dict[str, Callable[[argparse.Namespace, list[str]], None]] = {
-    "help": _help,
+    "help": lambda flags, words: print(describe.help_text(words)),
     "cfg": _composed,
     "hydra_help": _hydra_help,
-    "info": _info,
+    "info": lambda flags, words: multirun.private().hydra.show_info(flags.info, "train", words),
     "shell_completion": _complete,
 }

@@ -1,12 +1,16 @@
 """A user's mistake, worded in one line."""
 
 import difflib
+from argparse import ArgumentTypeError
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
-class UsageError(ValueError):
-    """What the user asked for cannot be done: one line that names the key, the value and what is allowed."""
+class UsageError(ValueError, ArgumentTypeError):
+    """What the user asked for cannot be done: one line that names the key, the value and what is allowed.
+
+    argparse prints the words of its own ArgumentTypeError; of any other ValueError it says `invalid value`.
+    """
 
 
 def nearest(word: object, options: Iterable[str]) -> str:

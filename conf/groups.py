@@ -101,8 +101,8 @@ def raw(group: str, option: str) -> dict[str, Any]:
 @lru_cache
 def defaults() -> dict[str, Any]:
     """Return the option of each group that runs unless another is chosen."""
-    entries = yamls.load(ROOT / "train.yaml")["defaults"]
-    return {group: option for entry in entries if isinstance(entry, dict) for group, option in entry.items()}
+    entries = (entry for entry in _train()["defaults"] if isinstance(entry, dict))
+    return {group: option for entry in entries for group, option in entry.items()}
 
 
 @lru_cache
@@ -112,16 +112,19 @@ def label(optimizer: str) -> str:
 
 
 @lru_cache
-def root() -> dict[str, Any]:
-    """Return the keys of the root with their defaults, groups left out. Do not change it: it is cached."""
-    content = yamls.load(ROOT / "train.yaml")
-    return {key: value for key, value in content.items() if key not in (*GROUPS, "defaults", "ranges")}
+def _train() -> dict[str, Any]:
+    return dict(yamls.load(ROOT / "train.yaml"))
 
 
 @lru_cache
+def root() -> dict[str, Any]:
+    """Return the keys of the root with their defaults, groups left out. Do not change it: it is cached."""
+    return {key: value for key, value in _train().items() if key not in (*GROUPS, "defaults", "ranges")}
+
+
 def root_ranges() -> dict[str, Any]:
     """Return the ranges of the root's keys."""
-    return dict(yamls.load(ROOT / "train.yaml")["ranges"])
+    return dict(_train()["ranges"])
 
 
 def parts(option: dict[str, Any]) -> dict[str, Any]:

@@ -88,7 +88,8 @@ def load(path: Path) -> Any:
     except RecursionError as error:
         raise UsageError(f"{path}: is nested too deeply") from error
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: line {_line(error, raw)} is not YAML: {_problem(error)}") from error
+        problem = " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", error)).split())
+        raise UsageError(f"{path}: line {_line(error, raw)} is not YAML: {problem}") from error
 
 
 def dump(content: Any) -> str:
@@ -99,10 +100,6 @@ def dump(content: Any) -> str:
 def _line(error: yaml.YAMLError, raw: bytes) -> int:
     mark = getattr(error, "problem_mark", None)
     return mark.line + 1 if mark else raw.decode()[: getattr(error, "position", 0)].count("\n") + 1
-
-
-def _problem(error: yaml.YAMLError) -> str:
-    return " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", error)).split())
 
 
 def mapping(key: str, value: Any) -> dict[str, Any]:

@@ -46,12 +46,7 @@ BACKENDS: dict[str, Callable[[argparse.Namespace], Backend]] = {"local": _local,
 
 def _add_running(run: argparse.ArgumentParser) -> None:
     add = run.add_argument
-    add(
-        "--jobs",
-        type=whole("[1, 10000]"),
-        default=None,
-        help="runs at once (default: one, or those that the GPUs hold)",
-    )
+    add("--jobs", type=whole("[1, 10000]"), help="runs at once (default: one, or those that the GPUs hold)")
     add("--gpus", type=listed, help="e.g. 0,1: the slots' CUDA_VISIBLE_DEVICES in turn (default: all); none")
     add("--per-gpu", type=whole("[1, 100]"), default=1, help="runs at once on each GPU")
     add("--backend", default="local", choices=list(BACKENDS))
@@ -59,7 +54,7 @@ def _add_running(run: argparse.ArgumentParser) -> None:
     add("--cpus", type=number("(0, inf)"), default=1, help="cores a run (ray)")
     add("--gpus-per-run", type=number("[0, inf)"), default=0, help="GPUs a run (ray)")
     add("--address", default="", help="of a ray cluster; `auto` for the one on this machine")
-    add("--limit", type=whole("[0, inf)"), default=None, help="at most so many runs")
+    add("--limit", type=whole("[0, inf)"), help="at most so many runs")
     add("--retry", choices=["failed"], help="also run again what failed before")
     add("--retries", type=whole("[0, inf)"), default=2, help="how often a run whose process died is repeated")
     add("--fail-fast", action="store_true", help="stop all at the first failure")
@@ -76,12 +71,7 @@ def _add_tuning(search: argparse.ArgumentParser) -> None:
     add("--seeds", type=whole("[0, inf)"), nargs="+", default=[0])
     add("--metric", default="validation_top1")
     add("--everywhere", action="store_true", help="the winners are for every data set and net, not for the table's own")
-    add(
-        "--search",
-        default="grid",
-        choices=["grid", "optuna"],
-        help="who chooses points: the file, or optuna",
-    )
+    add("--search", default="grid", choices=["grid", "optuna"], help="who chooses points: the file, or optuna")
     add("--trials", type=whole("[1, 100000]"), help="of each optimizer, with optuna (default: `n` of its `search`)")
     add("--pruner", default="none", choices=["none", "hyperband"], help="what ends trials early, with optuna")
     add("--draw", type=whole("[0, inf)"), default=0, help="the seed of optuna's search")
@@ -114,9 +104,8 @@ def _parser(about: str | None, commands: Mapping[str, Command]) -> argparse.Argu
     look.add_argument("--every", type=number("(0, 86400]"), default=5.0, help="seconds between looks")
     look.add_argument("--failed", action="store_true", help="one line a failed run")
     join = add("merge", "bring the finished runs of stores into one")
-    join.add_argument(
-        "--public", action="store_true", help="without host names, absolute paths and values of the environment"
-    )
+    words = "without host names, absolute paths and values of the environment"
+    join.add_argument("--public", action="store_true", help=words)
     join.add_argument("sources", type=folder, nargs="+")
     join.add_argument("destination", type=folder)
     look = add("verify", "schema, checksums, orphans of a store", common)
