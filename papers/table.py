@@ -24,6 +24,7 @@ experiment.
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -169,9 +170,19 @@ def load(name: str | Path) -> Table:
 
     Raises UsageError, one line, for an unknown table, unknown or missing keys, and values that cannot be.
     """
-    path = Path(name) if str(name).endswith((".yaml", ".yml")) else ROOT / f"{name}.yaml"
-    if path.parent == ROOT and not path.is_file():
+    if str(name).endswith((".yaml", ".yml")):
+        return _read(Path(name))
+    if name not in names():
         raise unknown("table", name, names())
+    return _shipped(str(name))
+
+
+@cache
+def _shipped(name: str) -> Table:
+    return _read(ROOT / f"{name}.yaml")
+
+
+def _read(path: Path) -> Table:
     spec = yamls.load(path)
     if not isinstance(spec, dict):
         raise UsageError(f"table {path}: a table file is a mapping with a title, rows and columns")

@@ -194,8 +194,10 @@ def flat(node: Mapping[str, Any], prefix: str = "") -> Row:
     """Flatten nested dicts to dotted keys; lists and empty dicts stay values."""
     leaves: Row = {}
     for key, value in node.items():
-        name = f"{prefix}{key}"
-        leaves |= flat(value, f"{name}.") if isinstance(value, dict) and value else {name: value}
+        if isinstance(value, dict) and value:
+            leaves.update(flat(value, f"{prefix}{key}."))
+        else:
+            leaves[f"{prefix}{key}"] = value
     return leaves
 
 

@@ -46,8 +46,8 @@ class Pictures:
         """Write a figure with 256 colours: a fifth of the bytes of an SVG, whose lettering is drawn as paths."""
         from PIL import Image
 
-        stream = BytesIO()
         style.lay_out(made)
+        stream = BytesIO()
         made.savefig(stream, format="png", dpi=DPI)
         image = Image.open(stream).convert("RGB").quantize(256)
         self.folder.mkdir(parents=True, exist_ok=True)

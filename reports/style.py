@@ -44,7 +44,7 @@ SETTINGS: dict[RcKeyType, Any] = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7, "xtick.labelsize": 7,
     "ytick.labelsize": 7, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "grid.linewidth": 0.5, "lines.linewidth": 1.2, "lines.markersize": 4, "legend.frameon": False, "figure.dpi": 100,
-    "savefig.dpi": 200, "figure.constrained_layout.use": True, "svg.hashsalt": "stepbench", "svg.fonttype": "path",
+    "savefig.dpi": 200, "svg.hashsalt": "stepbench", "svg.fonttype": "path",
     "legend.handlelength": 3.0,  # long enough to tell the lines apart
 }  # fmt: skip
 WIDTH, HEIGHT = 3.4, 2.4  # inches; a column of a two-column paper
@@ -100,10 +100,10 @@ def annotate(made: Figure, note: str) -> None:
 
 
 def lay_out(made: Figure) -> None:
-    """Lay a figure out for good: where matplotlib does so while it saves, it draws everything twice."""
-    if engine := made.get_layout_engine():
-        engine.execute(made)
-    made.set_layout_engine("none")
+    """Lay a figure out, once: where matplotlib does so while it saves, it draws everything twice for each file."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    ConstrainedLayoutEngine().execute(made)
 
 
 def save(made: Figure, path: Path, data: pd.DataFrame | None = None, note: str = "") -> list[Path]:

@@ -63,7 +63,7 @@ def layers(out: Path, tables: dict[str, pd.DataFrame], note: str) -> None:
                 shown = axis.imshow(image, aspect="auto", cmap="cividis", vmin=0, vmax=top, extent=extent)
                 axis.grid(visible=False)
                 axis.set(title=f"{title}, {name}", xlabel="epoch", ylabel="layer")
-                made.colorbar(shown, ax=axis)
+                made.colorbar(shown, ax=axis, use_gridspec=False)
                 mean = structured(table).groupby("epoch")[value].mean()
                 row[-1].plot(mean, label=name, **style.look(name, len(mean)))
             row[-1].set(title=f"mean {title}", xlabel="epoch")

@@ -202,6 +202,8 @@ def animate(paths: dict[str, Tensor], file: Path, frames: int = 60) -> None:
             plane(axis, path, method)
             axis.set_title(method.label)
 
+        style.lay_out(made)
+
         def frame(number: int) -> list[Artist]:
             now = 1 + number * 300 // frames
             for axis, path in zip(axes.flat, shown, strict=True):
