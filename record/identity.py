@@ -39,7 +39,6 @@ ABSENT: dict[str, Any] = {
 PLACES = ("data.path", "model.weights")
 
 _LEFT_OUT = [key.split(".") for key in NOT_SEMANTIC]  # as paths: a store of 10,000 runs walks them 10,000 times
-_DEFAULTS = [(key.split("."), default) for key, default in ABSENT.items()]
 
 # Keys that were renamed after runs existed: the name today -> the name that the identity knows.
 RENAMED = {"data.synthetic": "data.stand_in"}
@@ -56,9 +55,9 @@ def semantic(config: Mapping[str, Any]) -> Config:
     placed = [key.split(".") for key in PLACES if find(plain, [key.partition(".")[0], "fingerprint"]) is not _MISSING]
     for path in (*_LEFT_OUT, *placed):
         drop(plain, path)
-    for path, default in _DEFAULTS:
-        if find(plain, path) == default:
-            drop(plain, path)
+    for key, default in ABSENT.items():
+        if find(plain, key.split(".")) == default:
+            drop(plain, key.split("."))
     return dict(plain)
 
 
