@@ -11,7 +11,7 @@ from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
 from .stages.base import Betas, Bucket, Ranges, Scalar, Stage
-from .stages.lists import rows
+from .stages.lists import once, rows
 from .stages.moments import adam, heavy_ball
 
 
@@ -126,11 +126,12 @@ class radial_projection(Stage):
         by_layer = layer < delta / math.sqrt(weight.numel())
         along = vecdot(rows(update), rows(weight))
         by_row, whole = along / (length + eps) ** 2, along.sum() / (vector_norm(length) + eps) ** 2
-        part = torch.where(by_channel, by_row, torch.where(by_layer, whole, 0.0))
-        projected = (by_channel | by_layer).to(weight.dtype)
+        part = once(torch.where(by_channel, by_row, torch.where(by_layer, whole, 0.0)))
+        projected = once((by_channel | by_layer).to(weight.dtype))
         bucket.states[i][f"{self.name}.projected"].copy_(projected)
         bucket.decay_scale[i] = bucket.decay_scale[i] * (1 - projected * (1 - ratio))
-        return torch.addcmul(update, part.view(-1, *[1] * (update.ndim - 1)), weight, value=-1)
+        parts = part.view(-1, *[1] * (update.ndim - 1))
+        return torch.addcmul(update, parts, weight, value=-1, out=bucket.spare(update))
 
     def metrics(self, chain: Chain) -> dict[str, float]:
         """`projected_fraction`: of the tensors with two and more dimensions, how many the last step projected."""

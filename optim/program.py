@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from .stages.base import Bucket, Hyper, Stage
-from .stages.lists import add_, multiply_
+from .stages.lists import add_, multiply_, scaled
 
 CHAIN = Hyper()  # owner of Chain's own numbers in a bucket: the rate, the decay of this step, and the L2 coefficient
 CHAIN.name = "chain"
@@ -43,6 +43,8 @@ class Program:
             moved = stage.retract(bucket, steps)
             if moved is not None:
                 return _write(bucket.params, moved)
+        if not all(isinstance(rate, float) for rate in rates):
+            updates, rates = scaled(bucket, updates, rates), [1.0] * len(updates)
         return add_(bucket.params, updates, [-rate for rate in rates])
 
     def after_step(self, bucket: Bucket, before: list[Tensor], *, traced: bool) -> None:

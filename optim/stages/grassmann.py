@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .base import BETAS, Betas, Bucket, Ranges, Stage
-from .lists import rows
+from .lists import once, rows
 from .sphere import group_moments, inner, unfused
 
 
@@ -82,7 +82,7 @@ class sphere_momentum(Riemannian):
         for p, b, mu, step in zip(bucket.params, buffers, bucket.scalar(self, "momentum"), steps, strict=True):
             y, d = unit(p, kind), b * mu - step
             theta = norm(d, kind)
-            b.copy_(unfused(d * theta.cos() - y * (theta * theta.sin())))
+            b.copy_(unfused(d * once(theta.cos()) - y * once(theta * theta.sin())))
             moved.append(exponential(y, d, theta))
         return moved
 
@@ -117,7 +117,7 @@ class sphere_adam(Riemannian):
         for p, m, step in zip(bucket.params, moments, steps, strict=True):
             y, theta = unit(p, kind), norm(step, kind)
             u = unit(-step, kind)
-            m.sub_(inner(u, m, kind) * (y * theta.sin() + u * (1 - theta.cos())))
+            m.sub_(inner(u, m, kind) * (y * once(theta.sin()) + u * once(1 - theta.cos())))
             moved.append(exponential(y, -step, theta))
         return moved
 
@@ -190,7 +190,7 @@ class sphere_sgd(Sphere):
 
 def norm(x: Tensor, kind: str) -> Tensor:
     """The norm of each group, in the shape of `inner`."""
-    return inner(x, x, kind).sqrt()
+    return once(inner(x, x, kind).sqrt())
 
 
 def unit(x: Tensor, kind: str) -> Tensor:
@@ -200,4 +200,4 @@ def unit(x: Tensor, kind: str) -> Tensor:
 
 def exponential(y: Tensor, d: Tensor, theta: Tensor) -> Tensor:
     """exp_y(d) = y cos ||d|| + d sin ||d|| / ||d|| for the norms theta of d."""
-    return y * theta.cos() + d * torch.sinc(theta / math.pi)
+    return y * once(theta.cos()) + d * once(torch.sinc(theta / math.pi))

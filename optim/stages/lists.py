@@ -5,8 +5,9 @@ from typing import TypeGuard
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
-from .base import Scalar
+from .base import Bucket, Scalar
 
 
 def add_(xs: list[Tensor], ys: list[Tensor], scalars: Sequence[Scalar]) -> None:
@@ -69,9 +70,27 @@ def quotients(xs: list[Tensor], ys: list[Tensor]) -> list[Tensor]:
 
 def norms(xs: list[Tensor]) -> list[Tensor]:
     """The 2-norm of each whole tensor, 0-d."""
-    if torch.compiler.is_compiling():  # a foreach_norm would not fuse with its neighbours
-        return [torch.linalg.vector_norm(x) for x in xs]
+    if torch.compiler.is_compiling():  # row by row: each row is in the cache, and its mean just found (`centralize`)
+        return [vector_norm(vector_norm(x, dim=tuple(range(1, x.ndim))) if x.ndim > 1 else x) for x in xs]
     return list(torch._foreach_norm(xs))
+
+
+def once(x: Tensor) -> Tensor:
+    """A number for many entries (a norm, a row's mean). A trace computes it once, since as_strided needs it in memory.
+
+    Otherwise each vector of entries would take the number's roots and divisions anew (AdamP 4.8 -> 2 x AdamW).
+    """
+    return x.as_strided(x.shape, x.stride()) if torch.compiler.is_compiling() and not is_sharded(x) else x
+
+
+def scaled(bucket: Bucket, xs: list[Tensor], scalars: Sequence[Scalar]) -> list[Tensor]:
+    """x * scalar, tensor by tensor; a list of one is written over x where the bucket spares it."""
+    if len(xs) == 1:
+        return [torch.mul(xs[0], scalars[0], out=bucket.spare(xs[0]))]
+    tensors = [scalar for scalar in scalars if isinstance(scalar, Tensor)]
+    if len(tensors) == len(xs):
+        return list(torch._foreach_mul(xs, tensors))
+    return [x * scalar for x, scalar in zip(xs, scalars, strict=True)]
 
 
 def copy_(xs: list[Tensor], ys: list[Tensor]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .base import Bucket, Ranges, Scalar, Stage
 from .keywords import Count, Eps, In, Share
-from .lists import norms, sums
+from .lists import norms, once, scaled, sums
 
 
 class centralize(Stage):
@@ -23,17 +23,15 @@ class centralize(Stage):
     name = "centralize"
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
-        return [u if u.ndim < 2 or u.numel() == u.shape[0] else u - _slice_means(u) for u in updates]
+        return [u if u.ndim < 2 or u.numel() == u.shape[0] else _centred(u, bucket) for u in updates]
+
+
+def _centred(u: Tensor, bucket: Bucket) -> Tensor:
+    return torch.sub(u, _slice_means(u), out=bucket.spare(u))
 
 
 def _slice_means(u: Tensor) -> Tensor:
-    if not torch.compiler.is_compiling():
-        return u.mean(dim=tuple(range(1, u.ndim)), keepdim=True)
-    # A product, since Inductor for CPUs (torch 2.15) fails on Adam over a fused mean: KeyError in outer loop fusion. Of
-    # two columns, since it would turn a product of one into that mean.
-    rows = u.reshape(u.shape[0], -1)
-    means = rows @ rows.new_full((rows.shape[1], 2), 1 / rows.shape[1])
-    return means[:, 0].view(-1, *[1] * (u.ndim - 1))
+    return once(u.mean(dim=tuple(range(1, u.ndim)), keepdim=True))
 
 
 class normalize(Stage):
@@ -47,7 +45,7 @@ class normalize(Stage):
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         lengths = sums(norms(updates), bucket.scalar(self, "norm_eps"))
-        return list(torch._foreach_mul(updates, torch._foreach_reciprocal(lengths)))
+        return scaled(bucket, updates, [once(factor) for factor in torch._foreach_reciprocal(lengths)])
 
 
 class decay_matrices(Stage):
@@ -84,7 +82,7 @@ class trust_ratio(Stage):
 
     def _ratio(self, weight: Tensor, update: Tensor) -> Tensor:
         w, u = torch.linalg.vector_norm(weight), torch.linalg.vector_norm(update)
-        return torch.where((w > 0) & (u > 0), w.clamp(max=self.max_norm) / u, torch.ones_like(w))
+        return once(torch.where((w > 0) & (u > 0), w.clamp(max=self.max_norm) / u, torch.ones_like(w)))
 
 
 def decay_rate(hyper: Mapping[str, Any]) -> float:
@@ -97,13 +95,13 @@ def with_decay(bucket: Bucket, updates: list[Tensor], decays: list[Scalar]) -> l
     """u + decay * w, by `decay_rate`; Chain then has no decay left to do."""
     scaled = [d * s for d, s in zip(decays, bucket.decay_scale, strict=True)]
     bucket.decay_scale = [0.0] * len(updates)
-    return [_sum(u, p, d) for u, p, d in zip(updates, bucket.params, scaled, strict=True)]
+    return [_sum(bucket, u, p, d) for u, p, d in zip(updates, bucket.params, scaled, strict=True)]
 
 
-def _sum(u: Tensor, w: Tensor, decay: Scalar) -> Tensor:
+def _sum(bucket: Bucket, u: Tensor, w: Tensor, decay: Scalar) -> Tensor:
     if isinstance(decay, Tensor):
         return u + w * decay
-    return u.add(w, alpha=decay) if decay else u
+    return torch.add(u, w, alpha=decay, out=bucket.spare(u)) if decay else u
 
 
 class lookahead(Stage):

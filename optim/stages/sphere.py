@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .base import Betas, Bucket, Ranges, Stage
+from .lists import once
 from .moments import adam
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def inner(x: Tensor, y: Tensor, kind: str) -> Tensor:
     product = x * y
     if kind == "none" or x.ndim < 2:
         return product
-    return product.sum(tuple(range(1 if kind == "channel" else 0, x.ndim)), keepdim=True)
+    return once(product.sum(tuple(range(1 if kind == "channel" else 0, x.ndim)), keepdim=True))
 
 
 class group_adam(adam):
