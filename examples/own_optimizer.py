@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from optim.chain import Chain, Options
-from optim.stages.base import BETAS, Bucket, Ranges, Stage
+from optim.stages.base import BETAS, Bucket, Numbers, Ranges, Stage, Step
 from optim.stages.lists import blend_
 
 
@@ -35,7 +35,7 @@ class sign_momentum(Stage):
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         return {"exp_avg": torch.zeros_like(param)}
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         b1, b2 = hyper["betas"]
         return {"new1": 1 - float(b1), "new2": 1 - float(b2)}
 

@@ -10,7 +10,7 @@ from torch.linalg import vecdot, vector_norm
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import Betas, Bucket, Ranges, Scalar, Stage
+from .stages.base import Betas, Bucket, Numbers, Ranges, Scalar, Stage, Step
 from .stages.lists import once, rows
 from .stages.moments import adam, heavy_ball
 
@@ -110,7 +110,7 @@ class radial_projection(Stage):
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         return {"projected": param.new_zeros(())} if param.ndim > 1 else {}
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         gain = 1 / (1 - float(hyper["momentum"])) if self.momentum_decay else 1.0
         return super().scalars(hyper, step) | {"gain": gain}
 

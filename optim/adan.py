@@ -1,6 +1,5 @@
 """Adan (Xie et al. 2022). Raises ValueError, one line, for a value out of range."""
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Unpack
 
@@ -9,9 +8,9 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import Bucket, Stage
+from .stages.base import Bucket, Numbers, Stage, Step
 from .stages.keywords import Eps, In, Rate, WeightDecay
-from .stages.lists import add_product_, blend_
+from .stages.lists import add_product_, blend_, either, root
 from .stages.plugins import decay_rate
 
 ThreeBetas = Annotated[
@@ -53,13 +52,13 @@ class adan(Stage):
     def __init__(self, betas: ThreeBetas = (0.98, 0.92, 0.99), eps: Eps = 1e-8) -> None:
         super().__init__(betas=betas, eps=eps)
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         beta1, beta2, beta3 = (float(beta) for beta in hyper["betas"])
         news = {"new1": 1 - beta1, "new2": 1 - beta2, "new3": 1 - beta3, "beta2": beta2, "beta3": beta3}
         gains = {"mean": 1 / (1 - beta1**step), "diff": beta2 / (1 - beta2**step)}
-        root = {"root": 1 / math.sqrt(1 - beta3**step), "eps": float(hyper["eps"])}
-        rate = {"shrink": 1 / (1 + float(hyper["lr"]) * decay_rate(hyper)), "later": float(step > 1)}
-        return news | gains | root | rate
+        below = {"root": 1 / root(1 - beta3**step), "eps": float(hyper["eps"])}
+        rate = {"shrink": 1 / (1 + hyper["lr"] * decay_rate(hyper)), "later": either(step > 1, 1.0, 0.0)}
+        return news | gains | below | rate
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         m, v, n, previous = bucket.buffers(self, *self.zeros)

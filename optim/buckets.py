@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .saved import COUNT, HALF
-from .stages.base import Bucket, Scalar
+from .saved import HALF
+from .stages.base import COUNT, Bucket, Numbers, Scalar, Step
 
 if TYPE_CHECKING:
     from .chain import Chain
 
-Known = dict[tuple[int, int], dict[str, Scalar]]  # numbers by group (its id) and step count
+Known = dict[tuple[int, int], Numbers]  # by group (its id) and step count
 
 
 def gathered(chain: "Chain") -> Iterator[tuple[list[Tensor], Bucket]]:
@@ -50,11 +50,8 @@ def _bucket(chain: "Chain", group: Mapping[str, Any], params: list[Tensor], know
     states = [state_of(chain, p, weight, options) for p, weight in zip(params, weights, strict=True)]
     counts = [state["step"] for state in states]
     torch._foreach_add_(counts, 1)
-    keys = [(id(group), int(count)) for count in counts]
-    for key in keys:
-        if key not in known:
-            known[key] = _numbers(chain, group, key[1])
-    return Bucket(weights, grads, states, [known[key] for key in keys], options)
+    numbers = _captured(chain, group, counts, weights[0]) if chain.capturable else _read(chain, group, counts, known)
+    return Bucket(weights, grads, states, numbers, options)
 
 
 def switches(group: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,14 +63,41 @@ def state_of(chain: "Chain", param: Tensor, weight: Tensor, options: Mapping[str
     """The tensor's count of steps and buffers, made at its first step."""
     state: dict[str, Tensor] = chain.state[param]
     if not state:
-        state |= {"step": torch.tensor(0, dtype=COUNT, device="cpu")} | chain.buffers(weight, options)
+        state |= {"step": torch.tensor(0, dtype=COUNT, device=counted_on(chain, param))}
+        state |= chain.buffers(weight, options)
     return state
 
 
-def _numbers(chain: "Chain", group: Mapping[str, Any], step: int) -> dict[str, Scalar]:
-    lr, decay = float(group["lr"]), float(group["weight_decay"])
+def counted_on(chain: "Chain", param: Tensor) -> torch.device:
+    """Where the count of a parameter's steps is kept: on the CPU, where reading it waits for no GPU."""
+    return param.device if chain.capturable else torch.device("cpu")
+
+
+def _read(chain: "Chain", group: Mapping[str, Any], counts: list[Tensor], known: Known) -> list[Numbers]:
+    """The numbers of each tensor, made once for each count."""
+    keys = [(id(group), int(count)) for count in counts]
+    for key in keys:
+        if key not in known:
+            known[key] = _numbers(chain, group, float(group["lr"]), key[1])
+    return [known[key] for key in keys]
+
+
+def _captured(chain: "Chain", group: Mapping[str, Any], counts: list[Tensor], weight: Tensor) -> list[Numbers]:
+    """The numbers of each tensor: tensors where count or rate are in them, so that a graph finds them anew."""
+    steps = torch.stack(counts)
+    lr = group["lr"].to(steps) if isinstance(group["lr"], Tensor) else float(group["lr"])
+    numbers = _numbers(chain, group, lr, steps)
+    moving = {key: x.expand(len(counts)) for key, x in numbers.items() if isinstance(x, Tensor)}
+    if not moving:
+        return [numbers] * len(counts)
+    columns = torch.stack(list(moving.values())).to(weight.dtype).unbind(1)
+    return [numbers | dict(zip(moving, column.unbind(), strict=True)) for column in columns]
+
+
+def _numbers(chain: "Chain", group: Mapping[str, Any], lr: Scalar, step: Step) -> Numbers:
+    decay = float(group["weight_decay"])
     rate = lr / group["lr_0"] if group["decay"] == "absolute" else lr
-    numbers: dict[str, Scalar] = {"chain.lr": lr, "chain.l2": decay, "chain.decay": rate * decay}
+    numbers: Numbers = {"chain.lr": lr, "chain.l2": decay, "chain.decay": rate * decay}
     for stage in chain.stages:
-        numbers |= {f"{stage.name}.{key}": value for key, value in stage.scalars(group, step).items()}
+        numbers |= {f"{stage.name}.{key}": x for key, x in stage.scalars({**group, "lr": lr}, step).items()}
     return numbers

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from .buckets import gathered, state_of, switches
+from .buckets import counted_on, gathered, state_of, switches
 from .compiled import Compiled
 from .program import Program
 from .saved import HALF, restored, understood
@@ -34,6 +34,7 @@ class Options(TypedDict, total=False):
     maximize: bool
     foreach: bool | None
     compile: bool
+    capturable: bool
 
 
 class Chain(Optimizer):
@@ -57,13 +58,15 @@ class Chain(Optimizer):
         foreach: step whole lists of tensors instead of one at a time (same numbers); None: on a GPU only, where it
             saves kernel launches. On a CPU one tensor at a time is faster: it stays in the cache.
         compile: run the same code through torch.compile.
+        capturable: keep step counts on the parameters' device and read nothing from it, so that a CUDA graph can hold a
+            step, and torch.compile(optimizer.step) is one graph. A rate that changes is then to be a tensor there.
 
     Warns once, at a step, where its groups or the loop switch a stage off (`Stage.switched_off`).
 
     Raises:
         TypeError: one line, for an unknown keyword.
         ValueError: one line, for a hyper-parameter out of range, stages that contradict each other, a misspelt key of a
-            group.
+            group, `capturable` where a stage is not.
         RuntimeError: at `step`, for a sparse gradient.
     """
 
@@ -71,6 +74,7 @@ class Chain(Optimizer):
     sync_gradients: bool = True  # False while the closure is called for gradients that each rank keeps to itself
     zeroed: bool = False  # set by zero_grad, for an evaluation that asks whether its closure called it
     steps_taken: int = 0  # by this object: not part of its state
+    capturable: bool = False
 
     def __init_subclass__(cls, decay: str | None = None) -> None:
         cls.decay = decay or cls.decay
@@ -89,12 +93,13 @@ class Chain(Optimizer):
         maximize: bool = False,
         foreach: bool | None = None,
         compile: bool = False,
+        capturable: bool = False,
         **unknown: object,
     ) -> None:
         for key in unknown:
             raise TypeError(no_keyword(type(self).__name__, key, self.keywords()))
         self.stages, self.evaluation = tuple(by_name.stages(stages)), by_name.evaluation(evaluation)
-        self.foreach, self.compile = foreach, compile
+        self.foreach, self.compile, self.capturable = foreach, compile, capturable
         self._prepare()
         if param_groups is not None:
             from .invariance import split_groups  # which asks AdamP, a chain, whether its finding is true
@@ -142,16 +147,17 @@ class Chain(Optimizer):
             check(key, group[key], allowed)
         for part in (*self.stages, self.evaluation):
             part.check(group)
+            if self.capturable and part.uncapturable:
+                raise ValueError(f"{type(self).__name__} is not capturable: {part.uncapturable}")
         if group["decay"] == "absolute" and float(group["lr"]) == 0:
             raise ValueError("decay='absolute' needs lr > 0: the decay is weight_decay * lr / (first lr)")
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step. Returns the loss that the closure gave at the weights, or None without a closure."""
-        moves = any(float(group["lr"]) for group in self.param_groups)
-        if closure is None and not moves and self._is_blank():
+        if closure is None and self._is_blank():
             return None
-        if closure is None and self.evaluation.needs_closure and moves:
+        if closure is None and self.evaluation.needs_closure and self._moves():
             raise ValueError(f"{type(self).__name__}.step needs a closure: the loss is evaluated more than once")
         loss = None if closure is None else self.evaluation.gradients(self, closure)
         advance = (self._compiled if self.compile else self._program).advance
@@ -163,19 +169,26 @@ class Chain(Optimizer):
         self._warn_of_what_is_off()
         return loss
 
+    def _moves(self) -> bool:
+        return any(float(group["lr"]) for group in self.param_groups)
+
     def _is_blank(self) -> bool:
         """Whether this is torch.distributed.checkpoint's first step, of rate 0 and gradients 0, to have the state made.
 
         Made it is, but nothing moves: neither counts nor weights that would be put on a sphere.
         """
+        if self.state or torch.compiler.is_compiling() or self._moves():
+            return False
         given = [(p, group) for group in self.param_groups for p in group["params"] if p.grad is not None]
-        if self.state or not given or any(bool((p.grad != 0).any()) for p, _ in given):
+        if not given or any(bool((p.grad != 0).any()) for p, _ in given):
             return False
         for p, group in given:
             state_of(self, p, p.detach().float() if p.dtype in HALF else p.detach(), group)
         return True
 
     def _warn_of_what_is_off(self) -> None:
+        if torch.compiler.is_compiling():
+            return
         self.steps_taken += 1
         if self.steps_taken in WARNED_AFTER:
             for words in filter(None, (stage.switched_off(self) for stage in self.stages)):
@@ -246,10 +259,10 @@ class Chain(Optimizer):
         params = [p for group in self.param_groups for p in group["params"]]
         for key, p in zip(keys, params, strict=True):
             for name, value in saved["state"].get(key, {}).items():
-                self.state[p][name] = restored(name, value, p)
+                self.state[p][name] = restored(name, value, p, counted_on(self, p))
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("stages", "evaluation", "foreach", "compile")
+        kept = ("stages", "evaluation", "foreach", "compile", "capturable")
         return super().__getstate__() | {key: getattr(self, key) for key in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .stages.base import Bucket, Scalar
+from .stages.base import Bucket, Numbers
 from .stages.lists import is_sharded
 
 Kernel = Callable[..., None]
@@ -28,38 +28,41 @@ OPTIONS: dict[str, Any] = {
 class Compiled:
     """Runs the step of a bucket through `torch.compile`: one function for each form of a tensor, its gradient, buffers.
 
-    All numbers enter as one vector, so that a change of the learning rate recompiles nothing.
+    All numbers enter as one vector, so that a change of the learning rate recompiles nothing; those that are tensors
+    already (`capturable`) as they are.
     """
 
     def __init__(self, advance: Callable[[Bucket], None]) -> None:
         self.eager = advance
         self.kernels: dict[Any, Kernel] = {}
-        self.last: tuple[dict[str, Scalar], Tensor] = {}, torch.empty(0)
+        self.last: tuple[Numbers, Tensor] = {}, torch.empty(0)
 
     def advance(self, bucket: Bucket) -> None:
         """Step the bucket, tensor by tensor."""
         for param, grad, state, scalars in zip(bucket.params, bucket.grads, bucket.states, bucket.scalars, strict=True):
+            moving = {name: number for name, number in scalars.items() if isinstance(number, Tensor)}
+            fixed = {name: number for name, number in scalars.items() if name not in moving} if moving else scalars
             names = [name for name in state if name != "step"]
             buffers = [state[name] for name in names]
             form = tuple([(x.shape, x.stride(), x.dtype, *_shards(x)) for x in (param, grad, *buffers)])
-            key = (form, tuple(names), param.device, tuple(bucket.options.items()))
+            key = (form, tuple(names), tuple(moving), param.device, tuple(bucket.options.items()))
             if key not in self.kernels:
-                self.kernels[key] = self._compile(names, tuple(scalars), dict(bucket.options))
-            self.kernels[key](param, grad, buffers, self._vector(scalars, param))
+                self.kernels[key] = self._compile(names, (*fixed, *moving), dict(bucket.options))
+            self.kernels[key](param, grad, buffers, self._vector(fixed, param), list(moving.values()))
 
-    def _vector(self, scalars: dict[str, Scalar], like: Tensor) -> Tensor:
-        """The scalars as a tensor; made once for all tensors that share them."""
-        if scalars is not self.last[0] or (self.last[1].dtype, self.last[1].device) != (like.dtype, like.device):
+    def _vector(self, scalars: Numbers, like: Tensor) -> Tensor:
+        """The floats as a tensor; made once for all tensors that share them."""
+        if scalars != self.last[0] or (self.last[1].dtype, self.last[1].device) != (like.dtype, like.device):
             self.last = scalars, torch.tensor(list(scalars.values()), dtype=like.dtype).to(like.device)
         return self.last[1]
 
     def _compile(self, buffers: list[str], scalars: tuple[str, ...], options: dict[str, Any]) -> Kernel:
         advance = self.eager
 
-        def kernel(param: Tensor, grad: Tensor, state: list[Tensor], numbers: Tensor) -> None:
+        def kernel(param: Tensor, grad: Tensor, state: list[Tensor], fixed: Tensor, moving: list[Tensor]) -> None:
             states = [dict(zip(buffers, state, strict=True))]
-            values: list[dict[str, Scalar]] = [dict(zip(scalars, numbers.unbind(), strict=True))]
-            advance(Bucket([param], [grad], states, values, options))
+            values: Numbers = dict(zip(scalars, [*fixed.unbind(), *moving], strict=True))
+            advance(Bucket([param], [grad], states, [values], options))
 
         # Dynamo keeps its traces with the code object: a copy for each shape keeps the look-up short and the
         # number of traces of each below its limit.

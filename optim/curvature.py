@@ -26,6 +26,7 @@ class Curvature(Evaluation):
     """
 
     name = "curvature"
+    uncapturable = "its random numbers are drawn anew by the count"
     needs_closure = True
 
     def __init__(self, update_period: Period = 1, seed: Seed = 0) -> None:

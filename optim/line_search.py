@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
 from .closures import kept, loss_alone, whole_gradients
-from .stages.base import Bucket, Closure, Evaluation, Ranges, Stage
+from .stages.base import Bucket, Closure, Evaluation, Numbers, Ranges, Stage, Step
 from .stages.keywords import In, Positive, WeightDecay
 from .stages.lists import is_sharded
 
@@ -72,6 +72,7 @@ class line_search(Evaluation):
     """
 
     name = "sls"
+    uncapturable = "its search compares losses"
     needs_closure = True
     ranges: ClassVar[Ranges] = {"lr": "(0, inf)"}
 
@@ -140,7 +141,7 @@ class apply_line_search(Stage):
 
     name = "apply_line_search"
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         return {"applied": float(hyper["applied"])}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:

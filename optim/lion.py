@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
 from .stages import by_name
-from .stages.base import BETAS, Bucket, Stage, check
+from .stages.base import BETAS, Bucket, Numbers, Stage, Step, check
 from .stages.by_name import Base
 from .stages.keywords import Betas, Eps, Rate, WeightDecay
 from .stages.lists import blend_
@@ -72,7 +72,7 @@ class lion(Stage):
     def __init__(self, betas: Betas = (0.9, 0.99)) -> None:
         super().__init__(betas=betas)
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         beta1, beta2 = (float(beta) for beta in hyper["betas"])
         return {"new1": 1 - beta1, "new2": 1 - beta2}
 

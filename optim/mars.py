@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import Bucket, Stage
+from .stages.base import Bucket, Numbers, Stage, Step
 from .stages.keywords import Betas, Eps, NotNegative, Rate, WeightDecay
 from .stages.moments import adam
 
@@ -50,7 +50,7 @@ class mars(Stage):
         super().__init__(gamma=gamma, betas=betas)
         self.optimize_1d = optimize_1d
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         beta1 = float(hyper["betas"][0])
         return {"gain": float(hyper["gamma"]) * beta1 / (1 - beta1)}
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import Bucket, Stage
+from .stages.base import Bucket, Numbers, Stage, Step
 from .stages.keywords import Betas, In, Momentum, NotNegative, Positive, Rate, WeightDecay
 from .stages.lists import blend_
 from .stages.moments import adam
@@ -92,7 +92,7 @@ class orthogonal_momentum(Stage):
         self.coefficients, self.steps, self.eps = ns_coefficients, ns_steps, eps
         self.adjust_lr, self.dtype = adjust_lr, DTYPES[ns_dtype]
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         return {"momentum": float(hyper["momentum"]), "new": 1 - float(hyper["momentum"])}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
@@ -129,7 +129,7 @@ class own_rate_adam(adam):
         super().__init__(betas)
         self.hyper = {"adam_lr": adam_lr, "betas": betas, "adam_eps": adam_eps}
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         ratio = float(hyper["adam_lr"]) / hyper["lr_0"] if hyper["lr_0"] else 0.0
         decay = 1.0 if hyper["decay"] == "absolute" else ratio
         numbers = super().scalars({**hyper, "eps": hyper["adam_eps"]}, step)

@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
 from .rmsgd import whole
-from .stages.base import Bucket, Stage
+from .stages.base import Bucket, Numbers, Stage, Step
 from .stages.keywords import Eps, In, NotNegative, Positive, WeightDecay
 from .stages.lists import add_, add_product_, quotients
 
@@ -57,6 +57,7 @@ class prodigy(Stage):
     """The update of `Prodigy`; what it estimates is in the param groups: `d`, `d_max`, `d_numerator`."""
 
     name = "prodigy"
+    uncapturable = "its distance is a float of the param groups, saved with them: one read a step, for all tensors"
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class prodigy(Stage):
         zeros = {name: torch.zeros_like(param) for name in ("exp_avg", "exp_avg_sq", "s")}
         return {**zeros, "first": param.detach().clone()}
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         d, (beta1, beta2) = float(hyper["d"]), (float(beta) for beta in hyper["betas"])
         correction = math.sqrt(1 - beta2**step) / (1 - beta1**step) if self.bias_correction else 1.0
         decay = 1.0 if hyper["decay"] == "absolute" else d * correction

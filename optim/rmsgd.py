@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 
 from .chain import LONGEST_EPOCH, Chain, Options
 from .evbmf import SCALES, analyse
-from .stages.base import Bucket, Ranges, Stage
+from .stages.base import Bucket, Numbers, Ranges, Stage, Step
 from .stages.keywords import In, Momentum, NotNegative, Positive, Share, WeightDecay
 from .stages.moments import heavy_ball
 
@@ -114,7 +114,7 @@ class rank_rates(Stage):
         values = {"rate": 1.0, "eta": self.variant.start, "s": 0.0, "ready": 0.0, "epoch": 0.0}
         return {key: torch.tensor(value, dtype=param.dtype, device=param.device) for key, value in values.items()}
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         return {}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .stages.base import COUNT
+
 if TYPE_CHECKING:
     from .chain import Chain
 
 State = dict[str, Any]  # of one tensor, by the buffers' names
 HALF = (torch.bfloat16, torch.float16)
-COUNT = torch.float64  # of the step counts: a tensor, as torch's; a float32 no longer changes at 2^24
 
 
 class Format(NamedTuple):
@@ -108,10 +109,10 @@ def _checked(chain: "Chain", state: State, param: Tensor, group: Mapping[str, An
     return chain.buffers(param.detach().to(dtype), group) | {"step": 0} | state
 
 
-def restored(name: str, value: Any, param: Tensor) -> Tensor:
+def restored(name: str, value: Any, param: Tensor, counted_on: torch.device) -> Tensor:
     """A copy of a buffer for this weight: on its device, of its precision (float32 for half), the count aside."""
     tensor = torch.as_tensor(value).detach().clone()
     if name == "step":
-        return tensor.to(device="cpu", dtype=COUNT)
+        return tensor.to(device=counted_on, dtype=COUNT)
     dtype = torch.float32 if param.dtype in HALF else param.dtype
     return tensor.to(device=param.device, dtype=dtype if tensor.is_floating_point() else tensor.dtype)

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import Bucket, Scalar, Stage
+from .stages.base import Bucket, Numbers, Scalar, Stage, Step
 from .stages.keywords import Betas, Eps, In, NotNegative, Rate, WeightDecay
-from .stages.lists import quotients
+from .stages.lists import clip, quotients
 from .stages.moments import adam
 from .stages.plugins import decay_rate, with_decay
 
@@ -82,7 +82,7 @@ class second_moment(adam):
     def __init__(self, betas: Betas = (0.9, 0.999), eps: Eps = 1e-8) -> None:
         super().__init__(betas, eps)
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         return super().scalars({**hyper, "betas": (0.0, hyper["betas"][1])}, step)
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
@@ -113,12 +113,12 @@ class schedule_free(Stage):
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         return {"z": param.detach().clone(), "lr_max": param.new_zeros(()), "weight_sum": param.new_zeros(())}
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
-        warmup = min(1.0, step / hyper["warmup_steps"]) if hyper["warmup_steps"] else 1.0
-        numbers = {"power": float(hyper["weight_lr_power"]), "age": float(step ** hyper["r"])}
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
+        warmup = clip(step / hyper["warmup_steps"], 0.0, 1.0) if hyper["warmup_steps"] else 1.0
+        numbers = {"power": float(hyper["weight_lr_power"]), "age": step ** float(hyper["r"])}
         return numbers | {
             "warmup": warmup,
-            "rate": float(hyper["lr"]) * warmup,
+            "rate": hyper["lr"] * warmup,
             "beta": self.beta(hyper),
             "decay": decay_rate(hyper),
         }

@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
 from .curvature import Curvature, Period, gauss_newton, hutchinson
-from .stages.base import Bucket, Stage, check
+from .stages.base import Bucket, Numbers, Stage, Step, check
 from .stages.keywords import Betas, Eps, In, Positive, Rate, Seed, Share, WeightDecay
 from .stages.lists import blend_
 
@@ -101,7 +101,7 @@ class _Diagonal(Stage):
         """What the mean is of."""
         return estimate
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         beta1, beta2 = (float(beta) for beta in hyper["betas"])
         rest = {key: float(hyper[key]) for key in self.hyper if key != "betas"}
         return {"new1": 1 - beta1, "mean": 1 / (1 - beta1**step), "root": 1 / math.sqrt(1 - beta2**step), **rest}

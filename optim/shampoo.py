@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import Bucket, Stage
+from .stages.base import Bucket, Numbers, Stage, Step
 from .stages.keywords import Betas, Count, In, Momentum, Positive, Rate, WeightDecay
 from .stages.lists import add_product_, blend_
 from .stages.moments import heavy_ball
@@ -124,6 +124,7 @@ class shampoo(_Preconditioned):
     """The preconditioned gradient of `Shampoo`; its statistics are those of the raw gradient (plus coupled decay)."""
 
     name = "shampoo"
+    uncapturable = "its roots are taken when the count says so, and torch.linalg.eigh waits"
     made = "root"
     vectors = True
 
@@ -163,6 +164,7 @@ class soap(_Preconditioned):
     """The update of `SOAP`."""
 
     name = "soap"
+    uncapturable = "its bases are taken when the count says so, and torch.linalg.eigh waits"
     made = "basis"
     vectors = False
     traced = False
@@ -184,7 +186,7 @@ class soap(_Preconditioned):
         zeros = {name: torch.zeros_like(param) for name in ("exp_avg", "exp_avg_sq")}
         return zeros | self.matrices(param, 0.0)
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         beta1, beta2 = (float(beta) for beta in hyper["betas"])
         on, count = float(step > 1), max(step - 1, 1)
         gain = math.sqrt(1 - beta2**count) / (1 - beta1**count)

@@ -20,7 +20,7 @@ In `update`, `retract` and `after_step` a `Bucket` gives lists of equal length a
 
     bucket.params, bucket.grads             the weights and the raw gradients (never coupled with decay); read only
     bucket.buffers(self, "m", "v")          the stage's buffers, a list each; these may be written in place
-    bucket.scalar(self, "bias")             what `scalars` returned: floats, or 0-d tensors when compiled
+    bucket.scalar(self, "bias")             what `scalars` returned: floats, or 0-d tensors when compiled or captured
     bucket.options["invariance"]            the group's strings and switches (not its numbers)
     bucket.spare(update)                    the update where it may be written over (`out=`), else None
     bucket.decay_scale, bucket.rate_scale   factors of the tensor's decay and rate, 1.0 at first; set them per entry
@@ -29,10 +29,14 @@ In `update`, `retract` and `after_step` a `Bucket` gives lists of equal length a
 
 Rules. Never write into `updates`, `params` or `grads` (an update may be a gradient or another stage's buffer:
 return new tensors, or those of `bucket.spare`, and keep none, since the next stage may spare it too); your own
-buffers you may. No `if` on a tensor's value: `torch.where`. Lists go through `torch._foreach_*`, whose list of scalars may be `bucket.scalar(...)`, through
-`optim.stages.lists`, or through a comprehension; with lists of one, the usual case on a CPU, all cost the same.
-`compile=True` traces this very code, except for `after_step` of a stage with `traced = False`: that one always sees
-floats in `bucket.scalar(...)` and may branch on them.
+buffers you may. No `if` on a tensor's value: `torch.where`. Lists go through `torch._foreach_*`, whose list of scalars
+may be `bucket.scalar(...)`, through `optim.stages.lists`, or through a comprehension; with lists of one, the usual case
+on a CPU, all cost the same. `compile=True` traces this very code, except for `after_step` of a stage with
+`traced = False`: that one sees floats in `bucket.scalar(...)` and may branch on them.
+
+With `capturable=True` the count that `scalars` is given is a tensor, and so may be `hyper["lr"]`: take roots and
+choices by `root`, `clip` and `either` of `optim.stages.lists`, which know floats and tensors. A stage that cannot, or
+that reads from the device, says why in `uncapturable`.
 
 An `Evaluation` is the other slot: where and how often the gradient is taken (once, SAM's twice, a line search).
 """
@@ -56,6 +60,9 @@ if TYPE_CHECKING:
     from ..chain import Chain
 
 Scalar = float | Tensor
+Numbers = dict[str, Scalar]
+COUNT = torch.float64  # of the step counts: a tensor, as torch's; a float32 no longer changes at 2^24
+Step = int | Tensor  # of steps: one number, or a tensor of one for each tensor of a bucket (`capturable`)
 Closure = Callable[[], Any]
 Ranges = Mapping[str, Allowed]
 BETAS = "[0, 1) and [0, 1)"
@@ -119,9 +126,11 @@ class Hyper:
     Attributes:
         name: buffers are kept as `<name>.<buffer>`; unique in a chain.
         ranges: what is allowed of numbers beside what the annotations of `__init__` say, as in `keywords.In`.
+        uncapturable: why a step with it cannot be captured in a CUDA graph; nothing where it can.
     """
 
     name: str = ""
+    uncapturable: ClassVar[str] = ""
     ranges: ClassVar[Ranges] = {}
     annotated: ClassVar[Ranges] = {}
 
@@ -170,7 +179,7 @@ class Stage(Hyper):
         """
         return {name: torch.zeros_like(param) for name in self.zeros}
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         """Return the numbers that depend on hyper-parameters and the tensor's step count (from 1) alone.
 
         Bias corrections and schedules go here, with any Python `if`; public numbers reach `update` this way only. By

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from .base import Bucket, Stage
+from .base import Bucket, Numbers, Stage, Step
 from .keywords import In, NotNegative, Positive
+from .lists import clip, root
 from .moments import SHARPNESS, Denominator, positive_softplus
 
 EPS = torch.finfo(torch.float32).eps
@@ -47,10 +48,9 @@ class adafactor(Stage):
         *outer, rows, columns = param.shape
         return {"rows": param.new_zeros((*outer, rows, 1)), "columns": param.new_zeros((*outer, 1, columns))}
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
-        lr = float(hyper["lr"])
-        cap = 1.0 if lr == 0 else min(1.0, 1 / (lr * math.sqrt(step)))
-        return super().scalars(hyper, step) | {"new": float(step ** hyper["beta2_decay"]), "cap": cap}
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
+        cap = 1 / clip(hyper["lr"] * root(step), 1.0, math.inf)
+        return super().scalars(hyper, step) | {"new": step ** float(hyper["beta2_decay"]), "cap": cap}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         numbers = zip(*(bucket.scalar(self, key) for key in ("new", "eps1", "d")), strict=True)

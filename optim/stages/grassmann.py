@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .base import BETAS, Betas, Bucket, Ranges, Stage
-from .lists import once, rows
+from .base import BETAS, Betas, Bucket, Numbers, Ranges, Stage, Step
+from .lists import once, root, rows
 from .sphere import group_moments, inner, unfused
 
 
@@ -46,7 +46,7 @@ class Riemannian(Sphere):
 
     ranges: ClassVar[Ranges] = {"omega": "[0, inf)", "grad_clip": "[0, inf)", "lr_ratio": "[0, inf)"}
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         return super().scalars(hyper, step) | {"grad_clip": float(hyper["grad_clip"]) or math.inf}
 
     def tangent(self, bucket: Bucket) -> list[Tensor]:
@@ -101,9 +101,9 @@ class sphere_adam(Riemannian):
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         return group_moments(param, options["invariance"])
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         beta1, beta2 = (float(beta) for beta in hyper["betas"])
-        alpha = math.sqrt(1 - beta2**step) / (1 - beta1**step)
+        alpha = root(1 - beta2**step) / (1 - beta1**step)
         return super().scalars(hyper, step) | {"beta1": beta1, "beta2": beta2, "alpha": alpha}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
@@ -137,9 +137,9 @@ class sphere_adam_repo(Sphere):
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         return group_moments(param, options["invariance"])
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         beta1, beta2 = (float(beta) for beta in hyper["betas"])
-        bias = {"bias1": 1 - beta1**step, "root": math.sqrt(1 - beta2**step)}
+        bias = {"bias1": 1 - beta1**step, "root": root(1 - beta2**step)}
         return super().scalars(hyper, step) | {"beta1": beta1, "beta2": beta2, **bias}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
@@ -169,8 +169,8 @@ class sphere_sgd(Sphere):
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         return {"radius4": inner(param, param, options["invariance"]).square()}
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
-        lr = float(hyper["lr"])
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
+        lr = hyper["lr"]
         keep = 1 - lr * float(hyper["weight_decay"])
         return {"keep": keep, "growth": 2 * keep**2 * lr**2}
 

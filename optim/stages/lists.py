@@ -1,5 +1,9 @@
-"""List operations with one scalar a tensor, float or 0-d tensor, where torch's foreach functions have none."""
+"""List operations with one scalar a tensor, where torch's foreach functions have none, and what makes such scalars.
 
+A scalar is a float, or a tensor of no dimensions where the step is traced or captured.
+"""
+
+import math
 from collections.abc import Sequence
 from typing import TypeGuard
 
@@ -7,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from .base import Bucket, Scalar
+from .base import COUNT, Bucket, Scalar
 
 
 def add_(xs: list[Tensor], ys: list[Tensor], scalars: Sequence[Scalar]) -> None:
@@ -118,6 +122,23 @@ def rows(x: Tensor) -> Tensor:
 def is_sharded(x: Tensor) -> bool:
     """Whether x is a DTensor, as `fully_shard` makes them."""
     return hasattr(x, "full_tensor")
+
+
+def root(x: Scalar) -> Scalar:
+    """The square root."""
+    return x.sqrt() if isinstance(x, Tensor) else math.sqrt(x)
+
+
+def clip(x: Scalar, low: float, high: float) -> Scalar:
+    """x, or the end of [low, high] that it is beyond."""
+    return x.clamp(low, high) if isinstance(x, Tensor) else min(max(x, low), high)
+
+
+def either(condition: bool | Tensor, yes: Scalar, no: Scalar) -> Scalar:
+    """`yes` where the condition holds, `no` elsewhere."""
+    if not isinstance(condition, Tensor):
+        return yes if condition else no
+    return torch.where(condition, yes if isinstance(yes, Tensor) else torch.full_like(condition, yes, dtype=COUNT), no)
 
 
 def _floats(scalars: Sequence[Scalar]) -> TypeGuard[Sequence[float]]:

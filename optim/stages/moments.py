@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from .base import Bucket, Ranges, Stage
+from .base import Bucket, Numbers, Ranges, Scalar, Stage, Step
 from .keywords import Betas, Eps, In, Momentum, NotNegative, Positive, Share
-from .lists import add_, add_product_, add_scalar_, blend_, quotients
+from .lists import add_, add_product_, add_scalar_, blend_, either, quotients, root
 
 LOG2 = math.log(2)
 SHARPNESS = 50.0  # SING's softplus, in its authors' code
@@ -42,10 +42,11 @@ class heavy_ball(Stage):
         self.check_constants(first=first)
         self.first = first
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
-        whole = step == 1 and self.first == "gradient"
-        mu = float(hyper["momentum"])
-        return {"momentum": mu, "gain": 1.0 if whole else 1.0 - float(hyper["dampening"])}
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
+        gain: Scalar = 1.0 - float(hyper["dampening"])
+        if self.first == "gradient":
+            gain = either(step == 1, 1.0, gain)
+        return {"momentum": float(hyper["momentum"]), "gain": gain}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         (buffer,) = bucket.buffers(self, "buffer")
@@ -81,17 +82,17 @@ class adam(Stage):
         self.check_constants(denominator=denominator)
         self.denominator, self.debias = denominator, debias
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         beta1, beta2 = (float(beta) for beta in hyper["betas"])
         bias1, bias2 = (1 - beta1**step, 1 - beta2**step) if self.debias else (1.0, 1.0)
-        news = {"beta2": beta2, "new1": 1 - beta1, "new2": 1 - beta2}
+        news: Numbers = {"beta2": beta2, "new1": 1 - beta1, "new2": 1 - beta2}
         return news | self.denominators(bias1, bias2, float(hyper["eps"]))
 
-    def denominators(self, bias1: float, bias2: float, eps: float) -> dict[str, float]:
+    def denominators(self, bias1: Scalar, bias2: Scalar, eps: float) -> Numbers:
         """What m is divided by is `after` * f(`slope` * sqrt(v) + `shift`), where f is softplus or nothing."""
         if self.denominator == "softplus":
-            return {"slope": SHARPNESS / math.sqrt(bias2), "shift": 0.0, "after": bias1 / SHARPNESS}
-        return {"slope": bias1 / math.sqrt(bias2), "shift": eps * bias1, "after": 1.0}
+            return {"slope": SHARPNESS / root(bias2), "shift": 0.0, "after": bias1 / SHARPNESS}
+        return {"slope": bias1 / root(bias2), "shift": eps * bias1, "after": 1.0}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         m, v = bucket.buffers(self, "exp_avg", "exp_avg_sq")
@@ -153,18 +154,19 @@ class adabelief(adam):
         super().__init__(betas, eps, denominator=denominator)
         self.rectify = rectify
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         scalars = super().scalars(hyper, step) | {"eps": float(hyper["eps"])}
         if not self.rectify:
             return scalars
         beta1, beta2 = (float(beta) for beta in hyper["betas"])
-        bias1, r = 1 - beta1**step, rectification(beta2, step)
+        bias1 = 1 - beta1**step
+        tractable, r = rectification(beta2, step)
         if self.denominator == "softplus":  # whose value at 0 is log 2
-            return scalars | ({"slope": 0.0, "after": bias1 / LOG2} if r is None else {"after": scalars["after"] / r})
-        if r is None:
-            return scalars | {"slope": 0.0, "shift": bias1}
-        slope = bias1 / (r * math.sqrt(1 - beta2**step))
-        return scalars | {"slope": slope, "shift": scalars["eps"] * slope}
+            slope, key, value, plain = scalars["slope"], "after", scalars["after"] / r, bias1 / LOG2
+        else:
+            slope = bias1 / (r * root(1 - beta2**step))
+            key, value, plain = "shift", scalars["eps"] * slope, bias1
+        return scalars | {"slope": either(tractable, slope, 0.0), key: either(tractable, value, plain)}
 
     def second(self, bucket: Bucket, m: list[Tensor], v: list[Tensor], g: list[Tensor]) -> None:
         surprise = list(torch._foreach_sub(g, m))
@@ -172,14 +174,19 @@ class adabelief(adam):
         add_scalar_(v, bucket.scalar(self, "eps"))
 
 
-def rectification(beta2: float, step: int) -> float | None:
-    """RAdam's r_t (Liu et al. 2020, Algorithm 2), or None where the variance of the step is not tractable: rho < 5."""
+def rectification(beta2: float, step: Step) -> tuple[bool | Tensor, Scalar]:
+    """Whether the variance of the step is tractable, rho >= 5; RAdam's r_t where it is, 1 elsewhere.
+
+    Liu et al. 2020, Algorithm 2.
+    """
     power = beta2**step
     longest = 2 / (1 - beta2) - 1
+    if longest <= 5:  # and rho is less
+        return False, 1.0
     rho = longest - 2 * step * power / (1 - power)
-    if rho < 5:
-        return None
-    return math.sqrt((rho - 4) * (rho - 2) * longest / ((longest - 4) * (longest - 2) * rho))
+    tractable = rho >= 5
+    rho = either(tractable, rho, longest)
+    return tractable, root((rho - 4) * (rho - 2) * longest / ((longest - 4) * (longest - 2) * rho))
 
 
 class yogi(adam):
@@ -216,13 +223,13 @@ class adabound(adam):
         super().__init__(betas, eps)
         self.hyper |= {"final_lr": final_lr, "gamma": gamma}
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         final, pace = float(hyper["final_lr"]) / hyper["lr_0"], float(hyper["gamma"]) * step
         bounds = {"low": final * (1 - 1 / (pace + 1)), "high": final * (1 + 1 / pace)}
         return super().scalars(hyper, step) | bounds
 
-    def denominators(self, bias1: float, bias2: float, eps: float) -> dict[str, float]:
-        slope = bias1 / math.sqrt(bias2)
+    def denominators(self, bias1: Scalar, bias2: Scalar, eps: float) -> Numbers:
+        slope = bias1 / root(bias2)
         return {"slope": slope, "shift": eps * slope}
 
     def divide(self, bucket: Bucket, m: list[Tensor], v: list[Tensor]) -> list[Tensor]:

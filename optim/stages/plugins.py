@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor
 
-from .base import Bucket, Ranges, Scalar, Stage
+from .base import Bucket, Numbers, Ranges, Scalar, Stage, Step
 from .keywords import Count, Eps, In, Share
-from .lists import norms, once, scaled, sums
+from .lists import either, norms, once, scaled, sums
 
 
 class centralize(Stage):
@@ -71,7 +71,7 @@ class trust_ratio(Stage):
         self.check_constants(max_norm=max_norm)
         self.max_norm = max_norm
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         return {"decay": decay_rate(hyper)}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
@@ -116,16 +116,19 @@ class lookahead(Stage):
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         return {"slow": param.detach().clone()}
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
-        return {"pull": float(hyper["alpha"]) if step % int(hyper["k"]) == 0 else -1.0}
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
+        return {"pull": either(step % int(hyper["k"]) == 0, float(hyper["alpha"]), -1.0)}
 
     def after_step(self, bucket: Bucket, before: list[Tensor]) -> list[Tensor] | None:
         (slow,) = bucket.buffers(self, "slow")
         pulls = bucket.scalar(self, "pull")
-        if all(pull < 0 for pull in pulls):
+        if all(isinstance(pull, float) and pull < 0 for pull in pulls):
             return None
         return [_merge(p, s, pull) for p, s, pull in zip(bucket.params, slow, pulls, strict=True)]
 
 
-def _merge(fast: Tensor, slow: Tensor, pull: float) -> Tensor:
+def _merge(fast: Tensor, slow: Tensor, pull: Scalar) -> Tensor:
+    if isinstance(pull, Tensor):  # as it is where the step is captured
+        slow.copy_(torch.where(pull < 0, slow, torch.lerp(slow, fast, pull)))
+        return torch.where(pull < 0, fast, slow)
     return fast if pull < 0 else torch.lerp(slow, fast, pull, out=slow)

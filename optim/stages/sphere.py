@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from .base import Betas, Bucket, Ranges, Stage
+from .base import Betas, Bucket, Numbers, Ranges, Stage, Step
 from .lists import once
 from .moments import adam
 
@@ -105,7 +105,7 @@ class transported(Wrapper):
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         return self.stage.init(param, options)
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         return self.stage.scalars(hyper, step)
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
@@ -159,7 +159,7 @@ class by_invariance(Wrapper):
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         return (self.spherical if self.is_spherical(param, options) else self.plain).init(param, options)
 
-    def scalars(self, hyper: Mapping[str, Any], step: int) -> dict[str, float]:
+    def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         return self.plain.scalars(hyper, step) | self.spherical.scalars(hyper, step)
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:

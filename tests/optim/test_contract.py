@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import lr_scheduler
 
+from optim.stages.base import Bucket
 from tests.optim.table import NAMES, ROWS, Row
 
 SHAPES = [(4, 3, 3, 3), (5, 6), (5,), ()]
@@ -320,3 +321,11 @@ def test_a_wrong_value_is_named_in_one_line(name, key, value):
     if key in row.build(parameters()).param_groups[0]:
         with pytest.raises(ValueError, match=rf"^{key}="):
             row.make([{"params": parameters(), **row.group, key: value}], **row.keywords)
+
+
+def test_an_update_is_spared_where_its_memory_is_nobody_elses():
+    weight, grad, buffer, fresh = (torch.zeros(2, 3) for _ in range(4))
+    bucket = Bucket([weight], [grad], [{"stage.buffer": buffer}], [{}], {})
+    assert bucket.spare(fresh) is fresh
+    for kept in (weight, grad, buffer, grad[0], buffer.T, fresh[:1], torch.zeros(1, 3).expand(2, 3)):
+        assert bucket.spare(kept) is None

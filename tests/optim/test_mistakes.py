@@ -102,7 +102,7 @@ def test_a_group_may_say_what_others_read():
 
 
 def test_a_keyword_that_is_not_taken_is_answered_with_those_that_are():
-    said = r"^AdamP takes no 'fused': it takes lr, betas, [^\n]*wd_ratio, nesterov, param_groups, [^\n]*compile$"
+    said = r"^AdamP takes no 'fused': it takes lr, betas, [^\n]*wd_ratio, nesterov, param_groups, [^\n]*capturable$"
     with pytest.raises(TypeError, match=said):
         AdamP([Parameter(torch.ones(2))], fused=True)
     with pytest.raises(TypeError, match=r"; nearest: foreach$"):
