@@ -115,8 +115,9 @@ def _group(group: str, values: Config, choice: Any) -> None:
 
 def _names(group: str, choice: str, values: Config, known: Config) -> None:
     """Check what names an option: fixed by its yaml, or, where the yaml is open, a name and a class."""
+    is_open = groups.is_open(groups.raw(group, choice))
     for key in groups.NAMING:
-        if not groups.is_open(known) and values[key] != known[key]:
+        if not is_open and values[key] != known[key]:
             raise UsageError(f"{group}.{key}: fixed by {group}={choice} to {known[key]!r}")
     check_name(f"{group}.name", values["name"])
     target = values["target"]

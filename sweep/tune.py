@@ -20,6 +20,7 @@ from typing import Any
 
 from conf import groups, metrics, yamls
 from conf.check import check_seeds
+from conf.compose import compose
 from conf.errors import UsageError, unknown
 from conf.grammar import parse, word
 from conf.tuned import ROOT
@@ -97,7 +98,8 @@ def trial(cell: Words, point: Settings, validation: float, seed: int) -> Words:
 
 def _check_metric(metric: str, data: Iterable[str]) -> None:
     """Raise UsageError, before anything runs, unless the runs on every data set are scored by `metric`."""
-    known = [metrics.measured(raw["task"], raw["num_classes"]) for raw in (groups.raw("data", name) for name in data)]
+    raws = (groups.raw("data", name) for name in data)  # where the files say it, one class stands for all
+    known = [metrics.measured(raw["task"], raw["num_classes"] or 1) for raw in raws]
     shared = {f"{split}_{name}" for split in metrics.SPLITS for name in set.intersection(*map(set, known))}
     if metric not in shared:
         raise unknown("--metric", metric, shared)
@@ -215,8 +217,10 @@ def _fixed(words: Words, point: Settings) -> list[str]:
 
 def _held_out(cell: Words, validation: float) -> Settings:
     """Hold a share of the training images out, unless the data set has validation images of its own."""
-    has_own = not isinstance(groups.raw("data", option(cell, "data", "digits")).get("validation"), float)
-    return {} if has_own else {"data.validation": validation}
+    own = groups.raw("data", option(cell, "data", "digits")).get("validation")
+    if own is None:  # found in the user's files
+        own = compose([*cell])["data"]["validation"]
+    return {"data.validation": validation} if own == 0.0 and isinstance(own, float) else {}
 
 
 def _optimizer(cell: Words) -> str:
