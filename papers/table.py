@@ -66,6 +66,7 @@ class Cell:
     metric: str
     row_label: str
     column_label: str
+    label: str = ""  # the optimizer's own, where the table gives it one
     published: Entry = field(default_factory=dict)
 
     @property
@@ -156,6 +157,7 @@ class Table:
             metric=str(place.get("metric", spec["metric"])),
             row_label=_label(row),
             column_label=_label(column),
+            label=next((str(one["label"]) for one in (row, column) if {"optimizer", "label"} <= one.keys()), ""),
             published=_published(self.name, row) | _published(self.name, column),
         )
 

@@ -50,7 +50,11 @@ def compare(runs: Runs, a: str, b: str, where: Sequence[str] = ()) -> str:
     known = {variant(row) for row in rows} | {str(row["optimizer"]) for row in rows}
     for name in (a, b):
         if name not in known:
-            raise unknown("compare", name, known or {str(row["optimizer"]) for row in runs.rows})
+            every = {str(row["optimizer"]) for row in runs.rows}
+            if name in every:
+                others = ", ".join(sorted(known)) or "no other either"
+                raise UsageError(f"compare: no run of {name} has {' '.join(where)}; those that have: {others}")
+            raise unknown("compare", name, known or every)
     pairs = _pairs(rows, a, b)
     lines, gains = [f"{proper(a)} against {proper(b)}: {len(pairs)} shared tasks"], []
     for task, x, y in pairs:

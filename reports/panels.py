@@ -32,8 +32,10 @@ SHARED = "times of runs that shared their machine"
 
 
 def name_of(cell: Filled, *without: str) -> str:
-    """Return the optimizer's id with the values, but those `without`, that tell it from others of its name."""
+    """Return the optimizer's id with its label, or the values but those `without`, that tell it from its like."""
     place = cell.cell.coordinates
+    if cell.cell.label:
+        return f"{place.get('optimizer')} {cell.cell.label}"
     mine = {key: value for key, value in place.items() if key.startswith("optimizer.") and key not in without}
     more = [value if isinstance(value, str) else f"{key.split('.')[-1]}={value}" for key, value in mine.items()]
     return " ".join([str(place.get("optimizer", "")), *more]).strip()

@@ -186,7 +186,8 @@ def _words(optimizer: str) -> dict[str, str]:
 def proper(name: str) -> str:
     """Return the proper name of an optimizer's id and what tells it from others of it: `SING (eps)` of `sing eps`."""
     first, *rest = name.split(" ")
-    return " ".join([groups.label(first), *(word if "=" in word else f"({word})" for word in rest)])
+    plain = " ".join(word for word in rest if "=" not in word)
+    return " ".join([groups.label(first), *([f"({plain})"] if plain else []), *(word for word in rest if "=" in word)])
 
 
 def notes(row: Row) -> dict[str, str]:

@@ -6,17 +6,17 @@ from math import isfinite, nan
 
 from papers.table import METRICS
 from reports.cells import Filled, Result, better, printed
-from reports.compare import Sample, no_difference, tested
+from reports.compare import no_difference
 from reports.grids import best_rates
 from reports.layout import DASH, Entry, Grid, fixed, grid
 from reports.pairs import place
 from reports.panels import name_of
 from reports.runs import proper
-from reports.statistics import ALPHA, Comparison, effect_size, holm
+from reports.statistics import ALPHA, Comparison, effect_size, holm, welch
 
 PREFIX = "config.optimizer."
 LEFT_OUT = ("name", "target", "version", "groups", "decay")
-PAIRWISE = ("difference", "effect size (g)", "p (Holm)", "seeds", "test", "verdict")
+PAIRWISE = ("difference", "effect size (g)", "p (Holm)", "seeds", "verdict")
 
 
 def beside(result: Result) -> list[Grid]:
@@ -44,17 +44,16 @@ def _text(value: object) -> str:
 
 
 def pairwise(result: Result) -> Grid:
-    """Compare every two optimizers of each group: paired where the seeds match, Holm-adjusted within the group."""
+    """Compare every two optimizers of each group by the test that the table's stars come from, Holm within the group."""
     values = {}
     for group in result.groups():
         pairs = [(a, b) for a, b in combinations([cell for cell in group if cell.sound], 2)]
-        tests = [tested(*(Sample(cell.runs, cell.cell.metric, 1) for cell in pair)) for pair in pairs]
-        adjusted = holm([test.p for _, test in tests])
-        for (a, b), (kind, test), p in zip(pairs, tests, adjusted, strict=True):
+        tests = [welch(a.summary, b.summary) for a, b in pairs]
+        for (a, b), test, p in zip(pairs, tests, holm([test.p for test in tests]), strict=True):
             values[" ".join([place(a), _versus(a, b)]).strip()] = dict(
-                zip(PAIRWISE, _compared(a, b, kind, test, p), strict=True)
+                zip(PAIRWISE, _compared(a, b, test, p), strict=True)
             )
-    said = "Difference: first less second. g: Hedges' g. p: t test, paired where the seeds match, else Welch's; Holm."
+    said = "Difference: first less second. g: Hedges' g. p: Welch's t test, Holm over the pairs of a group."
     return _grid(result, "pairs", "pairwise comparisons", PAIRWISE, values, [said])
 
 
@@ -64,7 +63,7 @@ def _versus(a: Filled, b: Filled) -> str:
     return f"{proper(name_of(a))} / {proper(name_of(b))}{metric}"
 
 
-def _compared(a: Filled, b: Filled, kind: str, test: Comparison, p: float) -> Iterator[str]:
+def _compared(a: Filled, b: Filled, test: Comparison, p: float) -> Iterator[str]:
     theirs = [printed(cell) for cell in (a, b)]
     effect = theirs[0].mean - theirs[1].mean if theirs[0] and theirs[1] else nan
     ahead = a if better(a.cell.metric) * test.difference > 0 else b
@@ -72,7 +71,6 @@ def _compared(a: Filled, b: Filled, kind: str, test: Comparison, p: float) -> It
     yield f"{size:.2f}" if isfinite(size := effect_size(a.summary, b.summary)) else DASH
     yield f"{p:.2g}" if isfinite(p) else DASH
     yield f"{len(a.values)}, {len(b.values)}"
-    yield kind
     yield f"{proper(name_of(ahead))} better" if p < ALPHA else no_difference(test, a.summary, b.summary, effect)
 
 
