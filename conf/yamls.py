@@ -63,9 +63,12 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts a text in quotes where the loader would read it as something else."""
+    """Puts a text in quotes where the loader would read it as something else; writes equal values out, not as anchors."""
 
     yaml_implicit_resolvers = _resolvers()
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 def load(path: Path) -> Any:

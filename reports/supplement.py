@@ -44,7 +44,7 @@ def _text(value: object) -> str:
 
 
 def pairwise(result: Result) -> Grid:
-    """Compare every two optimizers of each group by the test that the table's stars come from, Holm within the group."""
+    """Compare every two optimizers of each group by the test of the table's stars, Holm-adjusted within the group."""
     values = {}
     for group in result.groups():
         pairs = [(a, b) for a, b in combinations([cell for cell in group if cell.sound], 2)]

@@ -49,6 +49,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     content = {"a": ["1e-3", ".5", "on", "null", "2020-01-01", "007", "x", "ü", 1e-3, 1e22, 3, True, None], "on": "~"}
     assert read(tmp_path, yamls.dump(content)) == content
     assert "ü" in yamls.dump(content)
+    assert yamls.dump({"one": content, "two": content}).count("&") == 0  # an anchor is nothing for a reader
 
 
 @pytest.mark.parametrize(

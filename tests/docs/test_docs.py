@@ -76,12 +76,13 @@ def commands() -> list[Any]:
 
 @pytest.fixture
 def readers_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the reader of docs/tutorials/own_data.md has; the package `datasets` is an extra."""
+    """What the readers of own_data.md and own_study.md have; the package `datasets` is an extra."""
     from PIL import Image
 
-    for name in ("rose", "tulip"):
-        (tmp_path / "flowers" / name).mkdir(parents=True)
-        Image.new("RGB", (8, 8)).save(tmp_path / "flowers" / name / "0.png")
+    for folder in ("flowers/rose", "flowers/tulip", "leaves/oak", "leaves/willow"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / folder / "0.png")
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "resnet18.safetensors").touch()
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("STEPBENCH_CACHE", str(tmp_path / "cache"))

@@ -8,10 +8,12 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from papers.table import Table
 from reports import __main__ as cli
 from reports import grids, render, supplement
 from reports.cells import Result, fill
-from reports.runs import Row, Runs
+from reports.panels import name_of
+from reports.runs import Row, Runs, proper
 from sweep.wanted import wanted
 from tests.reports import synthetic
 from tests.reports.test_page import drawn
@@ -142,6 +144,17 @@ def test_every_two_optimizers_of_a_task_are_compared() -> None:
     mean = sum(values["adam"]) / 3 - sum(values["rmsgd"]) / 3
     assert float(shown.entries[row, "effect size (g)"].main) == pytest.approx(mean / pooled * (1 - 3 / 15), abs=0.01)
     assert "would need" in shown.entries["cifar10 resnet18 SAM / RMSGD", "verdict"].main
+
+
+def test_a_label_of_the_table_names_an_optimizer_everywhere() -> None:
+    made = Table(
+        "t", {**synthetic.table().spec, "columns": [{"optimizer": "adam", "label": "as it is"}, {"optimizer": "sgd"}]}
+    )
+    cells = {cell.label: cell for cell in made.cells()}
+    assert set(cells) == {"as it is", ""}
+    assert cells["as it is"].column_label == "as it is"
+    filled = fill(made, Runs([]), synthetic.identify).cells
+    assert {proper(name_of(cell)) for cell in filled} == {"Adam (as it is)", "SGD"}
 
 
 def test_the_tables_beside_are_written_in_every_printed_format(tmp_path: Path) -> None:

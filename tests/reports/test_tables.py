@@ -196,6 +196,8 @@ def test_compare_finds_runs_pairs_seeds_and_names_what_a_test_needs(runs: Runs) 
     assert "1 shared tasks" in compare.compare(runs, "rmsgd", "adam", ["model=resnet34"])
     with pytest.raises(UsageError, match=r"compare: unknown 'sgdd'.*nearest: sgd"):
         compare.compare(runs, "rmsgd", "sgdd")
+    with pytest.raises(UsageError, match="compare: no run of rmsgd has data=mnist; those that have: no other either"):
+        compare.compare(runs, "rmsgd", "sgd", ["data=mnist"])
     with pytest.raises(UsageError, match=r"--where: unknown 'modle'.*nearest: model"):
         compare.compare(runs, "rmsgd", "sgd", ["modle=resnet34"])
 

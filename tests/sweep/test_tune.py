@@ -2,6 +2,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from conf import yamls
 from conf.errors import UsageError
@@ -71,6 +72,21 @@ def test_a_set_with_validation_images_of_its_own_keeps_them(tmp_path):
     tried = trials(wanted("rde_small"), str(tmp_path / "grids.yaml"), 0.1, [0], only=["sing"])
     assert len(tried.settings) == 4
     assert not any(word.startswith("data.validation") for words in tried.settings for word in words)
+
+
+@pytest.mark.parametrize(("parts", "held"), [(("train", "test"), True), (("train", "validation", "test"), False)])
+def test_images_of_a_folder_are_held_out_unless_it_has_validation_images(tmp_path, parts, held):
+    for place in (tmp_path / "leaves" / part / kind for part in parts for kind in ("oak", "elm")):
+        place.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(place / "0.png")
+    (tmp_path / "leaves.yaml").write_text(
+        "seeds: [0]\nrows: {data: folder}\ncolumns: {optimizer: sgd}\nmetric: test_top1\ntitle: t\n"
+        f"overrides: {{data.path: {tmp_path / 'leaves'}, data.name: leaves, model: resnet20}}\n"
+    )
+    (tmp_path / "grids.yaml").write_text("grids: {optimizer.lr: [1.0e-3, 1.0e-2]}")
+    tried = trials(wanted(str(tmp_path / "leaves.yaml")), str(tmp_path / "grids.yaml"), 0.1, [0], only=[])
+    assert len(tried.settings) == 2
+    assert all(("data.validation=0.1" in words) is held for words in tried.settings)
 
 
 @pytest.mark.parametrize(
