@@ -63,7 +63,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts a text in quotes where the loader would read it as something else; writes equal values out, not as anchors."""
+    """Puts a text in quotes where the loader would read it as something else; repeats equal values, without anchors."""
 
     yaml_implicit_resolvers = _resolvers()
 
