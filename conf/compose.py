@@ -75,7 +75,9 @@ def _checked(words: list[str]) -> Config:
     validate.command_line(given)
     config, choices = layered(given, {})
     explicit = {override.key_or_group for override in given} | experiment_keys(choices)
-    values, notes = _tuned(config, choices)
+    paper = config["tuned"] and config["replace"].get("tuned", {}).get("*", config["tuned"])
+    found = _lookup(paper, config, choices) if paper else Tuned()
+    values, notes = found.values, {key: note for key, note in found.notes.items() if note}
     other = _replaced(config, choices, values, explicit)
     config, now = layered(given, other) if other else (config, choices)
     _fill(config, now, values, explicit)
@@ -94,14 +96,6 @@ def _listed(word: str) -> str:
     """`probe=a,b` chooses both, where Hydra would ask for `probe=[a,b]`."""
     group, _, value = word.partition("=")
     return f"{group}=[{value}]" if group in groups.LISTS and "," in value and value[:1] != "[" else word
-
-
-def _tuned(config: Config, choices: Choices) -> tuple[Config, dict[str, str]]:
-    """Return the values of `tuned` for the chosen data set, net and optimizer, and notes on some of them."""
-    if config["tuned"] is None:
-        return {}, {}
-    found = _lookup(config["replace"].get("tuned", {}).get("*", config["tuned"]), config, choices)
-    return found.values, {key: note for key, note in found.notes.items() if note}
 
 
 def _lookup(paper: str, config: Config, choices: Choices) -> Tuned:

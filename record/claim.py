@@ -84,7 +84,8 @@ class Claim:
             number, owner = self._signed()
             if owner is not None and _is_alive(_path(self.folder, number), owner, stale, patience=2.5 * self._beat):
                 raise Claimed(f"{self.folder}: running as process {owner['pid']} on {owner['host']}")
-            if _create(_path(self.folder, number + 1), self._owner) and _highest(self.folder) == number + 1:
+            mine = (number + 1, _path(self.folder, number + 1))
+            if _create(mine[1], self._owner) and claims(self.folder)[-1:] == [mine]:
                 return number + 1
 
     def _signed(self) -> tuple[int, ClaimFile | None]:
@@ -113,10 +114,6 @@ def claims(folder: Path) -> list[tuple[int, Path]]:
     """Return the claims of a run folder by their numbers."""
     named = ((_NAME.fullmatch(path.name), path) for path in folder.glob("claim-*.json"))
     return sorted((int(name[1]), path) for name, path in named if name)
-
-
-def _highest(folder: Path) -> int:
-    return max((number for number, _ in claims(folder)), default=0)
 
 
 def newest(folder: Path) -> tuple[int, ClaimFile | None]:
@@ -153,12 +150,10 @@ def _beats(path: Path, seconds: float) -> bool:
 
 
 def _create(path: Path, owner: ClaimFile) -> bool:
-    try:
-        with open(path, "xb") as file:
-            file.write(json_text(owner))
-    except FileExistsError:
-        return False
-    return True
+    with suppress(FileExistsError), open(path, "xb") as file:
+        file.write(json_text(owner))
+        return True
+    return False
 
 
 def _owner_info() -> ClaimFile:

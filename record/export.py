@@ -3,14 +3,11 @@
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from record.files import Row, read_lines
 from record.loggers import MIRRORS, Logged
 from record.read import read_store
-
-if TYPE_CHECKING:
-    import pandas
 
 Said = list[str]
 
@@ -35,12 +32,9 @@ def _tables(rows: list[Row], out: Path, kind: str) -> Said:
 
     frames = {"runs": pandas.DataFrame(map(_plain, rows)), "metrics": pandas.DataFrame(_long(rows))}
     for name, frame in frames.items():
-        _write(frame, out / f"{name}.{kind}", kind)
+        path = out / f"{name}.{kind}"
+        frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path, index=False)
     return [f"{out / name}.{kind}: {len(frame)} rows" for name, frame in frames.items()]
-
-
-def _write(frame: "pandas.DataFrame", path: Path, kind: str) -> None:
-    frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path, index=False)
 
 
 def _plain(row: Row) -> Row:

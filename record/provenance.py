@@ -30,9 +30,15 @@ _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "hydra-cor
 
 @lru_cache
 def environment() -> dict[str, Any]:
-    """Return commit, versions and machine. What needs torch (device kind and name, threads) the trainer adds."""
+    """Return commit, versions and machine. What needs torch (device kind and name, threads) the trainer adds.
+
+    commit, dirty: None outside a git checkout or without git. An untracked file makes it dirty too.
+    """
+    head = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain") if head else None
     return {
-        **_commit(),
+        "commit": head,
+        "dirty": None if changes is None else bool(changes),
         "python": platform.python_version(),
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
         "host": platform.node(),
@@ -40,13 +46,6 @@ def environment() -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": os.cpu_count(),
     }
-
-
-def _commit() -> dict[str, Any]:
-    """Return {commit, dirty}; both None outside a git checkout or without git. An untracked file is a change too."""
-    head = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain") if head else None
-    return {"commit": head, "dirty": None if changes is None else bool(changes)}
 
 
 @lru_cache

@@ -66,7 +66,7 @@ class Run:
                 path.unlink(missing_ok=True)
             if read_result(self.folder) is not None:
                 raise Claimed(f"{self.folder}: finished by another process in the meantime")
-            self.attempt = self._begin(list(overrides), dict(facts or {}))
+            self._begin(list(overrides), dict(facts or {}))
             self.metrics = Lines(self.folder / "metrics.jsonl", self._claim.check)
         except BaseException:
             self._claim.release(finished=(self.folder / "result.json").exists())
@@ -179,21 +179,19 @@ class Run:
         else:
             self.fail("error", f"{type(error).__name__}: {error}", "".join(tracebacks.format_exception(error)))
 
-    def _begin(self, overrides: list[str], facts: dict[str, Any]) -> int:
-        """Write config, environment and status. Returns the number of this attempt, from 1."""
+    def _begin(self, overrides: list[str], facts: dict[str, Any]) -> None:
+        """Write config, environment and status."""
         self._claim.check()
         write_atomic(self.folder / "config.yaml", config_text(self.config), self._claim.check)
-        self._attempts = self._attempts_before()
         source = {"source": source_hashes(self.semantic)}
         attempt = {"started": time.time(), **environment(), **source, "overrides": overrides, **facts}
-        self._attempts.append(cast(Attempt, attempt))
+        self._attempts = [*self._attempts_before(), cast(Attempt, attempt)]
+        self.attempt = len(self._attempts)  # from 1
         if diff := code_diff():
-            path = self.folder / f"code-{len(self._attempts)}.diff"
+            path = self.folder / f"code-{self.attempt}.diff"
             write_atomic(path, diff.encode(errors="replace"), self._claim.check)
         self._write("environment.json", {"schema": SCHEMA, "attempts": self._attempts})
-        self.attempt = len(self._attempts)
         self._write_status("running")
-        return self.attempt
 
     def _attempts_before(self) -> list[Attempt]:
         try:

@@ -80,16 +80,10 @@ def skip_if_finished(config: dict[str, Any]) -> bool:
     if result is None:
         return False
     clean_finished(folder)
-    other = ", ".join(code_changes(folder))
+    other = ", ".join(changed(flat(result)))
     but = f", but its code differs ({other}); rerun=true makes it again" if other else ""
     print(f"already there{but}: {result['state']}  {headline(result['metrics'])}  {folder}")
     return True
-
-
-def code_changes(folder: Path) -> list[str]:
-    """Return what of a finished run's code has changed since: optimizer, model, ..."""
-    result = read_result(folder)
-    return changed(flat(result)) if result else []
 
 
 def headline(metrics: Mapping[str, Any]) -> str:

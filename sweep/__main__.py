@@ -23,8 +23,8 @@ from conf.errors import UsageError, of_the_system, unknown
 from record.clean import set_aside
 from record.identity import PLACES
 from record.merge import AS_IT_IS, PUBLIC, merge
-from record.read import Status, read_store, status
-from record.supervise import code_changes
+from record.read import Status, flat, read_result, read_store, status
+from record.source import changed
 from sweep import show
 from sweep.arguments import BACKENDS, Command, parse
 from sweep.plan import Planned, plan
@@ -77,9 +77,9 @@ def execute(
 ) -> int:
     """Run what is missing of a plan on the chosen back end; returns the exit code. pruned: of what is to end early."""
     store = arguments.store
-    for run in runs:
-        if run.config["rerun"] and code_changes(store / run.folder):
-            set_aside(store, store / run.folder)
+    for folder in (store / run.folder for run in runs if run.config["rerun"]):
+        if (result := read_result(folder)) and changed(flat(result)):
+            set_aside(store, folder)
     most = 1 if arguments.fail_fast else arguments.max_failures
     options = Options(arguments.retries, arguments.limit, arguments.retry == "failed", most, arguments.detach)
     display = show.Display(store, runs)

@@ -134,11 +134,10 @@ def unlike(runs: Iterable[Planned]) -> list[str]:
 
 
 def _line(names: tuple[str, ...], base: str, needed: Config, found: list[Config]) -> str:
-    wrong = [{k: options.get(k) for k, v in needed.items() if not _equal(v, options.get(k))} for options in found]
+    def same(a: Any, b: Any) -> bool:
+        return a == b or (isinstance(a, float) and isinstance(b, float) and isclose(a, b))
+
+    wrong = [{k: options.get(k) for k, v in needed.items() if not same(v, options.get(k))} for options in found]
     fewest = min(wrong, key=len)
     differences = ", ".join(f"{key} {needed[key]} and {value}" for key, value in fewest.items())
     return f"not one base: {names[2]} and {base} on {' '.join(names[:2])}: {differences}" if fewest else ""
-
-
-def _equal(a: Any, b: Any) -> bool:
-    return a == b or (isinstance(a, float) and isinstance(b, float) and isclose(a, b))
