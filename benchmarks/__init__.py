@@ -1,10 +1,26 @@
-"""Speed, side by side with peers, one command each. Here: what they share, timing in turns and the written report."""
+"""Speed, side by side with peers, one command each. Here: arguments, timing in turns, the written report.
+
+A command reads its arguments before it imports torch, so that a mistake in them is told at once.
+"""
 
 import json
 import sys
 import time
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from conf.cli import Parser, file, whole
+
+ROOT = Path(__file__).parent.parent
+
+
+def parser(name: str, about: str | None, rounds: int) -> Parser:
+    """Return the parser of the command `python -m benchmarks.<name>`, with --rounds and --out."""
+    made = Parser(f"python -m benchmarks.{name}", description=about, formatter_class=RawDescriptionHelpFormatter)
+    made.add_argument("--rounds", type=whole("[1, 1000]"), default=rounds)
+    made.add_argument("--out", type=file(".json"), default=Path(f"build/benchmarks/{name}.json"))
+    return made
 
 
 def seconds(call: Callable[[], object]) -> float:

@@ -15,15 +15,14 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
 
 import torch
 from torch import Tensor
 
+from benchmarks import ROOT
 from benchmarks.optimizers import METHODS, compare, ours, shapes_of, stepper, tensors
 from conf.cli import Parser, guarded
 
-ROOT = Path(__file__).parent.parent
 RUN = ("data=digits", "model=resnet20", "optimizer=sing", "batch_size=32", "budget=steps", "progress=false")
 SHAPES = [torch.Size(shape) for shape in ((64, 32, 3, 3), (32, 64, 1, 1), (10, 64), (64,))]
 CLOSE = 1e-5  # of a tensor's largest entry
@@ -32,14 +31,8 @@ LOOSE = {  # methods whose last digits are the device's or the compiler's choice
     "soap": "a basis of eigenvectors, free where eigenvalues are equal",
 }
 PATIENCE = 300  # seconds for one run
+Way = dict[str, bool]  # how `ours` builds an optimizer
 Check = Callable[[], str]  # returns what the table shows; an exception is a failure
-
-
-class Way(TypedDict, total=False):
-    """How `ours` builds an optimizer."""
-
-    foreach: bool
-    compile: bool
 
 
 def stepped(method: str, device: str, way: Way) -> list[Tensor]:
@@ -129,7 +122,7 @@ def timed(method: str, device: str, net: str) -> str:
 
 def checks(device: str) -> Iterator[tuple[str, Check]]:
     """Yield what is checked on a device: a name, and a function."""
-    loop, lists, compiled = Way(foreach=False), Way(foreach=True), Way(compile=True)
+    loop, lists, compiled = {"foreach": False}, {"foreach": True}, {"compile": True}
     if device == "cpu":
         yield "optimizers, lists as loops", partial(alike, METHODS, ("cpu", lists), ("cpu", loop))
         yield "optimizers, compiled as eager", partial(alike, ["adamp"], ("cpu", compiled), ("cpu", loop))

@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 
 import optim
 from benchmarks import in_turns, seconds, write
-from benchmarks.probe import compare_probe
+from benchmarks.watched import compare_probe
 from conf import groups
 from conf.cli import Parser, file, guarded, whole
 

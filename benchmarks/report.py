@@ -4,10 +4,10 @@ The stores are synthetic, without training: scores are drawn. They hold all seed
 of its configurations, at other rates, that no table shows: what a large store mostly is.
 """
 
-import argparse
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,51 +16,45 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks import write
+from benchmarks import ROOT, parser, write
+from conf.cli import guarded, whole
 from conf.compose import composed
 from papers import table as tables
 from record.identity import group_id, run_folder, run_id, semantic
 
-ROOT = Path(__file__).parent.parent
-ROOT = Path(__file__).parent.parent
 EPOCHS = 20
 MIB = 2**10  # of ru_maxrss, which Linux gives in KiB
+LINE = "{runs:6} runs: {seconds:5.1f} s, {processor seconds:5.1f} s of the processor, {peak MiB:5.0f} MiB"
 
 
 def main() -> None:
     """Measure reports of stores of each size; prints a line each and writes the JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
-    parser.add_argument("--runs", type=int, nargs="+", default=[100, 1000, 10_000])
-    parser.add_argument("--table", default="rmsgd_1a")
-    parser.add_argument("--out", type=Path, default=Path("build/benchmarks/report.json"))
-    given = parser.parse_args()
-    found = []
+    options = parser("report", __doc__, rounds=1)
+    options.add_argument("--runs", type=whole("[1, inf)"), nargs="+", default=[100, 1000, 10_000])
+    options.add_argument("--table", choices=tables.names(), default="rmsgd_1a")
+    given = options.parse_args()
+    found: list[dict[str, float]] = []
     for runs in given.runs:
         with tempfile.TemporaryDirectory() as folder:
             fill(Path(folder, "store"), runs, given.table)
-            found.append({"runs": runs} | measured(Path(folder)))
-            print("{runs:6} runs: {seconds:5.1f} s, {peak MiB:5.0f} MiB".format(**found[-1]))
+            for _ in range(given.rounds):
+                found.append({"runs": runs} | measured(Path(folder)))
+                print(LINE.format(**found[-1]), flush=True)
     write(given.out, {"epochs a run": EPOCHS, "table": given.table, "reports": found})
 
 
 def measured(folder: Path) -> dict[str, float]:
-    """Return seconds and peak memory of one report of <folder>/store, run as a command; of the largest process."""
-    command = [
-        sys.executable,
-        "-m",
-        "reports",
-        "report",
-        "--store",
-        str(folder / "store"),
-        "--out",
-        str(folder / "out"),
-    ]
+    """Return seconds by the clock and of the processor, and peak memory, of a first report of <folder>/store."""
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    places = ("--store", str(folder / "store"), "--out", str(folder / "out"))
+    command = [sys.executable, "-m", "reports", "report", *places]
     began = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT)
     _, status, used = os.wait4(child.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)}: exit status {status}")
-    return {"seconds": time.perf_counter() - began, "peak MiB": used.ru_maxrss / MIB}
+    took = {"seconds": time.perf_counter() - began, "processor seconds": used.ru_utime + used.ru_stime}
+    return took | {"peak MiB": used.ru_maxrss / MIB}
 
 
 def fill(store: Path, runs: int, table: str) -> None:
@@ -113,4 +107,4 @@ def drawn(config: dict[str, Any], draw: random.Random) -> tuple[dict[str, Any], 
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

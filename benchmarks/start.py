@@ -9,15 +9,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from argparse import RawTextHelpFormatter
 from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks import in_turns, write
-from conf.cli import Parser, file, guarded, whole
+from benchmarks import ROOT, in_turns, parser, write
+from conf.cli import guarded
 
-ROOT = Path(__file__).parent.parent
 RUN = ("budget=steps", "budget.steps=1", "model=resnet20", "batch_size=32", "progress=false", "keep=none")
 PLAN = """
 overrides: {budget.epochs: 1}
@@ -46,10 +44,7 @@ COMMANDS = {
 
 def main() -> int:
     """Measure in turns; prints a line each and writes the JSON."""
-    parser = Parser(prog="python -m benchmarks.start", description=__doc__, formatter_class=RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=whole("[1, 1000]"), default=7)
-    parser.add_argument("--out", type=file(".json"), default=Path("build/benchmarks/start.json"))
-    given = parser.parse_args()
+    given = parser("start", __doc__, rounds=7).parse_args()
     times = in_turns({what: partial(_call, words) for what, words in COMMANDS.items()}, given.rounds)
     base = median(times["import torch"])
     found = {what: {"seconds": median(took), "of import torch": median(took) / base} for what, took in times.items()}
