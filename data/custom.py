@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.dataset import Dataset, Place, held_out
+from data.dataset import Dataset, Place, drawn, held_out
 from data.memory import Arrays, Recipe, in_memory, labelled
 
 PARTS = ("train", "test", "validation")
@@ -39,7 +39,9 @@ def from_torch(
     keywords = dict(args or {}) | ({"path": path} if "path" in signature(function).parameters else {})
     parts = {part: _read(part, samples, place) for part, samples in _parts(function(**keywords)).items()}
     if "test" not in parts:
-        parts["train"], parts["test"] = _drawn(parts["train"], test, recipe.split_seed)
+        images, labels = parts["train"]
+        chosen = drawn(len(images), test, recipe.split_seed, "data.test")
+        parts["train"], parts["test"] = ((images[places], labels[places]) for places in chosen)
     images = parts["train"][0]
     if images.is_floating_point():
         recipe = replace(recipe, normalise=AS_IT_IS)
@@ -104,10 +106,3 @@ def _image(where: str, image: object) -> Tensor:
     if array.dtype == np.uint8 and array.shape[0] not in (1, 3) and array.shape[2] in (1, 3):
         array = array.transpose(2, 0, 1)
     return torch.from_numpy(array if array.dtype == np.uint8 else array.astype(np.float32))
-
-
-def _drawn(arrays: Arrays, share: float, seed: int) -> tuple[Arrays, Arrays]:
-    kept, drawn = held_out(len(arrays[0]), share, seed)
-    if drawn is None:
-        raise ValueError(f"data.test: {share} leaves no images to test on")
-    return (arrays[0][kept], arrays[1][kept]), (arrays[0][drawn], arrays[1][drawn])

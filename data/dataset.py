@@ -76,22 +76,34 @@ class Place:
 
 
 def held_out(size: int, fraction: float, seed: int, train: int = 0) -> tuple[Tensor, Tensor | None]:
-    """Split range(size) into training and validation positions: torch.randperm of the seed, the last share held out.
+    """Split range(size) into training and validation positions as `drawn` does; without a fraction nothing is held out.
 
-    This is the rule of AdamSRT's code with seed 0 and fraction 0.05. train: how many training positions are kept, the
-    first of the order; 0 keeps all. Raises ValueError for no image held out, one to train on, or fewer than `train`.
+    train: how many training positions are kept, the first of the order; 0 keeps all. Raises ValueError where there are
+    fewer.
     """
-    order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
-    cut = size - round(size * fraction)
-    if train > cut:
-        raise ValueError(f"data.train: {train}, but there are {cut} images to train on")
-    if fraction == 0:
-        return order[:train] if train else torch.arange(size), None
+    fit, rest = drawn(size, fraction, seed, "data.validation") if fraction else (shuffled(size, seed), None)
+    if train > len(fit):
+        raise ValueError(f"data.train: {train}, but there are {len(fit)} images to train on")
+    if train:
+        return fit[:train], rest
+    return torch.arange(size) if rest is None else fit, rest
+
+
+def drawn(size: int, fraction: float, seed: int, key: str) -> tuple[Tensor, Tensor]:
+    """Split range(size) in two: torch.randperm of the seed, the last share drawn. key: of the fraction, for errors.
+
+    This is the rule of AdamSRT's code with seed 0 and fraction 0.05. Raises ValueError for no image drawn, or fewer
+    than two to train on.
+    """
+    order, cut = shuffled(size, seed), size - round(size * fraction)
     if not 1 < cut < size:
-        raise ValueError(
-            f"data.validation: {fraction} of {size} images leaves {cut} to train on, {size - cut} held out"
-        )
-    return order[: train or cut], order[cut:]
+        raise ValueError(f"{key}: {fraction} of {size} images leaves {cut} to train on, {size - cut} held out")
+    return order[:cut], order[cut:]
+
+
+def shuffled(size: int, seed: int) -> Tensor:
+    """Return range(size) in an order of the seed's."""
+    return torch.randperm(size, generator=torch.Generator().manual_seed(seed))
 
 
 def fingerprint(*parts: Tensor | bytes) -> str:

@@ -3,11 +3,12 @@
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,8 @@ from data.needed import missing
 
 if TYPE_CHECKING:
     from PIL import Image
+
+_GREY = ("1", "L", "LA", "I;16")  # modes of Pillow
 
 
 def download(name: str, kind: str, root: Path, *arguments: str) -> None:
@@ -48,8 +51,51 @@ def require(name: str, path: Path, md5: str | None = None) -> Path:
 
 def check_md5(path: Path, expected: str) -> None:
     """Raise ValueError unless the file's MD5 is as its publisher gives it."""
-    with path.open("rb") as file:
-        check_digest(str(path), hashlib.file_digest(file, "md5").hexdigest(), expected)
+    check_digest(str(path), file_digest(path, "md5"), expected)
+
+
+@lru_cache
+def file_digest(file: Path, kind: str = "sha256") -> str:
+    """Return the checksum of a file's content."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, kind).hexdigest()
+
+
+def digest(texts: Iterable[str]) -> str:
+    """Return the SHA-256 of lines."""
+    total = hashlib.sha256()
+    for text in texts:
+        total.update(f"{text}\n".encode())
+    return total.hexdigest()
+
+
+def stamps(files: Iterable[Path]) -> Iterator[str]:
+    """Yield a line for each file, another one once its size or time has changed."""
+    for file in files:
+        try:
+            found = file.stat()
+        except OSError as error:
+            raise FileNotFoundError(f"{file}: image not found ({error.strerror})") from error
+        yield f"{file} {found.st_size} {found.st_mtime_ns}"
+
+
+class Look(NamedTuple):
+    """What is known of an image that is not decoded: the SHA-256 of its file, width and height, whether it is grey."""
+
+    digest: str
+    size: tuple[int, int]
+    grey: bool
+
+
+def look_at(content: bytes, source: Path | str) -> Look:
+    """Look at the bytes of an image file. Raises ValueError naming its source."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return Look(hashlib.sha256(content).hexdigest(), image.size, image.mode in _GREY)
+    except Exception as error:  # Pillow raises many kinds for a damaged file
+        raise ValueError(f"{source}: unreadable image: {complaint(error)}") from error
 
 
 def check_digest(source: str, found: str, expected: str) -> None:
@@ -88,12 +134,8 @@ def _eight_bits(image: "Image.Image") -> "Image.Image":
     return image
 
 
-def read_csv(path: Path, header: Sequence[str], row: str, fits: Callable[[list[str]], bool]) -> list[list[str]]:
-    """Read a comma-separated file of UTF-8 text: the rows after its first line, which is `header`.
-
-    row: what each is, in words, and fits: whether one is. The first column is a file's name, there once. Raises
-    ValueError naming the file and the line.
-    """
+def csv_rows(path: Path) -> list[list[str]]:
+    """Read a comma-separated file of UTF-8 text, its first line and all others; raises ValueError naming it."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
         rows = list(csv.reader(io.StringIO(text, newline="")))
@@ -105,13 +147,23 @@ def read_csv(path: Path, header: Sequence[str], row: str, fits: Callable[[list[s
         raise ValueError(f"{path}: holds a NUL character, which text does not")
     if not rows:
         raise ValueError(f"{path}: empty")
-    if rows[0] != list(header):
+    return rows
+
+
+def read_csv(path: Path, header: Sequence[str], row: str, fits: Callable[[list[str]], bool]) -> list[list[str]]:
+    """Return the rows of a csv after its first line, which is `header`.
+
+    row: what each is, in words, and fits: whether one is. The first column is a file's name, there once. Raises
+    ValueError naming the file and the line.
+    """
+    first, *rows = csv_rows(path)
+    if first != list(header):
         raise ValueError(f"{path}: its first line is not {','.join(header)}")
-    for number, line in enumerate(rows[1:], start=2):
+    for number, line in enumerate(rows, start=2):
         if len(line) != len(header) or Path(line[0]).name != line[0] or not fits(line):
             raise ValueError(f"{path}: line {number} is not {row}: {','.join(line)}")
-    once_each(path, [line[0] for line in rows[1:]])
-    return rows[1:]
+    once_each(path, [line[0] for line in rows])
+    return rows
 
 
 def read_mat(file: Path | io.BytesIO, source: Path, *names: str, **options: Any) -> Mapping[str, Any]:

@@ -1,7 +1,5 @@
 """A folder that Hugging Face's `datasets` has saved (`save_to_disk`): a column of images, a column of class labels."""
 
-import hashlib
-import io
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
@@ -9,7 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from data.listing import GREY, PARTS, VERSION, digest, kept
+from data.files import digest, look_at, stamps
+from data.listing import PARTS, VERSION, image_facts, kept
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,30 +72,21 @@ def dataset_facts(options: Mapping[str, Any], cache: Path) -> dict[str, Any]:
 
 @lru_cache
 def _facts(path: Path, image: str, label: str, cache: Path) -> dict[str, Any]:
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    seen = digest(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)
+    seen = digest(stamps(sorted(file for file in path.rglob("*") if file.is_file())))
     name = f"hf-{VERSION}-{digest([seen, image, label])}"
     return kept(cache / "found" / f"{name}.json", lambda: _looked_at(loaded(str(path)), image, label))
 
 
 def _looked_at(parts: Columns, image: str, label: str) -> dict[str, Any]:
-    from PIL import Image
-
-    sizes, modes, texts = set(), set(), []
-    for part, rows in sorted(parts.items()):
-        for content, number in _rows(rows, image, label):
-            with Image.open(io.BytesIO(content)) as opened:
-                sizes.add(opened.size)
-                modes.add(opened.mode)
-            texts.append(f"{part} {hashlib.sha256(content).hexdigest()} {number}")
+    found = [
+        (part, look_at(content, f"data.path: {part}[{index}]"), number)
+        for part, rows in sorted(parts.items())
+        for index, (content, number) in enumerate(_rows(rows, image, label))
+    ]
     names = getattr(parts["train"].features[label], "names", None)
-    (width, height), *others = sizes
-    return {
-        "num_classes": len(names) if names else 1 + max(int(text.rpartition(" ")[2]) for text in texts),
-        "in_channels": 1 if modes <= set(GREY) else 3,
-        "image_size": width if not others and width == height else None,
-        "fingerprint": digest(texts),
-    }
+    classes = len(names) if names else 1 + max(number for _, _, number in found)
+    fingerprint = digest(f"{part} {look.digest} {number}" for part, look, number in found)
+    return {"num_classes": classes, "fingerprint": fingerprint} | image_facts([look for _, look, _ in found])
 
 
 def _rows(rows: Any, image: str, label: str) -> Iterator[tuple[bytes, int]]:
@@ -115,12 +105,11 @@ class _Column:
     def __init__(self, rows: Any, image: str, label: str, facts: Mapping[str, Any]) -> None:
         from data.streaming import View
 
-        self.rows, self.image, self.label, self.channels = rows, image, label, facts["in_channels"]
-        self.view = View(eval_size=facts["image_size"], eval_ratio=1.0)
+        self.rows, self.image, self.label, self.view = rows, image, label, View.square(facts)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> "tuple[Tensor, int]":
         row = self.rows[index]
-        return self.view.centre(row[self.image].convert("RGB"))[: self.channels], row[self.label]
+        return self.view.centre(row[self.image].convert("RGB")), row[self.label]

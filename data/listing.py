@@ -5,22 +5,21 @@
 <path>/labels.csv with columns file, label and perhaps part (train, validation, test)       images anywhere below
 """
 
-import csv
-import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data.files import Look, csv_rows, digest, file_digest, look_at, once_each, stamps
+
 SUFFIXES = (".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
 PARTS = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
 LAYOUT = "allowed: train/<class>/ and test/<class>/ (or val/), <class>/ alone, or labels.csv with file, label and part"
 VERSION = 1  # of the facts, raised when they are found differently
-GREY = ("1", "L", "LA", "I;16")  # modes of Pillow
 
 
 class Sample(NamedTuple):
@@ -38,9 +37,12 @@ class Listing:
     samples: tuple[Sample, ...]
     classes: tuple[str, ...]
 
-    def of(self, part: str) -> list[Sample]:
-        """Return the images of a part."""
-        return [sample for sample in self.samples if sample.part == part]
+    @property
+    def held_share(self) -> float:
+        """The validation images' share of those and the training images; 0 where no folder has any."""
+        parts = [sample.part for sample in self.samples]
+        held = parts.count("validation")
+        return held / (held + parts.count("train")) if held else 0.0
 
 
 def listed(path: Path, labels: str) -> Listing:
@@ -71,19 +73,20 @@ def _is_image(file: Path) -> bool:
 
 
 def _of_csv(path: Path, table: Path) -> list[Sample]:
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        if not {"file", "label"} <= set(rows.fieldnames or ()):
-            raise ValueError(
-                f"{table}: its first line is {rows.fieldnames}; it needs `file` and `label`, may have `part`"
-            )
-        samples = [Sample(str(row["file"]), str(row["label"]), str(row.get("part") or "")) for row in rows]
-    for number, sample in enumerate(samples, start=2):
-        if sample.part not in ("", *PARTS) or not sample.label:
+    header, *rows = csv_rows(table)
+    if not {"file", "label"} <= {*header}:
+        raise ValueError(f"{table}: its first line is {','.join(header)}; it needs `file` and `label`, may have `part`")
+    samples = []
+    for number, row in enumerate(rows, start=2):
+        named = dict(zip(header, row, strict=False))
+        sample = Sample(*(named.get(key, "") for key in Sample._fields))
+        if len(row) != len(header) or sample.part not in ("", *PARTS) or not sample.label:
             raise ValueError(f"{table}: line {number}: {sample}; allowed: a label, and of parts {', '.join(PARTS)}")
         if ".." in Path(sample.file).parts or not (path / sample.file).is_file():
             raise FileNotFoundError(f"{table}: line {number}: {sample.file} is not a file below {path}")
-    return [sample._replace(part=PARTS.get(sample.part, "")) for sample in samples]
+        samples.append(sample._replace(part=PARTS.get(sample.part, "")))
+    once_each(table, [sample.file for sample in samples])
+    return samples
 
 
 def _require_all_parts(path: Path, samples: list[Sample]) -> None:
@@ -112,14 +115,25 @@ def folder_facts(options: Mapping[str, Any], cache: Path) -> dict[str, Any]:
 def _folder_facts(path: Path, labels: str, cache: Path) -> dict[str, Any]:
     listing = listed(path, labels)
     files = [path / sample.file for sample in listing.samples]
-    seen = digest(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)
-    name = f"folder-{VERSION}-{digest([seen, repr(listing)])}"
+    name = f"folder-{VERSION}-{digest([digest(stamps(files)), repr(listing)])}"
     return kept(cache / "found" / f"{name}.json", lambda: _found(listing, files))
 
 
 def _found(listing: Listing, files: list[Path]) -> dict[str, Any]:
-    facts = image_facts(files) | {"num_classes": len(listing.classes), "validation": _share(listing)}
-    return facts | {"fingerprint": digest([repr(listing), facts["fingerprint"]])}
+    with ThreadPoolExecutor() as pool:
+        looks = list(pool.map(lambda file: look_at(file.read_bytes(), file), files))
+    fingerprint = digest([repr(listing), digest(look.digest for look in looks)])
+    found = {"num_classes": len(listing.classes), "validation": listing.held_share, "fingerprint": fingerprint}
+    return found | image_facts(looks)
+
+
+def image_facts(looks: Collection[Look]) -> dict[str, Any]:
+    """Return the images' channels, and their side where all are squares of one size."""
+    (width, height), *others = {look.size for look in looks}
+    return {
+        "in_channels": 1 if all(look.grey for look in looks) else 3,
+        "image_size": width if not others and width == height else None,
+    }
 
 
 def kept(file: Path, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -135,45 +149,6 @@ def kept(file: Path, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return facts
 
 
-def image_facts(files: Iterable[Path]) -> dict[str, Any]:
-    """Return channels, the side where all images are squares of one size, and a digest of the files' content."""
-    with ThreadPoolExecutor() as pool:
-        found = list(pool.map(_looked_at, files))
-    sizes = {size for _, size, _ in found}
-    width, height = next(iter(sizes))
-    return {
-        "in_channels": 1 if all(grey for _, _, grey in found) else 3,
-        "image_size": width if len(sizes) == 1 and width == height else None,
-        "fingerprint": digest(content for content, _, _ in found),
-    }
-
-
-def _looked_at(file: Path) -> tuple[str, tuple[int, int], bool]:
-    from PIL import Image
-
-    try:
-        with file.open("rb") as opened, Image.open(opened) as image:
-            size, grey = image.size, image.mode in GREY
-            opened.seek(0)
-            return hashlib.file_digest(opened, "sha256").hexdigest(), size, grey
-    except Exception as error:  # Pillow raises many kinds for a damaged file
-        raise ValueError(f"{file}: unreadable image: {error}") from error
-
-
-def _share(listing: Listing) -> float:
-    """Return the share of validation images, 0 where no folder has any."""
-    held, trained = len(listing.of("validation")), len(listing.of("train"))
-    return held / (held + trained) if held else 0.0
-
-
-def digest(texts: Iterable[str]) -> str:
-    """Return the SHA-256 of lines."""
-    total = hashlib.sha256()
-    for text in texts:
-        total.update(f"{text}\n".encode())
-    return total.hexdigest()
-
-
 def file_facts(options: Mapping[str, Any], cache: Path) -> dict[str, Any]:
     """Return a fingerprint of the file at `path`, or of the files below it: None where there is no path."""
     path = Path(options["path"]) if options["path"] else None
@@ -183,10 +158,3 @@ def file_facts(options: Mapping[str, Any], cache: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"data.path: no file or folder at {path}")
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     return {"fingerprint": digest(f"{file.relative_to(path)} {file_digest(file)}" for file in files)}
-
-
-@lru_cache
-def file_digest(file: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.files import read_rgb
+from data.files import digest, read_rgb, stamps
 
 _VERSION = 2  # of decoded images, raised when a file decodes to other pixels; 1 cut 16-bit grey off at 255
 
@@ -55,10 +55,21 @@ def stored(folder: Path, name: str, shape: tuple[int, ...], fill: Callable[[Byte
             made.flush()
             (draft / "sha256").write_text(hashlib.sha256(made.data).hexdigest())
     array: Bytes = np.load(folder / f"{name}.npy", mmap_mode="c")  # copy on write: torch wants no read-only memory
-    digest = hashlib.sha256(array.data).hexdigest()
-    if digest != (folder / "sha256").read_text():
+    found = hashlib.sha256(array.data).hexdigest()
+    if found != (folder / "sha256").read_text():
         raise ValueError(f"{folder}: damaged copy of the {name}; delete this folder and run again")
-    return torch.from_numpy(array), digest
+    return torch.from_numpy(array), found
+
+
+def stored_images(folder: Path, shape: tuple[int, ...], image: Callable[[int], Bytes]) -> tuple[Tensor, str]:
+    """Return the array of images of a folder as `stored` does; shape: [N, C, H, W]; image makes that of an index."""
+
+    def fill(images: Bytes) -> None:
+        with ThreadPoolExecutor() as pool:
+            for index, pixels in enumerate(pool.map(image, range(len(images)))):
+                images[index] = pixels
+
+    return stored(folder, "images", shape, fill)
 
 
 def decoded(cache: Path, name: str, paths: Sequence[Path], side: int) -> tuple[Tensor, str]:
@@ -67,24 +78,8 @@ def decoded(cache: Path, name: str, paths: Sequence[Path], side: int) -> tuple[T
     The array is made under `cache` on first use, and again if a file's size or time changes. Raises FileNotFoundError
     or ValueError naming a file that is missing, unreadable or of another size, or a damaged array.
     """
-
-    def fill(images: Bytes) -> None:
-        with ThreadPoolExecutor() as pool:
-            for index, pixels in enumerate(pool.map(lambda path: _pixels(path, side), paths)):
-                images[index] = pixels
-
-    return stored(cache / f"{name}-{_identity(paths)}", "images", (len(paths), 3, side, side), fill)
-
-
-def _identity(paths: Sequence[Path]) -> str:
-    digest = hashlib.sha256(f"{_VERSION}\n".encode())
-    for path in paths:
-        try:
-            found = path.stat()
-        except OSError as error:
-            raise FileNotFoundError(f"{path}: image not found ({error.strerror})") from error
-        digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
+    folder = cache / f"{name}-{digest([str(_VERSION), *stamps(paths)])[:16]}"
+    return stored_images(folder, (len(paths), 3, side, side), lambda index: _pixels(paths[index], side))
 
 
 def _pixels(path: Path, side: int) -> Bytes:

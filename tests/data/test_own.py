@@ -12,7 +12,7 @@ from PIL import Image
 import data
 from conf.compose import compose
 from conf.errors import UsageError
-from data import listing
+from data import files, listing
 from data.dataset import Place
 from record.identity import run_id, semantic
 
@@ -23,7 +23,7 @@ SIDE = 12
 @pytest.fixture(autouse=True)
 def forget() -> None:
     listing._folder_facts.cache_clear()
-    listing.file_digest.cache_clear()
+    files.file_digest.cache_clear()
 
 
 def picture(path: Path, seed: int, size: tuple[int, int] = (SIDE, SIDE), mode: str = "RGB") -> None:
@@ -255,7 +255,7 @@ def test_the_files_of_a_function_are_in_the_identity(module):
     words = ("data.target=ownset.arrays", f"data.path={module / 'a.bin'}")
     first = run_id(semantic(own(module, *words)))
     (module / "a.bin").write_bytes(b"2")
-    listing.file_digest.cache_clear()
+    files.file_digest.cache_clear()
     assert run_id(semantic(own(module, *words))) != first
 
 
