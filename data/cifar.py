@@ -5,7 +5,7 @@ torchvision only downloads: its reader unpickles whatever it is given, and copie
 """
 
 import pickle
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,64 +16,47 @@ import torch
 from data import files
 from data.dataset import Dataset, Place
 from data.memory import Arrays, Recipe, in_memory, labelled
+from data.needed import FILES
 from data.synthetic import parts, source, test_size
 
 
 @dataclass(frozen=True)
 class Layout:
+    """A set's name, the key of the labels in a batch, and the classes. The last of its files holds the test images."""
+
     name: str
-    folder: str
-    labels: str  # key of the labels in a batch
+    labels: str
     num_classes: int
-    train: dict[str, str]  # file -> MD5
-    test: dict[str, str]
 
     def write_synthetic(self, root: Path, size: int) -> None:
         """Write synthetic batches with `size` training images below root."""
-        (root / self.folder).mkdir(parents=True)
+        *train, test = (root / file for file in FILES[self.name])
+        test.parent.mkdir(parents=True)
         made = parts((size, test_size(size)), self.num_classes, 32)
-        for names, (labels, images) in zip((self.train, self.test), made, strict=True):
+        for paths, (labels, images) in zip((train, [test]), made, strict=True):
             pixels = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
-            shares = np.array_split(pixels, len(names)), np.array_split(labels, len(names))
-            for name, some, their in zip(names, *shares, strict=True):
+            shares = np.array_split(pixels, len(paths)), np.array_split(labels, len(paths))
+            for path, some, their in zip(paths, *shares, strict=True):
                 batch = {"data": np.ascontiguousarray(some), self.labels: their.tolist()}
-                (root / self.folder / name).write_bytes(pickle.dumps(batch, protocol=2))
+                path.write_bytes(pickle.dumps(batch, protocol=2))
 
 
-CIFAR10 = Layout(
-    "cifar10",
-    "cifar-10-batches-py",
-    "labels",
-    10,
-    {
-        "data_batch_1": "c99cafc152244af753f735de768cd75f",
-        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-        "data_batch_4": "634d18415352ddfa80567beed471001a",
-        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-    },
-    {"test_batch": "40351d587109b95175f43aff81a1287e"},
-)
-CIFAR100 = Layout(
-    "cifar100",
-    "cifar-100-python",
-    "fine_labels",
-    100,
-    {"train": "16019d7e3df5f24257cddd939b257f8d"},
-    {"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
-)
-CIFAR10_JPEG = replace(CIFAR10, name="cifar10_jpeg", folder="cifar10_jpeg/cifar-10-batches-py")
+CIFAR10, CIFAR100 = Layout("cifar10", "labels", 10), Layout("cifar100", "fine_labels", 100)
+CIFAR10_JPEG = Layout("cifar10_jpeg", "labels", 10)
 JPEG_SHA256 = "086094a0d85e3076d6d1a6d5c0a74c3c8482e6c305d6da653ea5a72797e9bf0c"
 
 
 def _load(
     layout: Layout, place: Place, recipe: Recipe, *, verify: bool = True, download: bool = False, synthetic: int = 0
 ) -> Dataset:
-    root, verify = source(place, layout.name, verify, synthetic, layout.write_synthetic)
+    name = layout.name
+    root, verify = source(place, name, verify, synthetic, layout.write_synthetic)
     if download and not synthetic:
-        files.download(layout.name, layout.name.upper(), root)
-    train, test = (_part(layout, root / layout.folder, names, verify) for names in (layout.train, layout.test))
-    return in_memory(place, recipe, train, test, num_classes=layout.num_classes)
+        files.download(name, name.upper(), root)
+    paths = [files.require(name, root / file, md5 if verify else None) for file, md5 in FILES[name].items()]
+    *batches, test = (_batch(path, layout) for path in paths)
+    images, labels = (torch.cat(some) for some in zip(*batches, strict=True))
+    return in_memory(place, recipe, (images, labels), test, num_classes=layout.num_classes)
 
 
 cifar10 = partial(_load, CIFAR10)  # 50,000 training and 10,000 test images, 32x32, from <root>/cifar-10-batches-py
@@ -87,15 +70,9 @@ def cifar10_jpeg(place: Place, recipe: Recipe, *, sha256: str = JPEG_SHA256, syn
     """
     loaded = _load(CIFAR10_JPEG, place, recipe, verify=False, synthetic=synthetic)
     if not synthetic and loaded.fingerprint != sha256:
-        folder = place.root / CIFAR10_JPEG.folder
+        folder = place.root / "cifar10_jpeg/cifar-10-batches-py"
         raise ValueError(f"data.sha256: {sha256}, but the images and labels in {folder} have {loaded.fingerprint}")
     return loaded
-
-
-def _part(layout: Layout, folder: Path, names: dict[str, str], verify: bool) -> Arrays:
-    paths = [files.require(layout.name, folder / name, md5 if verify else None) for name, md5 in names.items()]
-    images, labels = (torch.cat(some) for some in zip(*(_batch(path, layout) for path in paths), strict=True))
-    return images, labels
 
 
 def _batch(path: Path, layout: Layout) -> Arrays:

@@ -19,14 +19,7 @@ from data.dataset import Dataset, Place
 from data.memory import Arrays, Recipe, in_memory, labelled
 from data.synthetic import parts, source, test_size
 
-FOLDER = Path("FashionMNIST", "raw")
 LARGEST = 50_000_000  # bytes; the training images are 47,040,016
-MD5 = {  # of the uncompressed files: the .gz of the site and of Debian differ in their headers
-    "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-    "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
-    "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
-    "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
-}
 
 
 def fashion_mnist(
@@ -37,34 +30,31 @@ def fashion_mnist(
     Looked for in <root>/FashionMNIST/raw (torchvision's layout), then where Debian's package puts it.
     """
     root, verify = source(place, "fashion_mnist", verify, synthetic, write_synthetic)
-    folder = root / FOLDER
+    paths = [root / file for file in needed.FILES["fashion_mnist"]]
     if download and not synthetic:
         files.download("fashion_mnist", "FashionMNIST", root)
-    elif _file(folder, "train-images-idx3-ubyte") is None and needed.DEBIAN.is_dir():
-        folder = needed.DEBIAN
-    train, test = (_part(folder, part, verify) for part in ("train", "t10k"))
+    elif _found(paths[0]) is None and needed.DEBIAN.is_dir():
+        paths = [needed.DEBIAN / path.name for path in paths]
+    checksums = needed.FILES["fashion_mnist"].values() if verify else [None] * 4
+    read = [_read(path, md5, dims) for path, md5, dims in zip(paths, checksums, (3, 1, 3, 1), strict=True)]
+    train, test = (_part(read[n], read[n + 1], paths[n + 1]) for n in (0, 2))
     return in_memory(place, recipe, train, test, num_classes=10)
 
 
-def _part(folder: Path, part: str, verify: bool) -> Arrays:
-    images, labels = (
-        _read(folder, f"{part}-{kind}-ubyte", dimensions, verify)
-        for kind, dimensions in (("images-idx3", 3), ("labels-idx1", 1))
-    )
-    source = folder / f"{part}-labels-idx1-ubyte"
+def _part(images: Tensor, labels: Tensor, source: Path) -> Arrays:
     if images.shape[1:] != (28, 28):
         raise ValueError(f"{source}: its images are {images.shape[2]}x{images.shape[1]} pixels, not 28x28")
     return labelled(images[:, None], labels, 10, source)
 
 
-def _file(folder: Path, name: str) -> Path | None:
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+def _found(path: Path) -> Path | None:
+    return next((some for some in (path, path.with_name(f"{path.name}.gz")) if some.is_file()), None)
 
 
-def _read(folder: Path, name: str, dimensions: int, verify: bool) -> Tensor:
-    path = _file(folder, name)
+def _read(wanted: Path, md5: str | None, dimensions: int) -> Tensor:
+    path = _found(wanted)
     if path is None:
-        raise needed.missing("fashion_mnist", folder / name)
+        raise needed.missing("fashion_mnist", wanted)
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(LARGEST + 1)
@@ -72,8 +62,8 @@ def _read(folder: Path, name: str, dimensions: int, verify: bool) -> Tensor:
         raise ValueError(f"{path}: not a whole gzip file: {error}") from error
     if len(content) > LARGEST:
         raise ValueError(f"{path}: more than {LARGEST:,} bytes unpacked, which no file of this set has")
-    if verify:
-        files.check_digest(str(path), hashlib.md5(content).hexdigest(), MD5[name])
+    if md5 is not None:
+        files.check_digest(str(path), hashlib.md5(content).hexdigest(), md5)
     return parse(content, dimensions, path)
 
 
@@ -101,8 +91,8 @@ def write(path: Path, values: NDArray[np.uint8]) -> None:
 
 def write_synthetic(root: Path, size: int) -> None:
     """Write synthetic idx files with `size` training images."""
-    (root / FOLDER).mkdir(parents=True)
-    made = parts((size, test_size(size)), 10, 28, channels=1)
-    for part, (labels, images) in zip(("train", "t10k"), made, strict=True):
-        write(root / FOLDER / f"{part}-images-idx3-ubyte", images[..., 0])
-        write(root / FOLDER / f"{part}-labels-idx1-ubyte", labels.astype(np.uint8))
+    paths = [root / file for file in needed.FILES["fashion_mnist"]]
+    paths[0].parent.mkdir(parents=True)
+    for n, (labels, images) in enumerate(parts((size, test_size(size)), 10, 28, channels=1)):
+        write(paths[2 * n], images[..., 0])
+        write(paths[2 * n + 1], labels.astype(np.uint8))

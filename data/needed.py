@@ -23,28 +23,43 @@ HOW = {
     "translation_small": "put train, valid and test there, one file a language, a sentence a line",
     "svhn": "data.download=true fetches it, or put the .mat files of ufldl.stanford.edu/housenumbers (format 2) there",
 }
-CIFAR10 = tuple(f"cifar-10-batches-py/{n}" for n in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"))
-FILES = {  # below the data folder, in the order in which they are read
-    "adp": (
-        "ADP V1.0 Release/ADP_EncodedLabels_Release1_Flat.csv",
-        *(f"ADP V1.0 Release/splits/{part}.npy" for part in ("train", "valid", "test")),
-    ),
-    "cifar10": CIFAR10,
-    "cifar10_jpeg": tuple(f"cifar10_jpeg/{file}" for file in CIFAR10),
-    "cifar100": ("cifar-100-python/train", "cifar-100-python/test"),
-    "fashion_mnist": tuple(
-        f"FashionMNIST/raw/{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
-    ),
-    "imagenet": ("imagenet/train", "imagenet/val"),
-    "mhist": ("mhist/annotations.csv",),
-    "svhn": ("train_32x32.mat", "test_32x32.mat"),
-    **dict.fromkeys(
-        ("text", "text_small", "wikitext103"), tuple(f"{{path}}/{p}.txt" for p in ("train", "valid", "test"))
-    ),
+_CIFAR10 = {
+    "cifar-10-batches-py/data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "cifar-10-batches-py/data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "cifar-10-batches-py/data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "cifar-10-batches-py/data_batch_4": "634d18415352ddfa80567beed471001a",
+    "cifar-10-batches-py/data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "cifar-10-batches-py/test_batch": "40351d587109b95175f43aff81a1287e",
 }
-for _name in ("iwslt14", "translation_small"):
-    FILES[_name] = tuple(f"{{path}}/{part}.{{languages[{n}]}}" for part in ("train", "valid", "test") for n in (0, 1))
-EXTRA = {"svhn": "extra_32x32.mat"}  # where data.extra=true
+_TEXTS = dict.fromkeys(f"{{path}}/{part}.txt" for part in ("train", "valid", "test"))
+_PAIRS = dict.fromkeys(f"{{path}}/{part}.{{languages[{n}]}}" for part in ("train", "valid", "test") for n in (0, 1))
+FILES: dict[str, dict[str, str | None]] = {  # below the data folder, in the order of reading, with their MD5
+    "adp": {
+        "ADP V1.0 Release/ADP_EncodedLabels_Release1_Flat.csv": None,
+        **dict.fromkeys(f"ADP V1.0 Release/splits/{part}.npy" for part in ("train", "valid", "test")),
+    },
+    "cifar10": {**_CIFAR10},
+    "cifar10_jpeg": dict.fromkeys(f"cifar10_jpeg/{file}" for file in _CIFAR10),
+    "cifar100": {
+        "cifar-100-python/train": "16019d7e3df5f24257cddd939b257f8d",
+        "cifar-100-python/test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+    },
+    "fashion_mnist": {  # of the uncompressed files: the .gz of the site and of Debian differ in their headers
+        "FashionMNIST/raw/train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "FashionMNIST/raw/train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "FashionMNIST/raw/t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "FashionMNIST/raw/t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
+    "imagenet": {"imagenet/train": None, "imagenet/val": None},
+    "mhist": {"mhist/annotations.csv": None},
+    "svhn": {
+        "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
+        "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+    },
+    **dict.fromkeys(("text", "text_small", "wikitext103"), _TEXTS),
+    **dict.fromkeys(("iwslt14", "translation_small"), _PAIRS),
+}
+EXTRA = {"svhn": {"extra_32x32.mat": "a93ce644f1a588dc4d68dda5feec44a7"}}  # where data.extra=true
 
 
 def missing(name: str, what: Path) -> FileNotFoundError:
@@ -58,7 +73,7 @@ def look(options: Mapping[str, Any], root: Path) -> None:
     name = str(options["name"])
     if options.get("synthetic") or options.get("download") or (name == "fashion_mnist" and DEBIAN.is_dir()):
         return
-    for pattern in (*FILES.get(name, ()), *([EXTRA[name]] if options.get("extra") else [])):
+    for pattern in (*FILES.get(name, ()), *(EXTRA[name] if options.get("extra") else ())):
         file = pattern.format_map(options)
         if not any(Path(f"{root / file}{ending}").exists() for ending in ("", ".gz")):
             raise missing(name, root / file)

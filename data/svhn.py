@@ -12,13 +12,8 @@ import torch
 from data import files
 from data.dataset import Dataset, Place
 from data.memory import Arrays, Recipe, in_memory, labelled
+from data.needed import EXTRA, FILES
 from data.synthetic import parts, source, test_size
-
-MD5 = {
-    "train": "e26dedcc434d2e4c54c9b2d4a06d8373",
-    "test": "eb5a983be6a315427106f1b164d9cef3",
-    "extra": "a93ce644f1a588dc4d68dda5feec44a7",
-}
 
 
 def svhn(
@@ -34,12 +29,12 @@ def svhn(
 
     extra: train on the 531,131 easier images of extra_32x32.mat too.
     """
-    names = ("train", "extra", "test") if extra else ("train", "test")
+    known = FILES["svhn"] | (EXTRA["svhn"] if extra else {})
     root, verify = source(place, "svhn", verify, synthetic, write_synthetic)
-    for name in names if download and not synthetic else ():
-        files.download("svhn", "SVHN", root, name)
-    *read, test = (_part(root / f"{name}_32x32.mat", MD5[name] if verify else None) for name in names)
-    images, labels = (torch.cat(tensors) for tensors in zip(*read, strict=True))
+    for name in known if download and not synthetic else ():
+        files.download("svhn", "SVHN", root, name.partition("_")[0])
+    train, test, *more = (_part(root / name, md5 if verify else None) for name, md5 in known.items())
+    images, labels = (torch.cat(tensors) for tensors in zip(train, *more, strict=True))
     return in_memory(place, recipe, (images, labels), test, num_classes=10)
 
 
