@@ -18,6 +18,7 @@ import torch
 
 from data.augment import Transform
 from data.dataset import Dataset, Place, fingerprint, held_out
+from data.listing import SUFFIXES
 from data.memory import Recipe
 from data.needed import missing
 from data.streaming import StreamSplit, View
@@ -28,7 +29,6 @@ Listing = list[tuple[str, int, int]]  # path, class, bytes
 SCALE, RATIO = [0.08, 1.0], [0.75, 4 / 3]
 SIZES = {"train": 1_281_167, "val": 50_000}
 CLASSES = 1000
-SUFFIXES = (".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")  # torchvision's
 WNIDS = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"  # SHA-256 of the sorted names, a line each
 
 
@@ -52,7 +52,7 @@ def imagenet(
     """
     root, verify = source(place, "imagenet", verify, synthetic, write_synthetic)
     folder = root / "imagenet"
-    names = _class_names([folder / part for part in SIZES], verify)
+    names = _class_names(folder / "train", folder / "val", verify)
     train, test = (_listing(folder / part, names, size if verify else 0) for part, size in SIZES.items())
     size = place.facts.get("image_size", 224)
     view = View(size, scale, ratio, flip, eval_size or size, eval_ratio)
@@ -63,46 +63,40 @@ def imagenet(
         return StreamSplit(paths, torch.tensor(targets), view, transform, place)
 
     fit, rest = held_out(len(train), recipe.validation, recipe.split_seed, recipe.train)
+    files = repr([(os.path.relpath(path, folder), size) for path, _, size in train + test])
     return Dataset(
-        train=split(train if rest is None else [train[i] for i in fit]),
-        validation=None if rest is None else split([train[i] for i in rest]),
+        train=split([train[place] for place in fit.tolist()]),
+        validation=None if rest is None else split([train[place] for place in rest.tolist()]),
         test=split(test),
         task="multiclass",
         num_classes=CLASSES,
         in_channels=3,
         image_size=size,
-        fingerprint=fingerprint(
-            repr([(os.path.relpath(path, folder), size) for path, _, size in train + test]).encode()
-        ),
+        fingerprint=fingerprint(files.encode()),
     )
 
 
-def _class_names(folders: Sequence[Path], verify: bool) -> list[str]:
-    """Return the sorted names of the class folders, which all parts have to share: a class's place is its label.
+def _class_names(train: Path, val: Path, verify: bool) -> list[str]:
+    """Return the sorted names of the class folders, which both parts have to share: a class's place is its label.
 
     verify: they are also the official ones. Raises ValueError, one line, where a part has other names than the first.
     """
-    for folder in folders:
-        if not folder.is_dir():
-            raise missing("imagenet", folder)
-    first, *others = folders
-    names = _subfolders(first)
-    for other in others:
-        found = _subfolders(other)
-        differences = [(set(names) - set(found), "missing"), (set(found) - set(names), "too many")]
-        words = [f"{len(some)} {word}, e.g. {min(some)}" for some, word in differences if some]
-        if words:
-            raise ValueError(f"{other}: its class folders are not those of {first}: {'; '.join(words)}")
+    names, found = _subfolders(train), _subfolders(val)
+    differences = [({*names} - {*found}, "missing"), ({*found} - {*names}, "too many")]
+    words = [f"{len(some)} {word}, e.g. {min(some)}" for some, word in differences if some]
+    if words:
+        raise ValueError(f"{val}: its class folders are not those of {train}: {'; '.join(words)}")
     if len(names) != CLASSES:
-        raise ValueError(f"{first}: {len(names)} class folders, not {CLASSES}")
+        raise ValueError(f"{train}: {len(names)} class folders, not {CLASSES}")
     if verify and hashlib.sha256("\n".join(names).encode()).hexdigest() != WNIDS:
-        raise ValueError(
-            f"{first}: {names[0]} to {names[-1]} are not the wnids of ILSVRC 2012; data.verify=false reads them"
-        )
+        which = f"{names[0]} to {names[-1]}"
+        raise ValueError(f"{train}: {which} are not the wnids of ILSVRC 2012; data.verify=false reads them")
     return names
 
 
 def _subfolders(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise missing("imagenet", folder)
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 

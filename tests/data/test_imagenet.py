@@ -37,10 +37,10 @@ def _load(
     workers: int = 0,
     image_size: int = 32,
     validation: float = 0.0,
-    split_seed: int = 0,
+    train: int = 0,
     **options: object,
 ) -> Dataset:
-    recipe = Recipe(normalise=NORMALISE, validation=validation, split_seed=split_seed)
+    recipe = Recipe(normalise=NORMALISE, validation=validation, train=train)
     where = place(folder, workers=workers, facts={"image_size": image_size})
     return imagenet.imagenet(where, recipe, **{"verify": False} | options)
 
@@ -67,6 +67,12 @@ def test_layout_and_targets(written: Path) -> None:
     held = _load(written, validation=0.25)
     assert (len(held.train), len(held.validation)) == (9, 3)
     assert sorted([*held.train.targets.tolist(), *held.validation.targets.tolist()]) == list(range(12))
+
+
+def test_fewer_training_images_are_the_first_of_the_drawn_order(written: Path) -> None:
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(0)).tolist()
+    assert _load(written, train=5).train.targets.tolist() == order[:5]
+    assert _load(written, train=5, validation=0.25).train.targets.tolist() == order[:5]
 
 
 def test_evaluation_is_torchvisions(written: Path) -> None:
