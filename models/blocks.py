@@ -36,15 +36,16 @@ def stack(
     widths: Sequence[int],
     depths: Sequence[int],
     expansion: int = 1,
+    strides: Sequence[int] = (1, 2, 2, 2),
 ) -> nn.Sequential:
     """Return stages of blocks made by block(inputs, width, stride), whose outputs have `expansion` times the width.
 
-    depths: blocks in each stage. The first block of every stage but the first has stride 2.
+    depths: blocks in each stage. strides: of the first block of each stage; the others have 1.
     """
     blocks: list[nn.Module] = []
-    for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+    for width, depth, stride in zip(widths, depths, strides[: len(widths)], strict=True):
         for index in range(depth):
-            blocks.append(block(inputs, width, 2 if stage and not index else 1))
+            blocks.append(block(inputs, width, 1 if index else stride))
             inputs = expansion * width
     return nn.Sequential(*blocks)
 

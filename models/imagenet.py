@@ -37,8 +37,7 @@ def apply_blurpool(net: nn.Module) -> nn.Module:
         if isinstance(conv, nn.Conv2d) and max(conv.stride) > 1 and conv.in_channels >= 16
     }
     for name, conv in strided.items():
-        parent, _, attribute = name.rpartition(".")
-        setattr(net.get_submodule(parent), attribute, BlurConv(conv))
+        net.set_submodule(name, BlurConv(conv))
     return net
 
 
@@ -55,8 +54,7 @@ def _restemmed(net: nn.Module, in_channels: int) -> nn.Module:
     shape = conv.kernel_size[0], conv.stride[0], conv.padding[0]  # squares, in all of torchvision's nets
     stem = nn.Conv2d(in_channels, conv.out_channels, *shape, bias=False)
     nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
-    parent, _, attribute = name.rpartition(".")
-    setattr(net.get_submodule(parent), attribute, stem)
+    net.set_submodule(name, stem)
     return net
 
 
@@ -87,6 +85,10 @@ def timm(
     """
     import timm as library
 
+    if name == "unnamed":
+        raise ValueError("model.name: name a network of timm, e.g. model.name=convnext_tiny")
+    if "pretrained" in (args or {}):
+        raise ValueError("model.args: pretrained: weights come from a file, model.weights=FILE")
     if not library.is_model(name):
         close = get_close_matches(name, library.list_models(), n=1, cutoff=0.0)
         raise ValueError(f"model.name: timm knows no {name!r}; nearest: {close[0]}")

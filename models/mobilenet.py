@@ -6,16 +6,15 @@ stride 1 that changes the width has a 1x1 convolution as its shortcut.
 
 from torch import Tensor, nn
 
-from models.blocks import Classifier, conv_bn, projection
+from models.blocks import Classifier, conv_bn, projection, stack
 
-# (expansion, channels, blocks, stride of the first)
-STAGES = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+WIDTHS, DEPTHS, STRIDES = (24, 32, 64, 96, 160, 320), (2, 3, 4, 3, 3, 1), (1, 2, 2, 1, 2, 1)
 
 
 class InvertedResidual(nn.Module):
     """Expand by 1x1, filter each channel by 3x3, project by 1x1 without activation; a shortcut where stride is 1."""
 
-    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int = 6) -> None:
         super().__init__()
         wide = expansion * inputs
         self.body = nn.Sequential(
@@ -32,12 +31,8 @@ class InvertedResidual(nn.Module):
 
 def mobilenetv2(num_classes: int, in_channels: int = 3) -> Classifier:
     """CIFAR MobileNetV2: 2,296,922 parameters for 10 classes."""
-    blocks: list[nn.Module] = []
-    inputs = 32
-    for expansion, outputs, depth, first in STAGES:
-        for index in range(depth):
-            blocks.append(InvertedResidual(inputs, outputs, expansion, first if index == 0 else 1))
-            inputs = outputs
+    first = InvertedResidual(32, 16, 1, expansion=1)
+    stages = stack(InvertedResidual, 16, WIDTHS, DEPTHS, strides=STRIDES)
     stem = nn.Sequential(*conv_bn(in_channels, 32, 3), nn.ReLU())
-    last = [*conv_bn(inputs, 1280, 1), nn.ReLU()]
-    return Classifier(stem, nn.Sequential(*blocks, *last), 1280, num_classes)
+    last = [*conv_bn(WIDTHS[-1], 1280, 1), nn.ReLU()]
+    return Classifier(stem, nn.Sequential(first, *stages, *last), 1280, num_classes)

@@ -4,7 +4,7 @@ ResNet18 to 101 are the ImageNet stage plans (He et al. 2016, Table 1) on that s
 net of the same paper (Section 4.2), shortcut option A (subsampled identity, zero channels) or B (1x1 convolution).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -13,49 +13,41 @@ from torch import nn
 from models.blocks import FOUR, Classifier, Residual, conv_bn, projection, stack, zero_padded
 
 
-class BasicBlock(Residual):
+def basic(inputs: int, width: int, stride: int, option: str = "B") -> Residual:
     """Two 3x3 convolutions."""
-
-    expansion = 1
-
-    def __init__(self, inputs: int, width: int, stride: int, option: str = "B") -> None:
-        body = nn.Sequential(*conv_bn(inputs, width, 3, stride), nn.ReLU(), *conv_bn(width, width, 3))
-        changes = stride != 1 or inputs != width
-        if option == "A" and changes:
-            shortcut = zero_padded(inputs, width, nn.AvgPool2d(1, stride))  # every stride-th pixel
-        else:
-            shortcut = projection(inputs, width, stride)
-        super().__init__(body, shortcut)
+    body = nn.Sequential(*conv_bn(inputs, width, 3, stride), nn.ReLU(), *conv_bn(width, width, 3))
+    if option == "A" and (stride != 1 or inputs != width):
+        return Residual(body, zero_padded(inputs, width, nn.AvgPool2d(1, stride)))  # every stride-th pixel
+    return Residual(body, projection(inputs, width, stride))
 
 
-class Bottleneck(Residual):
-    """1x1, 3x3 (which carries the stride), and 1x1 to four times the width."""
-
-    expansion = 4
-
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
-        outputs = self.expansion * width
-        body = nn.Sequential(
-            *(*conv_bn(inputs, width, 1), nn.ReLU()),
-            *(*conv_bn(width, width, 3, stride), nn.ReLU()),
-            *conv_bn(width, outputs, 1),
-        )
-        super().__init__(body, projection(inputs, outputs, stride))
+def bottleneck(inputs: int, width: int, stride: int, expansion: int = 4, groups: int = 1) -> Residual:
+    """1x1, 3x3 (which carries the stride), and 1x1 to `expansion` times the width."""
+    outputs = expansion * width
+    body = nn.Sequential(
+        *(*conv_bn(inputs, width, 1), nn.ReLU()),
+        *(*conv_bn(width, width, 3, stride, groups=groups), nn.ReLU()),
+        *conv_bn(width, outputs, 1),
+    )
+    return Residual(body, projection(inputs, outputs, stride))
 
 
 def _resnet(
-    block: type[BasicBlock] | type[Bottleneck], depths: Sequence[int], num_classes: int, in_channels: int = 3
+    block: Callable[[int, int, int], Residual],
+    expansion: int,
+    depths: Sequence[int],
+    num_classes: int,
+    in_channels: int = 3,
 ) -> Classifier:
     stem = nn.Sequential(*conv_bn(in_channels, FOUR[0], 3), nn.ReLU())
-    stages = stack(block, FOUR[0], FOUR, depths, block.expansion)
-    return Classifier(stem, stages, block.expansion * FOUR[-1], num_classes)
+    return Classifier(stem, stack(block, FOUR[0], FOUR, depths, expansion), expansion * FOUR[-1], num_classes)
 
 
 # Functions of num_classes and in_channels; behind each, its parameters for 10 classes and colour images.
-resnet18 = partial(_resnet, BasicBlock, (2, 2, 2, 2))  # 11,173,962
-resnet34 = partial(_resnet, BasicBlock, (3, 4, 6, 3))  # 21,282,122
-resnet50 = partial(_resnet, Bottleneck, (3, 4, 6, 3))  # 23,520,842
-resnet101 = partial(_resnet, Bottleneck, (3, 4, 23, 3))  # 42,512,970
+resnet18 = partial(_resnet, basic, 1, (2, 2, 2, 2))  # 11,173,962
+resnet34 = partial(_resnet, basic, 1, (3, 4, 6, 3))  # 21,282,122
+resnet50 = partial(_resnet, bottleneck, 4, (3, 4, 6, 3))  # 23,520,842
+resnet101 = partial(_resnet, bottleneck, 4, (3, 4, 23, 3))  # 42,512,970
 
 
 def resnet20(num_classes: int, in_channels: int = 3, shortcut: Literal["A", "B"] = "B", layers: int = 20) -> Classifier:
@@ -64,5 +56,5 @@ def resnet20(num_classes: int, in_channels: int = 3, shortcut: Literal["A", "B"]
     layers: 6n + 2 for n blocks in each of the three stages. ResNet8 with shortcut B has 78,042 parameters.
     """
     stem = nn.Sequential(*conv_bn(in_channels, 16, 3), nn.ReLU())
-    stages = stack(partial(BasicBlock, option=shortcut), 16, (16, 32, 64), (layers // 6,) * 3)
+    stages = stack(partial(basic, option=shortcut), 16, (16, 32, 64), (layers // 6,) * 3)
     return Classifier(stem, stages, 64, num_classes)

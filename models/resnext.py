@@ -8,25 +8,17 @@ from functools import partial
 
 from torch import nn
 
-from models.blocks import Classifier, Residual, conv_bn, projection, stack
+from models.blocks import Classifier, conv_bn, stack
+from models.resnet import bottleneck
 
 EXPANSION = 2
-
-
-def _block(cardinality: int, inputs: int, width: int, stride: int) -> Residual:
-    outputs = EXPANSION * width
-    body = nn.Sequential(
-        *(*conv_bn(inputs, width, 1), nn.ReLU()),
-        *(*conv_bn(width, width, 3, stride, groups=cardinality), nn.ReLU()),
-        *conv_bn(width, outputs, 1),
-    )
-    return Residual(body, projection(inputs, outputs, stride))
 
 
 def _resnext29(cardinality: int, width: int, num_classes: int, in_channels: int = 3) -> Classifier:
     """Build the net with `cardinality` groups of `width` channels in the first stage, twice as wide each stage."""
     widths = [cardinality * width * factor for factor in (1, 2, 4)]
-    stages = stack(partial(_block, cardinality), 64, widths, (3, 3, 3), EXPANSION)
+    block = partial(bottleneck, expansion=EXPANSION, groups=cardinality)
+    stages = stack(block, 64, widths, (3, 3, 3), EXPANSION)
     stem = nn.Sequential(*conv_bn(in_channels, 64, 1), nn.ReLU())
     return Classifier(stem, stages, EXPANSION * widths[-1], num_classes)
 

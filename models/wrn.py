@@ -4,9 +4,11 @@ Pre-activation blocks, LeakyReLU of slope 0.1, and shortcuts without parameters:
 Torch's default initialisation, where that code draws normal weights of variance 2 / (kernel area x outputs).
 """
 
+from itertools import count
+
 from torch import Tensor, nn
 
-from models.blocks import Classifier, zero_padded
+from models.blocks import Classifier, stack, zero_padded
 
 SLOPE = 0.1
 
@@ -44,13 +46,7 @@ def wrn_34_10(num_classes: int, in_channels: int = 3, depth: int = 34, factor: i
     """
     if depth < 10 or depth % 6 != 4:
         raise ValueError(f"model.depth: {depth} is not 6 n + 4 for a positive n, e.g. 16, 28, 34")
-    blocks: list[nn.Module] = []
-    inputs = 16
-    for stage in range(3):
-        width = 16 * factor * 2**stage
-        for index in range((depth - 4) // 6):
-            stride = 2 if stage and not index else 1
-            blocks.append(WideBlock(inputs, width, stride, first=not blocks))
-            inputs = width
+    widths, blocks = [16 * factor * scale for scale in (1, 2, 4)], count()
+    stages = stack(lambda i, o, stride: WideBlock(i, o, stride, next(blocks) == 0), 16, widths, [(depth - 4) // 6] * 3)
     stem = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
-    return Classifier(stem, nn.Sequential(*blocks, _activation(inputs)), inputs, num_classes)
+    return Classifier(stem, nn.Sequential(*stages, _activation(widths[-1])), widths[-1], num_classes)
