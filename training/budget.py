@@ -31,10 +31,6 @@ class Clock:
             self.seconds += time.monotonic() - self._since
             self._since = None
 
-    def set(self, seconds: float) -> None:
-        """Show other seconds: those of a checkpoint, or of process 0."""
-        self.seconds = seconds
-
     @contextmanager
     def running(self) -> Iterator[None]:
         """Let the clock run for the length of a block."""

@@ -50,17 +50,36 @@ class Checkpoints:
         self.parts = parts
         self._saved_at = time.monotonic()
 
+    def content(self) -> dict[str, Any]:
+        """Return all that an exact resume needs, at a step's end; every process has to ask for it."""
+        stored = {name: part.state_dict() for name, part in self.parts.items()}
+        return {"format": FORMAT, "train": self._state.state_dict(self._world), **stored}
+
     def resume(self, device: torch.device) -> bool:
-        """Put the parts back into the state of the last checkpoint, and tell whether there was one."""
-        return resume(self._folder.load_checkpoint(), self._state, self.parts, self._world, device)
+        """Put the parts back into the state of process 0's last checkpoint, and tell whether there was one.
+
+        Raises ValueError for a checkpoint that another version of this code wrote; nothing of it is lost.
+        """
+        saved = self._world.broadcast_object(self._folder.load_checkpoint())
+        if saved is None:
+            return False
+        found = saved.get("format", 1)
+        if found != FORMAT:
+            raise ValueError(
+                f"its checkpoints have format {found}, this version of stepbench reads {FORMAT}: "
+                "go on with the version that wrote them, or delete them to start afresh"
+            )
+        for name, part in self.parts.items():
+            part.load_state_dict(saved[name])
+        self._state.load_state_dict(saved["train"], self._world, device)
+        return True
 
     def save(self, required: bool = False) -> None:
         """Write a checkpoint, off the clock."""
         with self._state.clock.paused():
             self._world.require_equal(self._model)
             self._flush()
-            saved = checkpoint(self._state, self.parts, self._world)
-            self._folder.save_checkpoint(saved, self._state.step, required=required)
+            self._folder.save_checkpoint(self.content(), self._state.step, required=required)
             self._saved_at = time.monotonic()
 
     def save_when_due(self, every_steps: int, every_minutes: float, agreed: bool, device: torch.device) -> None:
@@ -68,31 +87,3 @@ class Checkpoints:
         late = agreed and self._world.any(time.monotonic() - self._saved_at > 60 * every_minutes, device)
         if late or (every_steps and self._state.step % every_steps == 0):
             self.save()
-
-
-def checkpoint(state: TrainState, parts: Mapping[str, Stateful], world: World) -> dict[str, Any]:
-    """Return all that an exact resume needs, at a step's end; every process has to ask for it."""
-    stored = {name: part.state_dict() for name, part in parts.items()}
-    return {"format": FORMAT, "train": state.state_dict(world), **stored}
-
-
-def resume(
-    saved: dict[str, Any] | None, state: TrainState, parts: Mapping[str, Stateful], world: World, device: torch.device
-) -> bool:
-    """Put a freshly built run back into the state of process 0's checkpoint, and tell whether there was one.
-
-    Raises ValueError for a checkpoint that another version of this code wrote; nothing of it is lost.
-    """
-    saved = world.broadcast_object(saved)
-    if saved is None:
-        return False
-    found = saved.get("format", 1)
-    if found != FORMAT:
-        raise ValueError(
-            f"its checkpoints have format {found}, this version of stepbench reads {FORMAT}: "
-            "go on with the version that wrote them, or delete them to start afresh"
-        )
-    for name, part in parts.items():
-        part.load_state_dict(saved[name])
-    state.load_state_dict(saved["train"], world, device)
-    return True

@@ -43,10 +43,8 @@ class Selection:
                 self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
     def _prefers(self, row: Row) -> bool:
-        if self.rule == "last" or self.row is None:
-            return self.rule == "last" or f"validation_{self.metric}" in row
         score = f"validation_{self.metric}"
-        return score in row and self._better(row, self.row, score)
+        return self.rule == "last" or (score in row and (self.row is None or self._better(row, self.row, score)))
 
     def _better(self, one: Row, other: Row, score: str) -> bool:
         return math.isnan(other[score]) or bool(self.sign * one[score] > self.sign * other[score])

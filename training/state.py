@@ -76,7 +76,7 @@ class TrainState:
 
     def count_epoch(self, seconds: float) -> None:
         """Note the end of an epoch; seconds: on the clock of process 0, or processes would end apart."""
-        self.clock.set(seconds)
+        self.clock.seconds = seconds
         self.epoch_seconds.append(seconds - sum(self.epoch_seconds))
         self.ended_at = self.step
 
@@ -100,7 +100,7 @@ class TrainState:
 
     def load_state_dict(self, saved: Mapping[str, Any], world: World, device: torch.device) -> None:
         """Go on from what `state_dict` returned."""
-        self.clock.set(saved["clock"])
+        self.clock.seconds = saved["clock"]
         self.meter.load_state_dict(saved["meters"][world.rank], device)
         self.carried = mixing.mapped(saved["carried"][world.rank], lambda tensor: tensor.to(device))
         self.selection.load_state_dict(saved["selection"])

@@ -30,7 +30,7 @@ def ticking(monkeypatch):
 
     def timed_step(self, *parts) -> None:
         step(self, *parts)
-        self.state.clock.set(self.state.clock.seconds + 1.0)
+        self.state.clock.seconds += 1.0
 
     monkeypatch.setattr(train.Trainer, "train_step", timed_step)
 

@@ -13,7 +13,6 @@ from record.supervise import NullWriter
 from tests.train.conftest import StopAfter, rows
 from tests.train.processes import composed, require_equal, require_success, started
 from tests.train.test_resume import OPTIMIZERS, SCHEDULES
-from training.checkpoints import checkpoint
 from training.distribution import World
 from training.runtime import Stopped, pick_device
 
@@ -62,7 +61,7 @@ def made(config: dict[str, Any], stops: tuple[int, ...]) -> tuple[Any, Any]:
                 run.stop()
     for group in trainer.first.optimizer.param_groups:
         group.pop("differentiable", None)  # torch adds it to a group without it, when it loads
-    last = checkpoint(trainer.state, trainer.checkpoints.parts, world)
+    last = trainer.checkpoints.content()
     last["train"] = {key: value for key, value in last["train"].items() if key not in ("clock", "epoch_seconds")}
     last["train"]["selection"].pop("row")
     return last, rows(config) if world.is_main else []

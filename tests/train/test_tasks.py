@@ -7,7 +7,6 @@ import train
 from record.supervise import NullWriter
 from tests.train.conftest import StopAfter
 from tests.train.test_resume import same
-from training.checkpoints import checkpoint
 from training.distribution import World
 from training.runtime import Stopped, pick_device
 
@@ -53,7 +52,7 @@ def test_each_player_steps_in_its_turns_at_the_batchs_rate(planted) -> None:
 
 def test_what_is_carried_is_that_of_the_first_evaluation_and_in_the_checkpoint(planted) -> None:
     trainer = stopped(planted("optimizer=sam", "accumulation=2"), 1)
-    (saved,) = checkpoint(trainer.state, {}, World())["train"]["carried"]
+    (saved,) = trainer.checkpoints.content()["train"]["carried"]
     assert [piece["mean"].shape for piece in saved] == [(10,), (10,)]
     trainer.state.next_epoch(trainer.task.meter())
     assert trainer.state.carried == []

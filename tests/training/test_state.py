@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from training.budget import Clock, Epochs
-from training.checkpoints import checkpoint, resume
+from training.checkpoints import Checkpoints
 from training.distribution import World
 from training.selection import Selection
 from training.state import TrainState
@@ -33,10 +33,29 @@ def trained() -> TrainState:
     return state
 
 
+class Kept:
+    """A folder with one checkpoint, or none."""
+
+    def __init__(self, saved: dict | None) -> None:
+        self.saved = saved
+
+    def load_checkpoint(self) -> dict | None:
+        return self.saved
+
+    def save_checkpoint(self, state, step: int, *, required: bool = False) -> bool:
+        self.saved = dict(state)
+        return True
+
+
+def checkpoints(state: TrainState, net: nn.Module, folder: Kept) -> Checkpoints:
+    return Checkpoints(folder, state, net, {"model": net}, World())
+
+
 def test_a_state_comes_back_from_its_checkpoint() -> None:
     state, net, other = trained(), nn.Linear(2, 3), nn.Linear(2, 3)
-    saved, back = checkpoint(state, {"model": net}, World()), fresh()
-    assert resume(saved, back, {"model": other}, World(), CPU)
+    folder, back = Kept(None), fresh()
+    checkpoints(state, net, folder).save()
+    assert checkpoints(back, other, folder).resume(CPU)
     assert (back.step, back.ended_at, back.epoch_seconds, back.clock.seconds) == (4, 4, [7.0], 7.0)
     assert (back.reached, back.selection.row) == ({"epoch": 1}, state.selection.row)
     assert back.meter.result() == state.meter.result()
@@ -45,12 +64,12 @@ def test_a_state_comes_back_from_its_checkpoint() -> None:
 
 
 def test_without_a_checkpoint_nothing_changes() -> None:
-    assert not resume(None, fresh(), {}, World(), CPU)
+    assert not checkpoints(fresh(), nn.Linear(2, 3), Kept(None)).resume(CPU)
 
 
 def test_another_format_is_refused_before_anything_is_loaded() -> None:
     with pytest.raises(ValueError, match="format 2, this version of stepbench reads 3"):
-        resume({"format": 2}, fresh(), {"model": nn.Linear(2, 3)}, World(), CPU)
+        checkpoints(fresh(), nn.Linear(2, 3), Kept({"format": 2})).resume(CPU)
 
 
 def test_an_epochs_end_is_pending_once_its_last_step_is_taken() -> None:
