@@ -72,7 +72,7 @@ class Trainer:
         nets = enumerate(self.task.players(self.model).items())
         self.players = {name: self.player(name, net, {} if n else config["probe"]) for n, (name, net) in nets}
         self.first, self.optimizers = next(iter(self.players.values())), [p.optimizer for p in self.players.values()]
-        contract.to_train(self.optimizers)
+        contract.switch(self.optimizers, "train")
         self.schedule, self.budget = build(Schedule, config["schedule"]), build(Budget, config["budget"])
         self.data = data.load(config["data"], Place.of_run(config, device))
         self.steps_per_epoch = len(self.order(0))
@@ -81,7 +81,7 @@ class Trainer:
         with self.streams.fork("rehearsal", device=device):
             steps, example = self.budget.left(0, self.steps_per_epoch), self.task.example(config["data"])
             smallest = contract.smallest_piece(list(map(len, self.order(0))), steps, world.size, config)
-            contract.rehearse(self.model, mixing.mapped(example, lambda blank: blank.to(device)), smallest)
+            contract.rehearse(self.model, mixing.mapped(example, lambda x: x.to(device)), smallest, self.task.misfit)
         forward = world.wrap(self.model, device, partly=len(self.players) > 1)
         self.forward = torch.compile(forward, dynamic=False) if config["compile_model"] else forward
         self.predict = Model(self.model, self.forward, config["precision"], device)
@@ -262,7 +262,7 @@ class Trainer:
     def result(self, ending: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return the result of a run that is `done` or `diverged`, and its weights: the selected, or the last ones."""
         if ending == "done":
-            contract.to_evaluate(self.optimizers)
+            contract.switch(self.optimizers, "eval")
             load_selected_weights(self.state, self.model, self.scores)
         described = [group for player in self.players.values() for group in player.groups]
         facts = {"groups": described, "frozen": self.frozen, "data_fingerprint": self.data.fingerprint}

@@ -44,6 +44,8 @@ def _reader(target: str) -> "Callable[..., Dataset]":
         found: Callable[..., Dataset] = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"data.target: cannot import {target!r}: {error}") from error
+    if not callable(found):
+        raise ValueError(f"data.target: {target!r} is not callable")
     return found
 
 

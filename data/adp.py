@@ -50,25 +50,22 @@ def adp(
             "data.validation: valid.npy is the test split (data.test_split=valid); set data.validation=false"
         )
     names, labels = _labels(folder / CSV)
-    splits = {
-        part: _split(folder / "splits" / f"{part}.npy", len(names), verify and size) for part, size in SIZES.items()
-    }
+    splits = {part: _split(folder / "splits" / f"{part}.npy", len(names), verify and SIZES[part]) for part in SIZES}
     order = np.concatenate([*splits.values()])
     once_each(folder / "splits", order.tolist())
-    images, digest = decoded(place.cache, "adp", [folder / IMAGES / names[index] for index in order], SIDE)
-    chosen = [COLUMNS.index(name) for name in classes(level)]
-    targets = torch.from_numpy(labels[order][:, chosen])
-    cuts = [len(indices) for indices in splits.values()]
-    parts = dict(zip(splits, zip(torch.split(images, cuts), torch.split(targets, cuts), strict=True), strict=True))
+    paths = {part: [folder / IMAGES / names[index] for index in rows] for part, rows in splits.items()}
+    images, digest = decoded(place.cache, "adp", paths, SIDE)
+    targets = torch.from_numpy(labels[:, [COLUMNS.index(name) for name in classes(level)]])
+    train, valid, tested = ((images[part], targets[splits[part]]) for part in ("train", "valid", test_split))
     return in_memory(
         place,
         recipe,
-        parts["train"],
-        parts[test_split],
-        validation=parts["valid"] if validation else None,
-        num_classes=len(chosen),
+        train,
+        tested,
+        validation=valid if validation else None,
+        num_classes=targets.shape[1],
         task="multilabel",
-        digest=fingerprint(digest.encode(), targets, test_split.encode()),
+        digest=fingerprint(digest.encode(), targets[order], test_split.encode()),
     )
 
 

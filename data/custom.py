@@ -1,6 +1,7 @@
 """Torch data sets of your own: `data=custom data.target=my.module.dataset`, a function that returns them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from inspect import signature
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from data.dataset import Dataset, Place, drawn, held_out
+from data.files import complaint
 from data.memory import Arrays, Recipe, in_memory, labelled
 
 PARTS = ("train", "test", "validation")
@@ -37,7 +39,7 @@ def from_torch(
     anything else.
     """
     keywords = dict(args or {}) | ({"path": path} if "path" in signature(function).parameters else {})
-    parts = {part: _read(part, samples, place) for part, samples in _parts(function(**keywords)).items()}
+    parts = {part: _read(part, samples, place) for part, samples in _parts(_called(function, keywords)).items()}
     if "test" not in parts:
         images, labels = parts["train"]
         chosen = drawn(len(images), test, recipe.split_seed, "data.test")
@@ -54,8 +56,13 @@ def from_torch(
 def with_normalisation(recipe: Recipe, image: Callable[[int], Tensor], places: Sequence[int]) -> Recipe:
     """Return a recipe with each channel's mean and standard deviation measured, where it has none.
 
-    image: returns the bytes [C, H, W] of a place. places: of the training images.
+    image: returns the bytes [C, H, W] of a place. places: of the training images. Raises ValueError for other numbers
+    of channels.
     """
+    channels = len(image(places[0]))
+    for key, values in recipe.normalise.items():
+        if values and len(values) not in (1, channels):
+            raise ValueError(f"data.normalise.{key}: {len(values)} numbers, but the images have {channels} channels")
     if all(recipe.normalise.values()):
         return recipe
     total, squares, count = torch.zeros(()).double(), torch.zeros(()).double(), 0
@@ -68,18 +75,40 @@ def with_normalisation(recipe: Recipe, image: Callable[[int], Tensor], places: S
     return replace(recipe, normalise={key: recipe.normalise[key] or value for key, value in found.items()})
 
 
+@contextmanager
+def _of_the_user(what: str) -> Iterator[None]:
+    """Word whatever the user's own code raises as a ValueError of one line."""
+    try:
+        yield
+    except Exception as error:
+        said = f"{type(error).__name__}: {complaint(error)}"
+        raise ValueError(f"data.target: {what} raised {said} (traceback=true shows where)") from error
+
+
+def _called(function: Callable[..., object], keywords: Mapping[str, object]) -> object:
+    try:
+        signature(function).bind(**keywords)
+    except TypeError as error:
+        raise ValueError(f"data.args: {error}; data.target takes {signature(function)}") from error
+    with _of_the_user("the function"):
+        return function(**keywords)
+
+
 def _parts(returned: object) -> dict[str, Any]:
     if isinstance(returned, tuple):
-        returned = dict(zip(PARTS, returned, strict=False))
+        returned = dict(zip([*PARTS, "a fourth"], returned, strict=False))
     parts: dict[str, Any] = returned if isinstance(returned, dict) else {"train": returned}
     for part, samples in parts.items():
         if part not in PARTS or not (hasattr(samples, "__getitem__") and hasattr(samples, "__len__")):
             raise ValueError(f"data.target: returned {part}: {type(samples).__name__}; allowed: data sets {PARTS}")
+        if not len(samples):
+            raise ValueError(f"data.target: {part} has no samples")
     return parts
 
 
 def _read(part: str, samples: Any, place: Place) -> Arrays:
-    pairs = [samples[index] for index in range(len(samples))]
+    with _of_the_user(f"a sample of {part}"):
+        pairs = [samples[index] for index in range(len(samples))]
     if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
         raise ValueError(f"data.target: the samples of {part} are not (image, label)")
     images = [_image(f"{part}[{index}]", image) for index, (image, _) in enumerate(pairs)]
@@ -88,11 +117,22 @@ def _read(part: str, samples: Any, place: Place) -> Arrays:
     if {shape for shape, _ in shapes} != {wanted} or len(shapes) > 1:
         found = ", ".join(sorted(f"{'x'.join(map(str, shape))} ({dtype})" for shape, dtype in shapes)[:3])
         said = "data.in_channels and data.image_size say"
-        raise ValueError(f"data.target: {part} has images of {found or 'no kind'}; {said} {'x'.join(map(str, wanted))}")
-    labels = torch.stack([torch.as_tensor(label) for _, label in pairs])
+        raise ValueError(f"data.target: {part} has images of {found}; {said} {'x'.join(map(str, wanted))}")
+    labels = _labels(part, [label for _, label in pairs])
     if place.facts["task"] != "multiclass":
         return torch.stack(images), labels
+    if labels.ndim > 1:
+        raise ValueError(f"data.target: {part} has {len(labels[0])} labels a sample, which is data.task=multilabel")
     return labelled(torch.stack(images), labels.numpy(), place.facts["num_classes"], f"data.target: {part}")
+
+
+def _labels(part: str, labels: Sequence[Any]) -> Tensor:
+    try:
+        return torch.stack([torch.as_tensor(label) for label in labels])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"data.target: the labels of {part} are not numbers of one shape, e.g. {labels[0]!r}"
+        ) from error
 
 
 def _image(where: str, image: object) -> Tensor:

@@ -89,11 +89,13 @@ class Look(NamedTuple):
 
 def look_at(content: bytes, source: Path | str) -> Look:
     """Look at the bytes of an image file. Raises ValueError naming its source."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(content)) as image:
             return Look(hashlib.sha256(content).hexdigest(), image.size, image.mode in _GREY)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{source}: unreadable image: of no kind that Pillow knows") from error
     except Exception as error:  # Pillow raises many kinds for a damaged file
         raise ValueError(f"{source}: unreadable image: {complaint(error)}") from error
 
@@ -106,16 +108,16 @@ def check_digest(source: str, found: str, expected: str) -> None:
         )
 
 
-def read_rgb(path: Path | str) -> "Image.Image":
+def read_rgb(path: Path | str, content: bytes | None = None) -> "Image.Image":
     """Decode an image file with Pillow, 16-bit grey by its high byte as Pillow does with 16-bit colours.
 
-    Raises FileNotFoundError or ValueError naming the file: unreadable, too large (a decompression bomb), or of numbers
-    whose range a file does not tell.
+    content: of the file, where it is at hand; the path is its name then. Raises FileNotFoundError or ValueError naming
+    the file: unreadable, too large (a decompression bomb), or of numbers whose range a file does not tell.
     """
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path if content is None else io.BytesIO(content)) as image:
             return _eight_bits(image).convert("RGB")
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path}: image not found") from error
@@ -134,13 +136,26 @@ def _eight_bits(image: "Image.Image") -> "Image.Image":
     return image
 
 
-def csv_rows(path: Path) -> list[list[str]]:
-    """Read a comma-separated file of UTF-8 text, its first line and all others; raises ValueError naming it."""
+def read_text(path: Path) -> str:
+    """Read a file of UTF-8 text; raises ValueError naming the file and the line."""
+    content = path.read_bytes()
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        rows = list(csv.reader(io.StringIO(text, newline="")))
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+        line = 1 + content.count(b"\n", 0, error.start)
+        raise ValueError(f"{path}: line {line} is not UTF-8 text ({error.reason})") from error
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read the lines of a text, the last of which may end without a newline."""
+    return read_text(path).removesuffix("\n").split("\n")
+
+
+def csv_rows(path: Path) -> list[list[str]]:
+    """Read a comma-separated file, its first line and all others; raises ValueError naming it."""
+    text = read_text(path)
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline="")))
     except csv.Error as error:
         raise ValueError(f"{path}: not a readable csv: {complaint(error)}") from error
     if "\0" in text:

@@ -7,12 +7,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from data.files import digest, look_at, stamps
+from data.files import digest, look_at, read_rgb, stamps
 from data.listing import PARTS, VERSION, image_facts, kept
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from data.dataset import Dataset, Place
     from data.memory import Recipe
 
@@ -35,8 +33,13 @@ def hf(
     Raises ValueError or ImportError, one line.
     """
     from data.custom import from_torch
+    from data.streaming import View
 
-    parts = {part: _Column(rows, image_column, label_column, place.facts) for part, rows in loaded(str(path)).items()}
+    view, columns = View.square(place.facts), (image_column, label_column)
+    parts = {
+        part: [(view.centre(read_rgb(name, content)), label) for name, content, label in _rows(part, rows, *columns)]
+        for part, rows in loaded(str(path)).items()
+    }
     return from_torch(lambda: parts, place, recipe, test=test, fingerprint=fingerprint)
 
 
@@ -49,7 +52,7 @@ def loaded(path: str) -> Columns:
         raise ValueError(f"data.path: {path} is not a data set of `datasets`: {error}") from error
     if isinstance(found, datasets.Dataset):
         return {"train": found}
-    parts = {PARTS[name]: rows for name, rows in found.items() if name in PARTS}
+    parts = {PARTS[name.lower()]: rows for name, rows in found.items() if name.lower() in PARTS}
     if "train" not in parts:
         raise ValueError(f"data.path: {path} has the parts {', '.join(found)}; allowed: {', '.join(PARTS)}")
     return parts
@@ -79,9 +82,9 @@ def _facts(path: Path, image: str, label: str, cache: Path) -> dict[str, Any]:
 
 def _looked_at(parts: Columns, image: str, label: str) -> dict[str, Any]:
     found = [
-        (part, look_at(content, f"data.path: {part}[{index}]"), number)
+        (part, look_at(content, name), number)
         for part, rows in sorted(parts.items())
-        for index, (content, number) in enumerate(_rows(rows, image, label))
+        for name, content, number in _rows(part, rows, image, label)
     ]
     names = getattr(parts["train"].features[label], "names", None)
     classes = len(names) if names else 1 + max(number for _, _, number in found)
@@ -89,27 +92,18 @@ def _looked_at(parts: Columns, image: str, label: str) -> dict[str, Any]:
     return {"num_classes": classes, "fingerprint": fingerprint} | image_facts([look for _, look, _ in found])
 
 
-def _rows(rows: Any, image: str, label: str) -> Iterator[tuple[bytes, int]]:
+def _rows(part: str, rows: Any, image: str, label: str) -> Iterator[tuple[str, bytes, int]]:
+    """Yield a name for each sample, its image's file and its class. Raises ValueError, one line."""
     datasets = _library()
-    for key, name in (("image_column", image), ("label_column", label)):
-        if name not in rows.column_names:
-            raise ValueError(f"data.{key}: {name!r} is not one of {', '.join(rows.column_names)}")
-    for row in rows.cast_column(image, datasets.Image(decode=False)):
-        content = row[image]["bytes"] or Path(row[image]["path"]).read_bytes()
-        yield content, row[label]
-
-
-class _Column:
-    """The samples of one part: bytes [C, side, side], and the label."""
-
-    def __init__(self, rows: Any, image: str, label: str, facts: Mapping[str, Any]) -> None:
-        from data.streaming import View
-
-        self.rows, self.image, self.label, self.view = rows, image, label, View.square(facts)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> "tuple[Tensor, int]":
-        row = self.rows[index]
-        return self.view.centre(row[self.image].convert("RGB")), row[self.label]
+    for key, column in (("image_column", image), ("label_column", label)):
+        if column not in rows.column_names:
+            raise ValueError(f"data.{key}: {column!r} is not one of {', '.join(rows.column_names)}")
+    if not isinstance(rows.features[image], datasets.Image):
+        raise ValueError(f"data.image_column: {image!r} of {part} has {rows.features[image]}, not images")
+    for index, row in enumerate(rows.cast_column(image, datasets.Image(decode=False))):
+        file, number, name = row[image], row[label], f"{part}[{index}]"
+        if file is None:
+            raise ValueError(f"data.image_column: {name} has no image")
+        if not isinstance(number, int) or number < 0:
+            raise ValueError(f"data.label_column: {name} is {number!r}; allowed: whole numbers, 0 or more")
+        yield f"data.path: {name}", file["bytes"] or Path(file["path"]).read_bytes(), number

@@ -18,6 +18,7 @@ from data.files import Look, csv_rows, digest, file_digest, look_at, once_each, 
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
 PARTS = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
+LABELS = "labels.csv"
 LAYOUT = "allowed: train/<class>/ and test/<class>/ (or val/), <class>/ alone, or labels.csv with file, label and part"
 VERSION = 1  # of the facts, raised when they are found differently
 
@@ -49,11 +50,14 @@ def listed(path: Path, labels: str) -> Listing:
     """List a folder. labels: the name of its csv, if it has one. Raises FileNotFoundError or ValueError, one line."""
     if not path.is_dir():
         raise FileNotFoundError(f"data.path: {path} is not a folder; {LAYOUT}")
+    if labels != LABELS and not (path / labels).is_file():
+        raise FileNotFoundError(f"data.labels: {path / labels} not found")
     if (path / labels).is_file():
         samples = _of_csv(path, path / labels)
     else:
-        places = {name: part for name, part in PARTS.items() if (path / name).is_dir()}
-        samples = [sample for name, part in (places or {"": ""}).items() for sample in _of_folders(path, name, part)]
+        found = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and entry.name.lower() in PARTS)
+        places = {name: PARTS[name.lower()] for name in found} or {"": ""}
+        samples = [sample for name, part in places.items() for sample in _of_folders(path, name, part)]
     if samples and not any(sample.part == "test" for sample in samples):  # train and val: val is what is tested on
         samples = [s._replace(part="test") if s.part == "validation" else s for s in samples]
     _require_all_parts(path, samples)
@@ -80,11 +84,11 @@ def _of_csv(path: Path, table: Path) -> list[Sample]:
     for number, row in enumerate(rows, start=2):
         named = dict(zip(header, row, strict=False))
         sample = Sample(*(named.get(key, "") for key in Sample._fields))
-        if len(row) != len(header) or sample.part not in ("", *PARTS) or not sample.label:
+        if row and (len(row) != len(header) or sample.part.lower() not in ("", *PARTS) or not sample.label):
             raise ValueError(f"{table}: line {number}: {sample}; allowed: a label, and of parts {', '.join(PARTS)}")
-        if ".." in Path(sample.file).parts or not (path / sample.file).is_file():
+        if row and (".." in Path(sample.file).parts or not (path / sample.file).is_file()):
             raise FileNotFoundError(f"{table}: line {number}: {sample.file} is not a file below {path}")
-        samples.append(sample._replace(part=PARTS.get(sample.part, "")))
+        samples += [sample._replace(part=PARTS.get(sample.part.lower(), ""))] if row else []
     once_each(table, [sample.file for sample in samples])
     return samples
 
@@ -97,7 +101,10 @@ def _require_all_parts(path: Path, samples: list[Sample]) -> None:
     trained = {sample.label for sample in samples if sample.part in ("", "train")}
     unseen = {sample.label for sample in samples} - trained
     if unseen or len(trained) < 2:
-        raise ValueError(f"data.path: {path}: {len(trained)} classes to train on, and {sorted(unseen)} only elsewhere")
+        elsewhere = (
+            f", and {sorted(unseen)} only elsewhere" if unseen else f" ({', '.join(trained)}); allowed: 2 or more"
+        )
+        raise ValueError(f"data.path: {path}: {len(trained)} classes to train on{elsewhere}")
 
 
 def folder_facts(options: Mapping[str, Any], cache: Path) -> dict[str, Any]:

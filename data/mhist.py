@@ -23,18 +23,11 @@ def mhist(place: Place, recipe: Recipe, *, verify: bool = True, synthetic: int =
     root, verify = source(place, "mhist", verify, synthetic, write_synthetic)
     folder = root / "mhist"
     rows = _annotations(folder / "annotations.csv", verify)
-    names, labels = zip(*(rows["train"] + rows["test"]), strict=True)
-    images, digest = decoded(place.cache, "mhist", [folder / "images" / name for name in names], SIDE)
-    targets, cut = torch.tensor(labels), len(rows["train"])
-    return in_memory(
-        place,
-        recipe,
-        (images[:cut], targets[:cut]),
-        (images[cut:], targets[cut:]),
-        num_classes=2,
-        task="binary",
-        digest=fingerprint(digest.encode(), targets),
-    )
+    paths = {part: [folder / "images" / name for name, _ in lines] for part, lines in rows.items()}
+    images, digest = decoded(place.cache, "mhist", paths, SIDE)
+    train, test = ((images[part], torch.tensor([label for _, label in lines])) for part, lines in rows.items())
+    digest = fingerprint(digest.encode(), torch.cat((train[1], test[1])))
+    return in_memory(place, recipe, train, test, num_classes=2, task="binary", digest=digest)
 
 
 def _annotations(path: Path, verify: bool) -> dict[str, list[tuple[str, int]]]:

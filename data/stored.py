@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,14 +72,16 @@ def stored_images(folder: Path, shape: tuple[int, ...], image: Callable[[int], B
     return stored(folder, "images", shape, fill)
 
 
-def decoded(cache: Path, name: str, paths: Sequence[Path], side: int) -> tuple[Tensor, str]:
-    """Return RGB images uint8 [N, 3, side, side], in the order of `paths`, and the SHA-256 of their pixels.
+def decoded(cache: Path, name: str, paths: Mapping[str, Sequence[Path]], side: int) -> tuple[dict[str, Tensor], str]:
+    """Return each part's RGB images, uint8 [N, 3, side, side] in the order of its `paths`, and the SHA-256 of all.
 
     The array is made under `cache` on first use, and again if a file's size or time changes. Raises FileNotFoundError
     or ValueError naming a file that is missing, unreadable or of another size, or a damaged array.
     """
-    folder = cache / f"{name}-{digest([str(_VERSION), *stamps(paths)])[:16]}"
-    return stored_images(folder, (len(paths), 3, side, side), lambda index: _pixels(paths[index], side))
+    every = [path for some in paths.values() for path in some]
+    folder = cache / f"{name}-{digest([str(_VERSION), *stamps(every)])[:16]}"
+    images, found = stored_images(folder, (len(every), 3, side, side), lambda index: _pixels(every[index], side))
+    return dict(zip(paths, images.split([len(some) for some in paths.values()]), strict=True)), found
 
 
 def _pixels(path: Path, side: int) -> Bytes:

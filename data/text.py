@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from data.dataset import Dataset, Place, fingerprint, uniform
-from data.files import require
+from data.files import read_lines, require
 from data.synthetic import source, test_size
 
 PARTS, EOS, UNKNOWN = ("train", "valid", "test"), "<eos>", "<unk>"
@@ -43,13 +43,7 @@ wikitext103 = partial(text, path="wikitext-103")
 
 def read(path: Path) -> list[list[str]]:
     """Read the words of each line, <eos> at its end."""
-    lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
-    words = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            words.append([*line.decode().split(), EOS])
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: line {number} is not UTF-8 text ({error.reason})") from error
+    words = [[*line.split(), EOS] for line in read_lines(path)]
     if len(words) == 1 and len(words[0]) == 1:
         raise ValueError(f"{path}: no words")
     return words

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from data.dataset import Dataset, Place, fingerprint, uniform
-from data.files import require
+from data.files import read_lines, require
 from data.stored import published
 from data.synthetic import source, test_size
 
@@ -53,12 +53,7 @@ translation_small = partial(translation, path="translation_small")
 
 def pairs(name: str, first: Path, second: Path) -> list[Pair]:
     """Read the pairs of a part. Raises ValueError for files of different lengths, or that are not text."""
-    sides = []
-    for path in (first, second):
-        try:
-            sides.append(require(name, path).read_bytes().decode().removesuffix("\n").split("\n"))
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+    sides = [read_lines(require(name, path)) for path in (first, second)]
     if len(sides[0]) != len(sides[1]):
         raise ValueError(f"{second}: {len(sides[1])} lines, but {first} has {len(sides[0])}")
     found = [(one, other) for one, other in zip(*sides, strict=True) if one.strip() and other.strip()]

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 FACTS = ("num_classes", "in_channels", "image_size")
 RESERVED = frozenset(
@@ -20,24 +21,43 @@ def build(options: Mapping[str, Any], data: Mapping[str, Any]) -> nn.Module:
 
     options: a `conf/model` yaml: `target`, its keywords, and reserved keys, which are not passed on. data: what is
     known of the data set; of its num_classes, in_channels and image_size (pixels) a target gets those that its
-    signature names. Raises ValueError, one line, for
-    a target that cannot be imported or called so. Whether the net suits the images is a rule of conf/validate.py.
+    signature names, and a function with **kwargs num_classes. Raises ValueError, one line, for a target that cannot be
+    imported or called so, or that returns no net. Whether the net suits the images is a rule of conf/validate.py.
     """
     name = options.get("name", options["target"])
     target = _resolved(str(options["target"]))
-    facts = {key: data[key] for key in FACTS if key in data} | {"name": name}
-    signature = inspect.signature(target)
     keywords = {key: value for key, value in options.items() if key not in RESERVED}
-    if "args" not in signature.parameters:  # of any class: model=custom
+    named = {
+        k for k, p in inspect.signature(target).parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
+    if "args" not in named:  # of any class: model=custom
         keywords |= keywords.pop("args", {})
-    keywords |= {key: value for key, value in facts.items() if key in signature.parameters}
-    try:
-        signature.bind(**keywords)
-    except TypeError as error:
-        raise ValueError(f"model={name}: {options['target']}: {error}") from error
-    net = target(**keywords)
+    facts = {key: data[key] for key in FACTS if key in data} | {"name": name}
+    if inspect.isfunction(target) and "kwargs" in inspect.signature(target).parameters:
+        named.add("num_classes")  # as torchvision's functions take it
+    keywords |= {key: value for key, value in facts.items() if key in named}
+    net = _called(target, keywords, f"model={name}: {options['target']}")
     if options.get("weights"):
         load_weights(net, Path(options["weights"]))
+    return net
+
+
+def _called(target: Callable[..., object], keywords: Mapping[str, Any], what: str) -> nn.Module:
+    try:
+        inspect.signature(target).bind(**keywords)
+    except TypeError as error:
+        raise ValueError(f"{what}: {error}") from error
+    try:
+        net = target(**keywords)
+    except (ValueError, ImportError, OSError):
+        raise
+    except Exception as error:  # whatever a user's own code raises
+        said = f"{type(error).__name__}: {_line(error)}"
+        raise ValueError(f"{what} raised {said} (traceback=true shows where)") from error
+    if not isinstance(net, nn.Module):
+        raise ValueError(f"{what} returned {type(net).__name__}, not a torch.nn.Module")
+    if any(isinstance(parameter, UninitializedParameter) for parameter in net.parameters()):
+        raise ValueError(f"{what} has lazy layers, whose sizes are not known before the first batch; name the sizes")
     return net
 
 
@@ -69,17 +89,20 @@ def _stored(file: Path) -> dict[str, Tensor]:
             return load_file(file)
         found = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever unpickling another file raises
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(f"model.weights: {file} cannot be read: {reason}") from error
+        raise ValueError(f"model.weights: {file} cannot be read: {_line(error)}") from error
     found = next((found[key] for key in ("state_dict", "model") if isinstance(found, dict) and key in found), found)
     if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
         raise ValueError(f"model.weights: {file} is not a state dict: names and tensors")
     return found
 
 
-def _resolved(target: str) -> Callable[..., nn.Module]:
+def _line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _resolved(target: str) -> Callable[..., object]:
     try:
-        found: Callable[..., nn.Module] = pkgutil.resolve_name(target)
+        found: Callable[..., object] = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"model.target: cannot import {target!r}: {error}") from error
     if not callable(found):

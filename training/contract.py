@@ -2,7 +2,7 @@
 
 import fnmatch
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,16 +31,10 @@ def check(optimizer: Optimizer, cross_entropy: bool) -> None:
         raise ValueError(f"optimizer: {name} needs a task whose loss is a cross entropy, or estimator=hutchinson")
 
 
-def to_train(optimizers: Iterable[Optimizer]) -> None:
-    """Tell optimizers with two sets of weights (schedule-free methods) that steps follow."""
+def switch(optimizers: Iterable[Optimizer], mode: str) -> None:
+    """Tell optimizers with two sets of weights (schedule-free methods) what follows: `train` steps or `eval` looks."""
     for optimizer in optimizers:
-        getattr(optimizer, "train", lambda: None)()
-
-
-def to_evaluate(optimizers: Iterable[Optimizer]) -> None:
-    """Tell them that the weights are looked at."""
-    for optimizer in optimizers:
-        getattr(optimizer, "eval", lambda: None)()
+        getattr(optimizer, mode, lambda: None)()
 
 
 @contextmanager
@@ -53,11 +47,11 @@ def evaluated(model: nn.Module, optimizers: Sequence[Optimizer]) -> Iterator[Non
         yield
         return
     trained = [parameter.detach().clone() for parameter in model.parameters()]
-    to_evaluate(optimizers)
+    switch(optimizers, "eval")
     try:
         yield
     finally:
-        to_train(optimizers)
+        switch(optimizers, "train")
         with torch.no_grad():
             for parameter, value in zip(model.parameters(), trained, strict=True):
                 parameter.copy_(value)
@@ -92,36 +86,38 @@ def smallest_piece(sizes: Sequence[int], steps: int | None, processes: int, conf
     return piece * processes if config["bn"] == "sync" else piece
 
 
-def rehearse(model: nn.Module, inputs: Tensor | None, smallest: int) -> None:
+def rehearse(
+    model: nn.Module,
+    inputs: Tensor | None,
+    smallest: int,
+    misfit: Callable[[object], str | None] = lambda outputs: None,
+) -> None:
     """Pass two blank samples forward in training mode, and one alone if that is the `smallest` batch that comes.
 
-    inputs: the samples, [2, ...]; None: nothing to rehearse. The net is left as it was; dropout draws from torch's
-    global generators. Raises ValueError, one line, for inputs that the net does not take, and for a single sample where
-    batch norm needs more.
+    inputs: the samples, [2, ...]; None: nothing to rehearse. misfit: says what is wrong with the answer, if anything.
+    The net is left as it was; dropout draws from torch's global generators. Raises ValueError, one line, for inputs
+    that the net does not take, an answer that does not fit, and a single sample where batch norm needs more.
     """
     if inputs is None:
         return
-    try:
-        _forward(model, inputs)
-    except Exception as error:  # whatever a net's code makes of a shape
-        shape = " x ".join(map(str, inputs.shape[1:]))
-        raise ValueError(f"model: cannot take samples of {shape}: {_line(error)}") from error
-    if smallest > 1:
-        return
-    try:
-        _forward(model, inputs[:1])
-    except Exception as error:
-        raise ValueError(
-            f"batch_size: the last batch of an epoch leaves a single sample to a step, which batch norm cannot take "
-            f"({_line(error)}); choose another batch_size or accumulation"
-        ) from error
+    shape = " x ".join(map(str, inputs.shape[1:]))
+    outputs = _forward(model, inputs, f"model: cannot take samples of {shape}: {{}}")
+    if wrong := misfit(outputs):
+        raise ValueError(f"model: {wrong}")
+    if smallest == 1:
+        _forward(
+            model,
+            inputs[:1],
+            "batch_size: the last batch of an epoch leaves a single sample to a step, which batch norm cannot take "
+            "({}); choose another batch_size or accumulation",
+        )
 
 
 @torch.no_grad()
-def _forward(model: nn.Module, inputs: Tensor) -> None:
+def _forward(model: nn.Module, inputs: Tensor, complaint: str) -> object:
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    functional_call(model, buffers, (inputs,))
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    try:
+        return functional_call(model, buffers, (inputs,))
+    except Exception as error:  # whatever a net's code makes of a shape
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(complaint.format(reason)) from error

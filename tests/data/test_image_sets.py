@@ -115,7 +115,7 @@ def test_a_truncated_image_is_named(folder: Path) -> None:
 def test_an_image_of_another_size_is_named(tmp_path: Path) -> None:
     Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
     with one_line(ValueError, tmp_path / "a.png", "20x10", "not 16x16"):
-        decoded(tmp_path / "cache", "some", [tmp_path / "a.png"], 16)
+        decoded(tmp_path / "cache", "some", {"train": [tmp_path / "a.png"]}, 16)
 
 
 @pytest.mark.parametrize(

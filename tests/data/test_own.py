@@ -143,6 +143,29 @@ def bad_csv(root: Path) -> None:
     (root / "labels.csv").write_text("name,class\na/0.png,1\n")
 
 
+def twice_in_csv(root: Path) -> None:
+    folder(root)
+    (root / "labels.csv").write_text("file,label,part\na/0.png,1,train\na/0.png,1,test\nb/0.png,2,train\n")
+
+
+def short_row_in_csv(root: Path) -> None:
+    folder(root)
+    (root / "labels.csv").write_text("file,label\na/0.png\n")
+
+
+def latin_csv(root: Path) -> None:
+    folder(root)
+    (root / "labels.csv").write_bytes("file,label\na/0.png,caf\xe9\n".encode("latin-1"))
+
+
+def one_class(root: Path) -> None:
+    picture(root / "a" / "0.png", 1)
+
+
+def text_as_image(root: Path) -> None:
+    (folder(root) / "a" / "0.png").write_text("no image")
+
+
 def escaping_csv(root: Path) -> None:
     folder(root)
     (root / "labels.csv").write_text("file,label\n../secret.png,1\n")
@@ -156,6 +179,11 @@ def escaping_csv(root: Path) -> None:
         (other_classes, r"4 classes to train on, and \['new'\] only elsewhere"),
         (damaged, "unreadable image"),
         (bad_csv, "it needs `file` and `label`"),
+        (twice_in_csv, "labels.csv: 'a/0.png' is listed twice"),
+        (short_row_in_csv, "line 2: .*; allowed: a label"),
+        (latin_csv, "labels.csv: line 2 is not UTF-8 text"),
+        (one_class, r"1 classes to train on \(a\); allowed: 2 or more"),
+        (text_as_image, "0.png: unreadable image: of no kind that Pillow knows"),
         (escaping_csv, r"line 2: \.\./secret.png is not a file below"),
         (lambda root: None, "is not a folder; allowed: train/<class>/"),
         (lambda root: root.mkdir(), "has no images"),
@@ -168,12 +196,30 @@ def test_a_folder_that_does_not_fit_is_one_line(tmp_path, write, words):
     assert "\n" not in str(caught.value)
 
 
+def test_parts_may_be_capitals_and_a_csv_may_end_with_empty_lines(tmp_path):
+    found = load(config(tmp_path, f"data.path={folder(tmp_path / 'set', 'Train', 'TEST')}"))
+    assert (len(found.train), len(found.test), found.num_classes) == (24, 24, 4)
+    rows = [f"{part}/a/{n}.png,{n % 2},{part}" for part in ("Train", "TEST") for n in range(4)]
+    (tmp_path / "set" / "list.csv").write_text("\n".join(["file,label,part", *rows, "", ""]))
+    found = load(config(tmp_path, f"data.path={tmp_path / 'set'}", "data.labels=list.csv"))
+    assert (len(found.train), len(found.test), found.num_classes) == (4, 4, 2)
+
+
+def test_a_folder_may_have_a_name_in_stores_and_tables(tmp_path):
+    made = config(tmp_path, f"data.path={folder(tmp_path / 'set')}", "data.name=flowers")
+    assert made["data"]["name"] == "flowers"
+
+
 def test_what_contradicts_the_folder_is_one_line(tmp_path):
     path = f"data.path={folder(tmp_path / 'set', 'train', 'validation', 'test')}"
     with pytest.raises(ValueError, match=r"data\.num_classes: 5, but"):
         load(config(tmp_path, path, "data.num_classes=5"))
     with pytest.raises(ValueError, match="a part of its own for validation"):
         load(config(tmp_path, path, "data.validation=0.1"))
+    with pytest.raises(ValueError, match=r"data\.normalise\.mean: 2 numbers, but the images have 3 channels"):
+        load(config(tmp_path, path, "data.normalise.mean=[0.5, 0.5]"))
+    with pytest.raises(UsageError, match=r"data\.labels: .*label\.csv not found"):
+        config(tmp_path, path, "data.labels=label.csv")
 
 
 MODULE = """
@@ -193,6 +239,27 @@ def parts(path, **keywords):
 
 def text():
     return [("a", 0)] * 9
+
+def several(**keywords):
+    return (arrays(),) * 4
+
+def named():
+    return [(image, "cat") for image, _ in arrays()]
+
+def shared():
+    return [(image, [0, 1, 0]) for image, _ in arrays()]
+
+def broken():
+    raise RuntimeError("my file\\nis broken")
+
+class Bad(list):
+    def __getitem__(self, index):
+        raise KeyError("no such row")
+
+def bad():
+    return Bad(arrays())
+
+number = 3
 
 class Net(nn.Linear):
     def __init__(self, num_classes, width=1):
@@ -239,6 +306,17 @@ def test_floats_are_taken_as_they_are(module):
         (["data.target=ownset.arrays", "data.image_size=7"], "has images of 1x6x6"),
         (["data.target=ownset.arrays", "data.num_classes=2"], "label 2 is out of range"),
         (["data.target=ownset.nothing"], "cannot import"),
+        (["data.target=ownset.number"], "'ownset.number' is not callable"),
+        (["data.target=ownset.several"], "returned a fourth: list"),
+        (["data.target=ownset.Bad"], "train has no samples"),
+        (["data.target=ownset.named"], "the labels of train are not numbers of one shape, e.g. 'cat'"),
+        (["data.target=ownset.shared"], "train has 3 labels a sample, which is data.task=multilabel"),
+        (["data.target=ownset.broken"], r"the function raised RuntimeError: my file \(traceback=true"),
+        (["data.target=ownset.bad"], "a sample of train raised KeyError: 'no such row'"),
+        (
+            ["data.target=ownset.arrays", "data.args={cuont: 3}"],
+            r"data\.args: .*'cuont'; data\.target takes \(count=20",
+        ),
         (["data.target=null"], "data.target: name a function, e.g. data.target=my.module.dataset"),
         (["data.target=ownset.arrays", "data.path=nowhere"], "no file or folder at nowhere"),
         (["data.target=ownset.arrays", "data.num_classes=null"], "data.num_classes: the files of data=custom"),
@@ -279,3 +357,26 @@ def test_a_saved_dataset_of_hugging_face(tmp_path):
     hf._facts.cache_clear()
     with pytest.raises(UsageError, match="image_column: 'picture' is not one of image, label"):
         compose([*words, "data.image_column=picture"])
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"label": ["a", "b"] * 5}, r"data\.label_column: train\[0\] is 'a'; allowed: whole numbers"),
+        ({"label": [None] + [1] * 9}, r"data\.label_column: train\[0\] is None"),
+        ({"image": [None] * 10}, r"data\.image_column: train\[0\] has no image"),
+        ({"image": [{"bytes": b"junk", "path": None}] * 10}, r"data\.path: train\[0\]: unreadable image"),
+        ({"image": [[1, 2]] * 10}, r"data\.image_column: 'image' of train has .*, not images"),
+    ],
+)
+def test_rows_that_do_not_fit_are_one_line(tmp_path, changes, words):
+    datasets = pytest.importorskip("datasets")
+    rows = {"image": [Image.new("RGB", (8, 8))] * 10, "label": [0, 1] * 5} | changes
+    kind = datasets.Sequence(datasets.Value("int64")) if isinstance(rows["image"][0], list) else datasets.Image()
+    label = datasets.Value("string" if isinstance(rows["label"][0], str) else "int64")
+    made = datasets.Dataset.from_dict(rows, features=datasets.Features({"image": kind, "label": label}))
+    made.save_to_disk(tmp_path / "set")
+    with pytest.raises(UsageError, match=words) as caught:
+        compose(["data=hf", f"data.path={tmp_path / 'set'}", f"paths.cache={tmp_path / 'cache'}", "model=resnet20"])
+    assert "\n" not in str(caught.value)

@@ -50,7 +50,7 @@ def test_what_cannot_be_read_is_one_line(written: Path, monkeypatch: pytest.Monk
     with one_line(ValueError, "test.en: 2 lines, but", "test.de has 1"):
         load(written)
     (folder / "test.en").write_bytes(b"\xff\xfe")
-    with one_line(ValueError, "test.en: not UTF-8 text"):
+    with one_line(ValueError, "test.en: line 1 is not UTF-8 text"):
         load(written)
     (folder / "test.en").write_text("\n")
     with one_line(ValueError, "test.de: no pair of sentences"):

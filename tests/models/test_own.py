@@ -14,6 +14,21 @@ from record.identity import run_id, semantic
 MODULE = """
 from torch import nn
 
+def broken(num_classes):
+    raise RuntimeError("no file\\nof weights")
+
+def three():
+    return 3
+
+def lazy(num_classes):
+    return nn.LazyLinear(num_classes)
+
+def many(**kwargs):
+    return nn.Linear(6, **{"out_features": kwargs.pop("num_classes"), **kwargs})
+
+class Plain(nn.Module):
+    pass
+
 class Net(nn.Sequential):
     def __init__(self, num_classes, in_channels, width=2):
         super().__init__(nn.Conv2d(in_channels, width, 3), nn.Flatten(), nn.Linear(width * 36, num_classes))
@@ -91,6 +106,35 @@ def test_weights_that_do_not_fit_are_one_line(module, write, words):
     with pytest.raises(ValueError, match=words) as caught:
         built(f"model.weights={module / 'bad.pt'}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("broken", r"ownnet\.broken raised RuntimeError: no file \(traceback=true shows where\)"),
+        ("three", r"ownnet\.three returned int, not a torch\.nn\.Module"),
+        ("lazy", r"ownnet\.lazy has lazy layers"),
+    ],
+)
+def test_a_target_that_gives_no_net_is_one_line(module, target, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        built(f"model.target=ownnet.{target}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_function_with_keywords_gets_the_classes_and_a_class_without_its_own_nothing(module):
+    assert built("model.target=ownnet.many", "model.args={bias: false}").out_features == 10
+    assert type(built("model.target=ownnet.Plain")).__name__ == "Plain"
+
+
+def test_timm_needs_a_name_and_takes_weights_from_a_file():
+    for words, said in (
+        ((), "name a network of timm"),
+        (("model.args={pretrained: true}",), "weights come from a file"),
+    ):
+        name = ["model.name=resnet10t"] if words else []
+        with pytest.raises(ValueError, match=said):
+            models.build(compose(["data=digits", "model=timm", *name, *words])["model"], {"num_classes": 10})
 
 
 def test_a_missing_file_and_a_missing_class_are_found_before_torch(module):

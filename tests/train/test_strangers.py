@@ -10,6 +10,7 @@ from tests.train.conftest import folder
 from training.contract import rehearse
 from training.distribution import World
 from training.runtime import pick_device
+from training.tasks.classification import Multiclass
 
 SHORT = ("budget=steps", "budget.steps=2", "warnings=false", "batch_size=720")
 
@@ -84,6 +85,11 @@ def test_batch_norm_of_a_single_image_is_one_line(settings) -> None:
     build("batch_size=4", "budget=steps", "budget.steps=9")  # never comes to the last batch
 
 
+class Pair(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, int]:
+        return x, 1
+
+
 def test_a_rehearsal_leaves_no_trace() -> None:
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3), torch.nn.BatchNorm1d(3))
     before = {name: value.clone() for name, value in net.state_dict().items()}
@@ -95,4 +101,7 @@ def test_a_rehearsal_leaves_no_trace() -> None:
     rehearse(net[:2], blank, smallest=1)
     with pytest.raises(ValueError, match="model: cannot take samples of 1 x 2 x 2: "):
         rehearse(net, blank[:, :1], smallest=2)
+    for odd, said in ((net, "answers 2 samples with 2 x 3, where"), (Pair(), "with a tuple, where this task needs a")):
+        with pytest.raises(ValueError, match=said):
+            rehearse(odd, blank, smallest=2, misfit=Multiclass(7).misfit)
     rehearse(net, None, smallest=1)  # a task without an example

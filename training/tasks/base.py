@@ -84,6 +84,10 @@ class Task:
         """
         return None
 
+    def misfit(self, outputs: object) -> str | None:
+        """Say what is wrong with a net's answer to the example, if anything."""
+        return None
+
     def order(self, split: Split, batch_size: int, generator: torch.Generator) -> Sequence[Tensor]:
         """Return the positions of each batch of an epoch; every epoch has as many batches.
 
@@ -116,7 +120,12 @@ class Task:
 
 
 class Supervised(Task):
-    """A task whose batch is (inputs, targets): a subclass says how outputs are compared with targets."""
+    """A task whose batch is (inputs, targets): a subclass says how outputs are compared with targets.
+
+    width: the size of the outputs' second dimension; 0 is num_classes.
+    """
+
+    width: int = 0
 
     def __init__(self, num_classes: int) -> None:
         """num_classes: of the data set."""
@@ -158,3 +167,11 @@ class Supervised(Task):
     def example(self, facts: Mapping[str, Any]) -> Tensor | None:
         """Return two blank images."""
         return torch.zeros(2, facts["in_channels"], facts["image_size"], facts["image_size"])
+
+    def misfit(self, outputs: object) -> str | None:
+        """Compare the first two dimensions of the outputs with what they have to be."""
+        width = self.width or self.num_classes
+        if isinstance(outputs, Tensor) and outputs.shape[:2] == (2, width):
+            return None
+        found = " x ".join(map(str, outputs.shape)) if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
+        return f"answers 2 samples with {found}, where this task needs a tensor of 2 x {width}"

@@ -22,6 +22,7 @@ class Depth(Supervised):
     """
 
     cross_entropy = False
+    width = 1
 
     def criterion(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the batch's mean squared error."""
