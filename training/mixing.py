@@ -59,17 +59,27 @@ def cutmix(num_classes: int) -> Mix:
 
     def mix(batch: Batch, generator: torch.Generator) -> Batch:
         inputs, targets = batch
-        height, width = inputs.shape[-2:]
-        share, across, down = torch.rand(3, generator=generator).tolist()
-        other = torch.randperm(len(inputs), generator=generator).to(inputs.device)
-        half_height, half_width = (round(side * (1 - share) ** 0.5) // 2 for side in (height, width))
-        top, left = int(down * height) - half_height, int(across * width) - half_width
-        rows = slice(max(0, top), min(height, top + 2 * half_height))
-        columns = slice(max(0, left), min(width, left + 2 * half_width))
-        mixed = inputs.clone()
-        mixed[..., rows, columns] = inputs[other][..., rows, columns]
-        kept = 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
-        shares = F.one_hot(targets, num_classes).float()
-        return mixed, kept * shares + (1 - kept) * shares[other]
+        rows, columns = _box(inputs.shape[-2], inputs.shape[-1], generator)
+        return pasted(inputs, targets, torch.randperm(len(inputs), generator=generator), rows, columns, num_classes)
 
     return mix
+
+
+def _box(height: int, width: int, generator: torch.Generator) -> tuple[slice, slice]:
+    share, across, down = torch.rand(3, generator=generator).tolist()
+    half_height, half_width = (round(side * (1 - share) ** 0.5) // 2 for side in (height, width))
+    top, left = int(down * height) - half_height, int(across * width) - half_width
+    rows = slice(max(0, top), min(height, top + 2 * half_height))
+    return rows, slice(max(0, left), min(width, left + 2 * half_width))
+
+
+def pasted(
+    inputs: Tensor, targets: Tensor, other: Tensor, rows: slice, columns: slice, num_classes: int
+) -> tuple[Tensor, Tensor]:
+    """Return a batch whose images have the box (rows, columns) of those at `other` [B], and the shares of classes."""
+    other = other.to(inputs.device, non_blocking=True)  # or the host would wait for the step before
+    mixed = inputs.clone()
+    mixed[..., rows, columns] = inputs[other][..., rows, columns]
+    kept = 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / inputs.shape[-2:].numel()
+    shares = F.one_hot(targets, num_classes).float()
+    return mixed, kept * shares + (1 - kept) * shares[other]

@@ -8,6 +8,7 @@ from data.augment import Augment, Transform
 from tests.fake_cuda import READS, FakeTensorMode
 from training.distribution import World
 from training.losses import Losses
+from training.mixing import pasted
 from training.tasks.base import Meter, Turn
 from training.tasks.classification import Binary, Multiclass
 from training.tasks.multilabel import Multilabel
@@ -55,9 +56,17 @@ def test_the_loss_is_kept_and_not_looked_at(on_cuda):
         losses.add(step, torch.zeros(()))
 
 
-def test_augmentation_and_mixing(on_cuda):
+def test_augmentation(on_cuda):
     augment = Augment(crop_padding=4, flip="horizontal", rotation=10.0, cutout=8)
     transform = Transform({"mean": [0.5] * 3, "std": [0.2] * 3}, augment, device="cuda", channels_last=True)
     images = torch.zeros(8, 3, 32, 32, dtype=torch.uint8)
     assert transform(images, torch.rand(8, 7)).device.type == "cuda"
     assert transform(images).device.type == "cuda"
+
+
+def test_cutmix(on_cuda):
+    """Its box is drawn on the CPU; what follows is on the device."""
+    other, box = torch.arange(8, device="cpu"), (slice(1, 4), slice(0, 2))
+    inputs, targets = pasted(torch.zeros(8, 3, 6, 6), torch.zeros(8, dtype=torch.long), other, *box, num_classes=4)
+    assert (inputs.device.type, targets.device.type) == ("cuda", "cuda")
+    assert (inputs.shape, targets.shape) == ((8, 3, 6, 6), (8, 4))
