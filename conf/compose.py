@@ -99,8 +99,13 @@ def _listed(word: str) -> str:
 
 
 def _lookup(paper: str, config: Config, choices: Choices) -> Tuned:
-    names = (choices["data"], choices["model"], choices["optimizer"])
+    names = [_named(config, group, choices[group]) for group in ("data", "model", "optimizer")]
     return lookup(paper, *names, config["source"], given=partial(get, config))
+
+
+def _named(config: Config, group: str, option: str) -> str:
+    """Return what stores and tuned files call an option: the user's name for it, where the option takes one."""
+    return str(config[group]["name"] or option) if groups.is_open(groups.raw(group, option)) else option
 
 
 def _replaced(config: Config, choices: Choices, values: Config, explicit: set[str]) -> Choices:

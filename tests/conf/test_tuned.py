@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import pytest
 import yaml
+from PIL import Image
 
 from conf import groups
 from conf.compose import compose
@@ -195,3 +196,18 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path, content, message):
     with pytest.raises(UsageError, match=message) as raised:
         lookup(str(path), "cifar10", "resnet18", "sgd")
     assert "\n" not in str(raised.value)
+
+
+def test_a_name_of_the_users_own_is_what_the_file_has(tmp_path):
+    for kind in ("oak", "elm"):
+        (tmp_path / "images" / kind).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / kind / "0.png")
+    (tmp_path / "own.yaml").write_text(
+        "entries:\n- {optimizer: sgd, data: leaves, model: custom, set: {optimizer.lr: 0.7}, from: a search}\n"
+    )
+    words = ["data=folder", f"data.path={tmp_path / 'images'}", "model=custom", "model.target=torch.nn.Linear"]
+    words += ["optimizer=sgd", f"tuned={tmp_path / 'own.yaml'}"]
+    assert compose([*words, "data.name=leaves"])["optimizer"]["lr"] == 0.7
+    other = compose([*words, "data.name=stones"])
+    assert other["optimizer"]["lr"] != 0.7
+    assert "prints none for sgd on stones with custom" in other["notes"]["optimizer.lr"]
