@@ -99,8 +99,8 @@ def _listed(word: str) -> str:
 
 
 def _lookup(paper: str, config: Config, choices: Choices) -> Tuned:
-    names = [_named(config, group, choices[group]) for group in ("data", "model", "optimizer")]
-    return lookup(paper, *names, config["source"], given=partial(get, config))
+    data, model, optimizer = (_named(config, group, choices[group]) for group in ("data", "model", "optimizer"))
+    return lookup(paper, data, model, optimizer, config["source"], given=partial(get, config))
 
 
 def _named(config: Config, group: str, option: str) -> str:
