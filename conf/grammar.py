@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from conf.errors import UsageError
 
 _CONSTANTS = {None: "null", True: "true", False: "false"}
-_PLACE = re.compile(r"(\+*(?:paths\.\w+|data\.path|model\.weights))=(.*)", re.DOTALL)
+_PLACE = re.compile(r"(\+*(?:paths\.\w+|data\.path|model\.weights))=(?!['\"]|(?i:null)?\Z)(.*)", re.DOTALL)
 _TUNED = re.compile(r"(\+*tuned)=(?!['\"])([^$]*\.ya?ml)", re.DOTALL)
 
 
@@ -69,9 +69,7 @@ def literal(value: Any) -> Any:
 def path(word: str) -> str:
     """Quote the path of `paths.store=...`: it is taken as it is, whatever it holds. In quotes Hydra reads it."""
     found = _PLACE.fullmatch(word)
-    if found is None or found[2][:1] in ("'", '"') or found[2].lower() in ("", "null"):
-        return word
-    return f"{found[1]}={verbatim(found[2])}"
+    return f"{found[1]}={verbatim(found[2])}" if found else word
 
 
 def tuned(word: str) -> str:

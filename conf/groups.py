@@ -27,10 +27,7 @@ COUNT = "whole [1, inf)"
 DECAY = ["decoupled", "coupled", "absolute"]
 # The keys that each yaml of a group has to have, and the range that holds where the yaml gives none of its own.
 FACTS: dict[str, dict[str, Any]] = {
-    "data": {
-        "task": list(TASKS),
-        "num_classes": COUNT,
-    },
+    "data": {"task": list(TASKS), "num_classes": COUNT},
     "task": dict.fromkeys(TASK_FACTS),
     "model": {"input": ["cifar", "imagenet", "any"]},
     "optimizer": {"decay": DECAY, "groups.no_decay": None, "groups.invariance": None},

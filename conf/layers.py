@@ -7,8 +7,8 @@ takes 0.13 s a command line, 100 times as long as this: it reads every yaml anew
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, reduce
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -41,8 +41,8 @@ def layered(given: Sequence[Override], instead: Choices) -> tuple[Config, Choice
         options = yamls.as_list(chosen)
         choices[group] = list(map(str, options)) if group in groups.LISTS else str(chosen)
         contents = [{k: v for k, v in groups.raw(group, str(option)).items() if k != "ranges"} for option in options]
-        config[group] = _all_merged({}, contents)
-    config = _all_merged(config, overlays)
+        config[group] = reduce(merged, contents, Config())
+    config = reduce(merged, overlays, config)
     for key, value in words.items():
         if key not in groups.GROUPS:
             put(config, _place(key, config, choices), value)
@@ -70,12 +70,6 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Config:
         under = made.get(key)
         made[key] = merged(under if isinstance(under, dict) else {}, value) if isinstance(value, dict) else value
     return made
-
-
-def _all_merged(config: Config, layers: Iterable[Config]) -> Config:
-    for layer in layers:
-        config = merged(config, layer)
-    return config
 
 
 def put(config: Config, key: str, value: Any) -> None:

@@ -93,26 +93,34 @@ def _parser(about: str | None, commands: Mapping[str, Command]) -> argparse.Argu
         command.set_defaults(command=commands[name])
         return command
 
-    look = add("plan", "what a table needs, what is there, what the rest will cost", table)
-    look.add_argument("--list", action="store_true", help="one line a run")
+    plan = add("plan", "what a table needs, what is there, what the rest will cost", table)
+    plan.add_argument("--list", action="store_true", help="one line a run")
     _add_running(add("run", "run what is missing", table))
     search = add("tune", "run a grid on validation images and write the winners to a file", table)
     _add_running(search)
     _add_tuning(search)
-    look = add("status", "how far a table is; exit code 0 complete, 3 missing, 4 failed", table)
-    look.add_argument("--watch", action="store_true")
-    look.add_argument("--every", type=number("(0, 86400]"), default=5.0, help="seconds between looks")
-    look.add_argument("--failed", action="store_true", help="one line a failed run")
-    join = add("merge", "bring the finished runs of stores into one")
-    words = "without host names, absolute paths and values of the environment"
-    join.add_argument("--public", action="store_true", help=words)
-    join.add_argument("sources", type=folder, nargs="+")
-    join.add_argument("destination", type=folder)
-    look = add("verify", "schema, checksums, orphans of a store", common)
-    look.add_argument("store", type=folder, nargs="?", default=argparse.SUPPRESS)
-    words = "run a finished run (folder or id), or k of a table, again; compare bits"
-    again = add("rerun", words, table)
-    again.add_argument("--random", type=whole("[0, inf)"), default=0, metavar="k")
-    again.add_argument("--draw", type=whole("[0, inf)"), default=0, help="which k: the seed of the draw")
-    again.add_argument("--trust", action="store_true", help="also run classes that are not ours, torch's or installed")
+    _add_watching(add("status", "how far a table is; exit code 0 complete, 3 missing, 4 failed", table))
+    _add_rerunning(add("rerun", "run a finished run (folder or id), or k of a table, again; compare bits", table))
+    _add_merging(add("merge", "bring the finished runs of stores into one"))
+    check = add("verify", "schema, checksums, orphans of a store", common)
+    check.add_argument("store", type=folder, nargs="?", default=argparse.SUPPRESS)
     return parser
+
+
+def _add_watching(status: argparse.ArgumentParser) -> None:
+    status.add_argument("--watch", action="store_true")
+    status.add_argument("--every", type=number("(0, 86400]"), default=5.0, help="seconds between looks")
+    status.add_argument("--failed", action="store_true", help="one line a failed run")
+
+
+def _add_rerunning(rerun: argparse.ArgumentParser) -> None:
+    rerun.add_argument("--random", type=whole("[0, inf)"), default=0, metavar="k")
+    rerun.add_argument("--draw", type=whole("[0, inf)"), default=0, help="which k: the seed of the draw")
+    rerun.add_argument("--trust", action="store_true", help="also run classes that are not ours, torch's or installed")
+
+
+def _add_merging(merge: argparse.ArgumentParser) -> None:
+    words = "without host names, absolute paths and values of the environment"
+    merge.add_argument("--public", action="store_true", help=words)
+    merge.add_argument("sources", type=folder, nargs="+")
+    merge.add_argument("destination", type=folder)

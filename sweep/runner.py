@@ -55,7 +55,7 @@ Report = Callable[[str, Planned, Status, float], None]  # event, run, status, se
 
 
 class Sweep:
-    """One invocation of `sweep run`. `finish` returns the final counts by state."""
+    """One invocation of `sweep run`. progress: the counts by state, at last the final ones."""
 
     def __init__(
         self, runs: Sequence[Planned], store: Path, backend: Backend, options: Options, report: Report
@@ -78,16 +78,11 @@ class Sweep:
         self.measuring: Planned | None = None
         self._looked = time.monotonic()
 
-    def finish(
-        self,
-        show: Callable[[Progress], None] = lambda progress: None,
-        pruned: Callable[[Planned], bool] = lambda run: False,
-    ) -> Counter[str]:
+    def finish(self, show: Callable[[Progress], None], pruned: Callable[[Planned], bool]) -> None:
         """Work until nothing is left, or until Ctrl-C, SIGTERM or too many failures have stopped all running ones.
 
-        show: is called at each turn. pruned: tells of a running one whether it is to end, for good.
-
-        An error meanwhile, as of a store that cannot be written, stops them too, and is raised when all have ended.
+        show: is called at each turn. pruned: tells of a running one whether it is to end, for good. An error meanwhile,
+        as of a store that cannot be written, stops them too, and is raised when all have ended.
         """
         raised: Exception | None = None
         with self._interruptible():
@@ -104,7 +99,6 @@ class Sweep:
                 self._wait()
         if raised is not None:
             raise raised
-        return self.progress.counts
 
     def _drop(self, pruned: Callable[[Planned], bool]) -> None:
         """End for good the running ones that are `pruned`; each writes its checkpoint."""
