@@ -81,7 +81,7 @@ class Trainer:
         with self.streams.fork("rehearsal", device=device):
             steps, example = self.budget.left(0, self.steps_per_epoch), self.task.example(config["data"])
             smallest = contract.smallest_piece(list(map(len, self.order(0))), steps, world.size, config)
-            contract.rehearse(self.model, mixing.mapped(example, lambda x: x.to(device)), smallest, self.task.misfit)
+            contract.rehearse(self.model, mixing.mapped(example, lambda x: x.to(device)), smallest, self.task.width)
         forward = world.wrap(self.model, device, partly=len(self.players) > 1)
         self.forward = torch.compile(forward, dynamic=False) if config["compile_model"] else forward
         self.predict = Model(self.model, self.forward, config["precision"], device)

@@ -44,6 +44,8 @@ def from_torch(
         images, labels = parts["train"]
         chosen = drawn(len(images), test, recipe.split_seed, "data.test")
         parts["train"], parts["test"] = ((images[places], labels[places]) for places in chosen)
+    if "validation" in parts and recipe.validation:
+        raise ValueError(f"data.validation: {recipe.validation}, but the set has a part of its own for validation")
     images = parts["train"][0]
     if images.is_floating_point():
         recipe = replace(recipe, normalise=AS_IT_IS)

@@ -27,14 +27,13 @@ def build(options: Mapping[str, Any], data: Mapping[str, Any]) -> nn.Module:
     name = options.get("name", options["target"])
     target = _resolved(str(options["target"]))
     keywords = {key: value for key, value in options.items() if key not in RESERVED}
-    named = {
-        k for k, p in inspect.signature(target).parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    }
+    takes = inspect.signature(target).parameters.values()
+    named = {p.name for p in takes if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    if inspect.isfunction(target) and any(p.kind is p.VAR_KEYWORD for p in takes):
+        named.add("num_classes")  # as torchvision's functions take it
     if "args" not in named:  # of any class: model=custom
         keywords |= keywords.pop("args", {})
     facts = {key: data[key] for key in FACTS if key in data} | {"name": name}
-    if inspect.isfunction(target) and "kwargs" in inspect.signature(target).parameters:
-        named.add("num_classes")  # as torchvision's functions take it
     keywords |= {key: value for key, value in facts.items() if key in named}
     net = _called(target, keywords, f"model={name}: {options['target']}")
     if options.get("weights"):

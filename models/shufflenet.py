@@ -6,12 +6,7 @@ from torch import Tensor, nn
 from models.blocks import Classifier, conv_bn
 
 DEPTHS = (3, 7, 3)  # blocks of stride 1 after each stage's down-sampling block
-WIDTHS = {
-    0.5: (48, 96, 192, 1024),
-    1.0: (116, 232, 464, 1024),
-    1.5: (176, 352, 704, 1024),
-    2.0: (224, 488, 976, 2048),
-}
+WIDTHS = {0.5: (48, 96, 192, 1024), 1.0: (116, 232, 464, 1024), 1.5: (176, 352, 704, 1024), 2.0: (224, 488, 976, 2048)}
 
 
 def shuffle(x: Tensor) -> Tensor:

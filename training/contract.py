@@ -2,7 +2,7 @@
 
 import fnmatch
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,24 +86,20 @@ def smallest_piece(sizes: Sequence[int], steps: int | None, processes: int, conf
     return piece * processes if config["bn"] == "sync" else piece
 
 
-def rehearse(
-    model: nn.Module,
-    inputs: Tensor | None,
-    smallest: int,
-    misfit: Callable[[object], str | None] = lambda outputs: None,
-) -> None:
+def rehearse(model: nn.Module, inputs: Tensor | None, smallest: int, width: int | None = None) -> None:
     """Pass two blank samples forward in training mode, and one alone if that is the `smallest` batch that comes.
 
-    inputs: the samples, [2, ...]; None: nothing to rehearse. misfit: says what is wrong with the answer, if anything.
+    inputs: the samples, [2, ...]; None: nothing to rehearse. width: of the answer, a tensor [2, width, ...]; None: any.
     The net is left as it was; dropout draws from torch's global generators. Raises ValueError, one line, for inputs
-    that the net does not take, an answer that does not fit, and a single sample where batch norm needs more.
+    that the net does not take, another answer, and a single sample where batch norm needs more.
     """
     if inputs is None:
         return
-    shape = " x ".join(map(str, inputs.shape[1:]))
-    outputs = _forward(model, inputs, f"model: cannot take samples of {shape}: {{}}")
-    if wrong := misfit(outputs):
-        raise ValueError(f"model: {wrong}")
+    shape = _shape(inputs[0])
+    answer = _forward(model, inputs, f"model: cannot take samples of {shape}: {{}}")
+    if width is not None and not (isinstance(answer, Tensor) and answer.shape[:2] == (2, width)):
+        found = _shape(answer) if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
+        raise ValueError(f"model: answers 2 samples with {found}, where this task needs a tensor of 2 x {width}")
     if smallest == 1:
         _forward(
             model,
@@ -111,6 +107,10 @@ def rehearse(
             "batch_size: the last batch of an epoch leaves a single sample to a step, which batch norm cannot take "
             "({}); choose another batch_size or accumulation",
         )
+
+
+def _shape(tensor: Tensor) -> str:
+    return " x ".join(map(str, tensor.shape))
 
 
 @torch.no_grad()

@@ -306,6 +306,10 @@ def test_floats_are_taken_as_they_are(module):
         (["data.target=ownset.arrays", "data.image_size=7"], "has images of 1x6x6"),
         (["data.target=ownset.arrays", "data.num_classes=2"], "label 2 is out of range"),
         (["data.target=ownset.nothing"], "cannot import"),
+        (
+            ["data.target=ownset.parts", "data.path=.", "data.validation=0.1"],
+            r"data\.validation: 0\.1, but the set has a part",
+        ),
         (["data.target=ownset.number"], "'ownset.number' is not callable"),
         (["data.target=ownset.several"], "returned a fourth: list"),
         (["data.target=ownset.Bad"], "train has no samples"),

@@ -103,5 +103,5 @@ def test_a_rehearsal_leaves_no_trace() -> None:
         rehearse(net, blank[:, :1], smallest=2)
     for odd, said in ((net, "answers 2 samples with 2 x 3, where"), (Pair(), "with a tuple, where this task needs a")):
         with pytest.raises(ValueError, match=said):
-            rehearse(odd, blank, smallest=2, misfit=Multiclass(7).misfit)
+            rehearse(odd, blank, smallest=2, width=Multiclass(7).width)
     rehearse(net, None, smallest=1)  # a task without an example

@@ -49,10 +49,12 @@ class Turn:
 class Task:
     """What the training loop asks of a task.
 
-    cross_entropy: whether the loss is torch's `cross_entropy` of logits, which Sophia draws labels of.
+    cross_entropy: whether the loss is torch's `cross_entropy` of logits, which Sophia draws labels of. width: the size
+    of the second dimension of what a net answers to `example`; None: any.
     """
 
     cross_entropy: bool = True
+    width: int | None = None
 
     def loss(self, model: Model, batch: Batch, turn: Turn) -> Tensor:
         """Return the mean training loss of a batch, with its graph; count the batch in turn.meter, if there is one."""
@@ -82,10 +84,6 @@ class Task:
 
         facts: the data set's configuration (num_classes, in_channels, image_size, ...).
         """
-        return None
-
-    def misfit(self, outputs: object) -> str | None:
-        """Say what is wrong with a net's answer to the example, if anything."""
         return None
 
     def order(self, split: Split, batch_size: int, generator: torch.Generator) -> Sequence[Tensor]:
@@ -120,16 +118,11 @@ class Task:
 
 
 class Supervised(Task):
-    """A task whose batch is (inputs, targets): a subclass says how outputs are compared with targets.
-
-    width: the size of the outputs' second dimension; 0 is num_classes.
-    """
-
-    width: int = 0
+    """A task whose batch is (inputs, targets): a subclass says how outputs are compared with targets."""
 
     def __init__(self, num_classes: int) -> None:
         """num_classes: of the data set."""
-        self.num_classes = num_classes
+        self.num_classes, self.width = num_classes, self.width or num_classes
 
     def criterion(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean training loss of float32 outputs."""
@@ -167,11 +160,3 @@ class Supervised(Task):
     def example(self, facts: Mapping[str, Any]) -> Tensor | None:
         """Return two blank images."""
         return torch.zeros(2, facts["in_channels"], facts["image_size"], facts["image_size"])
-
-    def misfit(self, outputs: object) -> str | None:
-        """Compare the first two dimensions of the outputs with what they have to be."""
-        width = self.width or self.num_classes
-        if isinstance(outputs, Tensor) and outputs.shape[:2] == (2, width):
-            return None
-        found = " x ".join(map(str, outputs.shape)) if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
-        return f"answers 2 samples with {found}, where this task needs a tensor of 2 x {width}"
