@@ -6,9 +6,9 @@ Exit codes: 0 finished, diverged or already there; 1 a user's mistake; 70 a fail
 process: run the same command again.
 """
 
-from conf import interruptible
+from conf import begin
 
-interruptible(__name__)
+begin(__name__)
 
 import tempfile
 from collections.abc import Callable, Sequence

@@ -1,8 +1,8 @@
 """The old name of `python -m reports analyse`, for one release: `python -m probes NAME...`."""
 
-from conf import interruptible
+from conf import begin
 
-interruptible(__name__)
+begin(__name__)
 
 import sys
 

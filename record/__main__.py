@@ -4,9 +4,9 @@ python -m record clean STORE [--older DAYS] [--table NAME] [--dry-run]          
 clean removes the weights and checkpoints of finished runs, and the runs that rerun=true replaced; results stay.
 """
 
-from conf import interruptible
+from conf import begin
 
-interruptible(__name__)
+begin(__name__)
 
 import argparse
 import sys

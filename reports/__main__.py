@@ -12,9 +12,9 @@ Common: --store FOLDER, once or more (default: runs/ and results/ together), --o
 --scale paper|cpu|smoke (default: paper, and every scale that the stores hold).
 """
 
-from conf import interruptible
+from conf import begin
 
-interruptible(__name__)
+begin(__name__)
 
 import argparse
 import gc

@@ -4,9 +4,9 @@ Exit codes: 0 all is there; 1 a user's mistake; 3 some runs are missing; 4 some 
 75 stopped before the end: run the same command again.
 """
 
-from conf import interruptible
+from conf import begin
 
-interruptible(__name__)
+begin(__name__)
 
 import argparse
 import shlex

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ import data
 from conf import command_line, groups
 from conf.command_line import Asked
 from conf.compose import compose
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -119,3 +122,12 @@ def test_a_multirun_takes_what_a_single_run_takes(ask: Callable[..., Asked]) -> 
     assert asked.several
     assert [config for config, _ in asked.jobs] == [compose([*custom, f"seed={s}", "model=resnet20"]) for s in (3, 4)]
     assert [compose(words) for _, words in asked.jobs] == [config for config, _ in asked.jobs]
+
+
+@pytest.mark.parametrize("words", [["train.py"], ["-m", "sweep", "plan", "study"], ["-m", "reports", "tables"]])
+def test_a_python_without_the_suites_packages_is_named_in_one_line(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", *words], cwd=ROOT, capture_output=True, text=True
+    )  # -S: none are found
+    assert done.returncode == 1
+    assert re.fullmatch(r"stepbench: \S+ lacks hydra-core; .*make setup.*\n", done.stderr)
