@@ -15,6 +15,4 @@ def begin(module: str) -> None:
     if module == "__main__":
         signal.signal(signal.SIGINT, lambda *_: os._exit(75))
         if find_spec("hydra") is None:
-            sys.exit(
-                f"stepbench: {sys.executable} lacks hydra-core; `make setup` makes .venv, which has all: .venv/bin/python"
-            )
+            sys.exit(f"stepbench: {sys.executable} lacks hydra-core; `make setup` makes .venv/bin/python, which has it")

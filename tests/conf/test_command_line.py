@@ -126,6 +126,7 @@ def test_a_multirun_takes_what_a_single_run_takes(ask: Callable[..., Asked]) -> 
 
 @pytest.mark.parametrize("words", [["train.py"], ["-m", "sweep", "plan", "study"], ["-m", "reports", "tables"]])
 def test_a_python_without_the_suites_packages_is_named_in_one_line(words: list[str]) -> None:
+    # -S: no site-packages
     done = subprocess.run(
         [sys.executable, "-S", *words], cwd=ROOT, capture_output=True, text=True
     )  # -S: none are found
