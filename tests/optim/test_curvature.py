@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 import optim
 from tests.optim.problems import Closure, gradient, weights
+from tests.optim.test_peers import Peer
 
 BETAS = (0.8, 0.95)
 
@@ -156,24 +157,30 @@ def test_a_closure_without_what_is_needed_is_one_line():
         optim.Chain([w], ["sophia"], lr=0.1).step()
 
 
+PEERS = {
+    "adahessian": Peer(
+        "pytorch_optimizer",
+        lambda ps: optim.AdaHessian(ps, lr=0.05, weight_decay=0.1),
+        lambda its, ps: its.AdaHessian(ps, lr=0.05, weight_decay=0.1, eps=1e-4),
+    ),
+    "sophia": Peer(
+        "pytorch_optimizer",
+        lambda ps: optim.Sophia(ps, lr=0.01, gamma=0.01, weight_decay=0.0, evaluation="hutchinson", eps=1e-14),
+        lambda its, ps: its.SophiaH(
+            ps, lr=1.0, p=0.01, betas=(0.965, 0.99), hessian_distribution="rademacher", update_period=1
+        ),
+        words=" (Sophia-H)",
+    ),
+}
+
+
 @pytest.mark.extras
-@pytest.mark.parametrize("name", ["adahessian", "sophia"])
-def test_equals_pytorch_optimizer(name):
+@pytest.mark.parametrize("name", PEERS)
+def test_equals_the_implementation_of_others(name):
     """On a loss whose Hessian is diagonal, so that no random number matters."""
-    theirs = pytest.importorskip("pytorch_optimizer")
-    pairs = {
-        "adahessian": (
-            lambda ps: optim.AdaHessian(ps, lr=0.05, weight_decay=0.1),
-            lambda ps: theirs.AdaHessian(ps, lr=0.05, weight_decay=0.1, eps=1e-4),
-        ),
-        "sophia": (
-            lambda ps: optim.Sophia(ps, lr=0.01, gamma=0.01, weight_decay=0.0, evaluation="hutchinson", eps=1e-14),
-            lambda ps: theirs.SophiaH(ps, lr=1.0, p=0.01, betas=(0.965, 0.99), hessian_distribution="rademacher",
-                                      update_period=1),
-        ),
-    }  # fmt: skip
-    ends = []
-    for make in pairs[name]:
+    peer, ends = PEERS[name], []
+    theirs = pytest.importorskip(peer.package)
+    for make in (peer.ours, partial(peer.theirs, theirs)):
         params = [p for p in weights() if p.ndim != 4]  # theirs does not average over kernels
         optimizer = make(params)
         for step in range(50):

@@ -1,6 +1,5 @@
 """The optimizers by name, in the clone; what a wheel holds and does: test_wheel.py."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from torch import nn
 import optim
 from conf import groups
 from optim import library
-from tests.optim.table import TESTED_ELSEWHERE
+from tests.optim import checks
 
 NAMES = optim.list_optimizers()
 
@@ -78,7 +77,4 @@ def test_tuned_values_come_with_their_source():
 
 def test_the_page_says_of_each_method_how_it_is_checked():
     page = (Path(__file__).parents[2] / "docs" / "optimizers.md").read_text()
-    table = page.partition("## Which check covers which method")[2].partition("\n## ")[0]
-    said = dict(re.findall(r"(?m)^\| `(\w+)` \| ([^|]+) \|", table))
-    assert said.keys() == {name for name in NAMES if library.option(name)["target"].startswith("optim.")}
-    assert {name for name, where in said.items() if where != "yes"} == TESTED_ELSEWHERE.keys()
+    assert checks.table() in page, "paste what `python -m tests.optim.checks` prints"
