@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
+from .rmsgd import whole
 from .stages.base import Bucket, Numbers, Stage, Step
 from .stages.keywords import Betas, Count, In, Momentum, Positive, Rate, WeightDecay
-from .stages.lists import add_product_, blend_
+from .stages.lists import add_product_, blend_, is_sharded
 from .stages.moments import heavy_ball
 
 LARGEST = 10_000  # as in SOAP's code
@@ -94,9 +95,7 @@ class _Preconditioned(Stage):
         return [i for i, n in enumerate(x.shape) if n <= self.largest and (x.ndim > 1 or self.vectors)]
 
     def matrices(self, x: Tensor, diagonal: float) -> dict[str, Tensor]:
-        """The buffers of a tensor: diagonal times I, and I. Raises RuntimeError for a sharded one."""
-        if hasattr(x, "full_tensor"):
-            raise RuntimeError(f"{self.name} takes whole tensors, not DTensors (FSDP2): torch shards no eigenvectors")
+        """The buffers of a tensor: diagonal times I, and I. Of a sharded one each rank has them whole."""
         eyes = {i: torch.eye(x.shape[i], dtype=x.dtype, device=x.device) for i in self.dimensions(x)}
         return {f"statistics{i}": diagonal * eye for i, eye in eyes.items()} | {
             f"{self.made}{i}": eye for i, eye in eyes.items()
@@ -109,15 +108,26 @@ class _Preconditioned(Stage):
 
     def applied(self, x: Tensor, state: dict[str, Tensor], transposed: bool = False) -> Tensor:
         """x times each matrix along its dimension."""
+        turned = whole(x)
         for i, _, matrix in self.pairs(x, state):
-            x = torch.tensordot(matrix if not transposed else matrix.mT, x, dims=([1], [i])).movedim(0, i)
-        return x
+            turned = torch.tensordot(matrix if not transposed else matrix.mT, turned, dims=([1], [i])).movedim(0, i)
+        return sharded_as(x, turned)
 
 
 def gram(x: Tensor, i: int) -> Tensor:
-    """G_i G_i^T."""
-    unfolded = x.movedim(i, 0).reshape(x.shape[i], -1)
+    """G_i G_i^T, from all ranks where G is sharded."""
+    unfolded = whole(x).movedim(i, 0).reshape(x.shape[i], -1)
     return unfolded @ unfolded.mT
+
+
+def sharded_as(other: Tensor, x: Tensor) -> Tensor:
+    """x, which all ranks have, shared out among them as `other` is."""
+    if not is_sharded(other):
+        return x
+    from torch.distributed.tensor import DTensor, distribute_tensor  # takes seconds, and is loaded where `other` is
+
+    assert isinstance(other, DTensor)
+    return distribute_tensor(x, other.device_mesh, other.placements, src_data_rank=None)
 
 
 class shampoo(_Preconditioned):
@@ -228,5 +238,5 @@ class soap(_Preconditioned):
         finite = statistics.isfinite().all()
         product = torch.where(finite, statistics, 0) @ basis
         order = (basis * product).sum(0).argsort(descending=True)
-        v.copy_(torch.where(finite, v.index_select(i, order), v))
+        v.copy_(sharded_as(v, torch.where(finite, whole(v).index_select(i, order), whole(v))))
         basis.copy_(torch.where(finite, torch.linalg.qr(product.index_select(1, order))[0], basis))

@@ -3,7 +3,7 @@
 `python -m tests.optim.checks` prints it.
 """
 
-from tests.optim import test_compiled, test_curvature, test_peers, test_sharded
+from tests.optim import test_capturable, test_compiled, test_curvature, test_peers, test_sharded
 from tests.optim.table import ROWS, TESTED_ELSEWHERE
 
 PACKAGES = {"pytorch_optimizer": "pytorch-optimizer"}  # as pip calls them
@@ -11,7 +11,7 @@ PACKAGES = {"pytorch_optimizer": "pytorch-optimizer"}  # as pip calls them
 
 def table() -> str:
     """The rows of Markdown, one for each method that has code of our own."""
-    columns = {"loop": loop, "others": others, "FSDP2": fsdp2, "compile": compiled}
+    columns = {"loop": loop, "others": others, "FSDP2": fsdp2, "compile": compiled, "capturable": capturable}
     names = sorted(name for name in ROWS if " " not in name)
     rows = [["id", *columns], ["---"] * (1 + len(columns))]
     rows += [[f"`{name}`", *(column(name) for column in columns.values())] for name in names]
@@ -42,6 +42,11 @@ def fsdp2(name: str) -> str:
 def compiled(name: str) -> str:
     """Whether compiled steps are compared with eager ones."""
     return "yes" if name in test_compiled.NAMES else ""
+
+
+def capturable(name: str) -> str:
+    """Whether a step with capturable=True reads nothing from the device, or why not."""
+    return f"no: {test_capturable.REFUSED[name]}" if name in test_capturable.REFUSED else "yes"
 
 
 if __name__ == "__main__":

@@ -17,10 +17,9 @@ from tests.fake_cuda import FakeTensorMode
 from tests.optim.table import NAMES, ROWS
 from tests.optim.test_compiled import closure_of
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "optimizers.md"
 SHAPES = [(4, 3, 3, 3), (6, 5), (5,), ()]
 STEPS = 7  # past the first that RAdam's factor and LookAhead's average change
-REFUSED = {  # also in docs/optimizers.md
+REFUSED = {  # said in docs/optimizers.md, by checks.py
     **dict.fromkeys(("adahessian", "sophia"), "its random numbers are drawn anew by the count"),
     "prodigy": "its distance is a float of the param groups, saved with them: one read a step, for all tensors",
     "shampoo": "its roots are taken when the count says so, and torch.linalg.eigh waits",
@@ -85,12 +84,6 @@ def test_nothing_is_read_from_the_device(name):
 def test_others_are_refused_in_one_line(name, reason):
     with pytest.raises(ValueError, match=re.escape(f"is not capturable: {reason}") + "$"):
         ROWS[name].build([Parameter(torch.ones(2))], capturable=True)
-
-
-def test_the_page_says_which_are():
-    table = DOCS.read_text().partition("| id | loop |")[2]
-    cells = {row.split("|")[1].strip(" `"): row.split("|")[-2].strip() for row in table.splitlines() if "| `" in row}
-    assert cells == {name: f"no: {REFUSED[name]}" if name in REFUSED else "yes" for name in NAMES}
 
 
 FAST = ("adamp", "sing_lookahead")  # the others are traced like them, each for seconds

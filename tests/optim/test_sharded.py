@@ -19,16 +19,16 @@ from torch.distributed.tensor import Shard, distribute_tensor
 from optim import SAM, SLS, Chain
 from tests.optim.table import NAMES, ROWS
 
-REFUSED = ["adahessian", "shampoo", "sls", "soap", "sophia"]
+REFUSED = ["adahessian", "sls", "sophia"]
 WAYS = {  # how the tensors are sharded and held, and for which optimizers
     "rows": [name for name in NAMES if name not in REFUSED],
     "columns": ["adamp", "sgdp", "sgdg", "adamg", "sing"],
     "lists": ["sing", "adamp", "adamsrt", "lamb"],
-    "uneven columns": ["adamp", "sgdp", "sgdg", "adamg", "sing"],
+    "uneven columns": ["adamp", "sgdp", "sgdg", "adamg", "sing", "soap"],
     "half": ["sing", "adamp", "adamsrt", "lamb", "sgdg", "rmsgd"],
 }
 CASES = [(way, name) for way, names in WAYS.items() for name in names]
-THROUGH_DCP = ["sing_lookahead", "adamp", "adamsrt", "rmsgd", "adamg_star", "sam"]
+THROUGH_DCP = ["sing_lookahead", "adamp", "adamsrt", "rmsgd", "adamg_star", "sam", "soap"]
 STEPS = 3
 
 
