@@ -5,7 +5,6 @@ where both are read; and by torch.compile over `step`, which makes one graph of 
 """
 
 import re
-from pathlib import Path
 
 import pytest
 import torch
