@@ -25,10 +25,12 @@ LARGEST = 50_000_000  # bytes; the training images are 47,040,016
 def fashion_mnist(
     place: Place, recipe: Recipe, *, verify: bool = True, download: bool = False, synthetic: int = 0
 ) -> Dataset:
-    """Load 60,000 training and 10,000 test images, 28x28, grey, 10 classes.
+    """Load 60,000 training and 10,000 test images, 28x28, grey, 10 classes; see `read` for the files."""
+    return in_memory(place, recipe, *read(place, verify, download, synthetic), num_classes=10)
 
-    Looked for in <root>/FashionMNIST/raw (torchvision's layout), then where Debian's package puts it.
-    """
+
+def read(place: Place, verify: bool, download: bool, synthetic: int) -> tuple[Arrays, Arrays]:
+    """Read training and test part from <root>/FashionMNIST/raw (torchvision's layout), else where Debian puts them."""
     root, verify = source(place, "fashion_mnist", verify, synthetic, write_synthetic)
     paths = [root / file for file in needed.FILES["fashion_mnist"]]
     if download and not synthetic:
@@ -36,9 +38,8 @@ def fashion_mnist(
     elif _found(paths[0]) is None and needed.DEBIAN.is_dir():
         paths = [needed.DEBIAN / path.name for path in paths]
     checksums = needed.FILES["fashion_mnist"].values() if verify else [None] * 4
-    read = [_read(path, md5, dims) for path, md5, dims in zip(paths, checksums, (3, 1, 3, 1), strict=True)]
-    train, test = (_part(read[n], read[n + 1], paths[n + 1]) for n in (0, 2))
-    return in_memory(place, recipe, train, test, num_classes=10)
+    found = [_read(path, md5, dims) for path, md5, dims in zip(paths, checksums, (3, 1, 3, 1), strict=True)]
+    return _part(*found[:2], paths[1]), _part(*found[2:], paths[3])
 
 
 def _part(images: Tensor, labels: Tensor, source: Path) -> Arrays:

@@ -21,6 +21,10 @@ HOW = {
     "wikitext103": "unpack wikitext-103 there, its wiki.*.tokens renamed to train.txt, valid.txt and test.txt",
     "iwslt14": "put train, valid and test there, one file a language, as fairseq's prepare-iwslt14.sh does before BPE",
     "translation_small": "put train, valid and test there, one file a language, a sentence a line",
+    "cub": "unpack CUB_200_2011.tgz of data.caltech.edu/records/65de6-vp158",
+    "cars196": "put cars_annos.mat and car_ims/ of the Stanford Cars data set there",
+    "sop": "unpack Stanford_Online_Products.zip of cvgl.stanford.edu/projects/lifted_struct",
+    "inshop": "ask for it at mmlab.ie.cuhk.edu.hk/projects/DeepFashion; img/ goes beside it",
     "svhn": "data.download=true fetches it, or put the .mat files of ufldl.stanford.edu/housenumbers (format 2) there",
 }
 _CIFAR10 = {
@@ -52,6 +56,10 @@ FILES: dict[str, dict[str, str | None]] = {  # below the data folder, in the ord
     },
     "imagenet": {"imagenet/train": None, "imagenet/val": None},
     "mhist": {"mhist/annotations.csv": None},
+    "cub": dict.fromkeys(("CUB_200_2011/images.txt", "CUB_200_2011/image_class_labels.txt")),
+    "cars196": {"cars196/cars_annos.mat": None},
+    "sop": dict.fromkeys(f"Stanford_Online_Products/Ebay_{part}.txt" for part in ("train", "test")),
+    "inshop": {"inshop/list_eval_partition.txt": None},
     "svhn": {
         "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
         "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
@@ -70,7 +78,7 @@ def missing(name: str, what: Path) -> FileNotFoundError:
 
 def look(options: Mapping[str, Any], root: Path) -> None:
     """Raise FileNotFoundError, one line, for the first file that a data configuration needs and that is not there."""
-    name = str(options["name"])
+    name = str(options["name"]).removesuffix("_retrieval")  # of the same files
     if options.get("synthetic") or options.get("download") or (name == "fashion_mnist" and DEBIAN.is_dir()):
         return
     for pattern in (*FILES.get(name, ()), *(EXTRA[name] if options.get("extra") else ())):

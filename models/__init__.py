@@ -37,7 +37,7 @@ def build(options: Mapping[str, Any], data: Mapping[str, Any]) -> nn.Module:
     keywords |= {key: value for key, value in facts.items() if key in named}
     net = _called(target, keywords, f"model={name}: {options['target']}")
     if options.get("weights"):
-        load_weights(net, Path(options["weights"]))
+        load_weights(getattr(net, "pretrained_part", net), Path(options["weights"]))
     return net
 
 

@@ -240,3 +240,21 @@ def test_any_network_of_timm():
         build("timm", name="convnext_tinny")
     with pytest.raises(ValueError, match=r"^model\.args: "):
         build("timm", name="resnet18", args={"no_such": 1})
+
+
+def test_an_embedding_has_rows_of_norm_1_frozen_statistics_and_torchvisions_names(tmp_path):
+    from torchvision.models import resnet50
+
+    from models import build
+
+    options = {"target": "models.embedding.resnet50", "proxies": True}
+    net = build(options, {"num_classes": 7, "in_channels": 3})
+    assert sum(p.numel() for p in net.parameters()) == 24_557_120 + 7 * 512
+    norms = [module for module in net.train().modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert not any(norm.training for norm in norms)
+    points = net(torch.randn(2, 3, 64, 64))
+    torch.testing.assert_close(points.norm(dim=1), torch.ones(2))
+    theirs = resnet50()
+    torch.save(theirs.state_dict(), tmp_path / "r50.pt")
+    net = build(options | {"weights": str(tmp_path / "r50.pt")}, {"num_classes": 7, "in_channels": 3})
+    assert torch.equal(net.pretrained_part.conv1.weight, theirs.conv1.weight)

@@ -24,6 +24,7 @@ PROTOCOLS = {  # one net of each protocol's own, the quickest, for every run of 
     "adamsrt": ("adamsrt", "svhn", "resnet20"),
     "adamp_cutmix": ("adamp", "imagenet", "mobilenetv2_imagenet"),
     "adamp_adversarial": ("adamp", "cifar10", "wrn_34_10"),
+    "adamp_retrieval": ("adamp", "inshop", "resnet50_embedding"),
     "sing_cifar100": ("sing", "cifar100", "resnet20"),
     "sing_imagenet": ("sing", "imagenet", "resnet18_imagenet"),
 }
@@ -60,7 +61,9 @@ def check(result):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_kind_of_protocol_runs(protocol, tmp_path, cache):
     paper, data, model = PROTOCOLS[protocol]
-    optimizer = {"adamp_wikitext": "adamw", "adamp_adversarial": "adamp"}.get(protocol, "sgd")
+    optimizer = {"adamp_wikitext": "adamw", "adamp_adversarial": "adamp", "adamp_retrieval": "adamp"}.get(
+        protocol, "sgd"
+    )
     words = (f"protocol={protocol}", f"tuned={paper}", f"data={data}", f"model={model}", f"optimizer={optimizer}")
     check(two_steps(words, tmp_path, cache))
 

@@ -81,6 +81,19 @@ def test_a_translation_resumes_exactly(make) -> None:
     same(make(*PAIRS, "optimizer=sing", stops=(2, 4, 1)), make(*PAIRS, "optimizer=sing"))
 
 
+SOUGHT = (
+    *("data=fashion_mnist_retrieval", "data.synthetic=60", "model=embedding_small", "model.embedding=8"),
+    *("batch_size=20", "budget.epochs=3", "task.held_epochs=1", "optimizer.lr=0.01"),
+)
+
+
+@pytest.mark.parametrize("words", [("optimizer=adamp",), ("optimizer=sam", "task.loss=triplet", "model.proxies=false")])
+def test_retrieval_resumes_exactly(make, words) -> None:
+    whole = make(*SOUGHT, *words)
+    same(make(*SOUGHT, *words, stops=(1, 3, 2)), whole)
+    assert 0 <= whole["metrics"]["test_recall_at_1"] <= 100
+
+
 ATTACKED = ("task=adversarial", "model.layers=8", "task.train.steps=2", "task.test.steps=2", *WORDS)
 
 
