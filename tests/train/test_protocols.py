@@ -24,6 +24,7 @@ PROTOCOLS = {  # one net of each protocol's own, the quickest, for every run of 
     "adamsrt": ("adamsrt", "svhn", "resnet20"),
     "adamp_cutmix": ("adamp", "imagenet", "mobilenetv2_imagenet"),
     "adamp_adversarial": ("adamp", "cifar10", "wrn_34_10"),
+    "rmsgd_wgan": ("rmsgd", "cifar10", "dcgan"),
     "adamp_retrieval": ("adamp", "inshop", "resnet50_embedding"),
     "sing_cifar100": ("sing", "cifar100", "resnet20"),
     "sing_imagenet": ("sing", "imagenet", "resnet18_imagenet"),

@@ -94,6 +94,26 @@ def test_retrieval_resumes_exactly(make, words) -> None:
     assert 0 <= whole["metrics"]["test_recall_at_1"] <= 100
 
 
+MADE = (
+    *(
+        "data=fashion_mnist",
+        "data.synthetic=60",
+        "task=generation",
+        "model=dcgan_small",
+        "model.side=8",
+        "model.width=4",
+    ),
+    *("batch_size=20", "budget.epochs=3", "task.critic_steps=2", "optimizer.lr=0.01"),
+)
+
+
+@pytest.mark.parametrize("words", [("optimizer=rmsgd", "optimizer.beta=0.9"), ("optimizer=sam", "accumulation=2")])
+def test_a_generator_and_its_critic_resume_exactly(make, words) -> None:
+    whole = make(*MADE, *words)
+    same(make(*MADE, *words, stops=(1, 3, 2)), whole)
+    assert whole["metrics"]["test_frechet"] > 0
+
+
 ATTACKED = ("task=adversarial", "model.layers=8", "task.train.steps=2", "task.test.steps=2", *WORDS)
 
 
