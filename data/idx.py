@@ -39,7 +39,7 @@ def read(place: Place, verify: bool, download: bool, synthetic: int) -> tuple[Ar
         paths = [needed.DEBIAN / path.name for path in paths]
     checksums = needed.FILES["fashion_mnist"].values() if verify else [None] * 4
     found = [_read(path, md5, dims) for path, md5, dims in zip(paths, checksums, (3, 1, 3, 1), strict=True)]
-    return _part(*found[:2], paths[1]), _part(*found[2:], paths[3])
+    return _part(found[0], found[1], paths[1]), _part(found[2], found[3], paths[3])
 
 
 def _part(images: Tensor, labels: Tensor, source: Path) -> Arrays:

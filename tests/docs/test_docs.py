@@ -76,14 +76,15 @@ def commands() -> list[Any]:
 
 @pytest.fixture
 def readers_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the readers of own_data.md and own_study.md have; the package `datasets` is an extra."""
+    """What the readers of own_data.md, own_study.md and protocols.md have; the package `datasets` is an extra."""
     from PIL import Image
 
     for folder in ("flowers/rose", "flowers/tulip", "leaves/oak", "leaves/willow"):
         (tmp_path / folder).mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / folder / "0.png")
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "resnet18.safetensors").touch()
+    for weights in ("resnet18.safetensors", "resnet8.pt"):
+        (tmp_path / weights).touch()
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("STEPBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("data.hf.dataset_facts", lambda options, cache: {"num_classes": 3, "in_channels": 3})
