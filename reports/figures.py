@@ -11,7 +11,21 @@ from papers.table import METRICS
 from reports import style
 from reports.cells import Filled, Result, better, score
 from reports.layout import fixed
-from reports.panels import Plot, bars, by_layer, curve, curves, has_axis, name_of, note, panels, shown_as, tasks, timed
+from reports.panels import (
+    Plot,
+    add_legend,
+    bars,
+    by_layer,
+    curve,
+    curves,
+    has_axis,
+    name_of,
+    note,
+    panels,
+    shown_as,
+    tasks,
+    timed,
+)
 from reports.runs import device, grouped
 from reports.statistics import ALPHA, Scores, expected_best, friedman, performance_profile, ranks, wilcoxon_holm
 
@@ -195,7 +209,7 @@ def draw_profile(names: list[str], times: Scores, what: str) -> "Iterator[Figure
             axes[0, 0].step(taus, shares[:, index], where="post", label=shown_as(name), **look)
         axes[0, 0].set(xlabel=f"{what} / best {what} to the target", ylim=(0, 1.02))
         axes[0, 0].set_ylabel(f"share of {len(times)} tasks")
-        made.legend(loc="outside right center")
+        add_legend(made)
         yield made
 
 

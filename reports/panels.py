@@ -26,6 +26,7 @@ Curve = dict[str, Array]  # column -> values by epoch
 Draw = Callable[["Axes", list[Filled]], bool]  # draws the cells of a task; False where there is nothing to show
 Plot = Callable[[Result], "Iterator[Figure]"]
 SIDE = 2  # panels side by side: more cannot be read on a page
+MANY = 10  # cells of a panel
 LINE = 0.15  # inches of a legend's line
 DECADE = 10.0  # from this ratio of its values on, a loss is drawn on a logarithmic axis
 SHARED = "times of runs that shared their machine"
@@ -83,8 +84,9 @@ def panels(
     columns = min(SIDE, len(groups))
     if not groups:
         return
-    # One panel has the room of two, for its legend at its right.
-    size = (style.WIDTH, style.HEIGHT) if columns > 1 else (SIDE * style.WIDTH, 1.25 * style.HEIGHT)
+    # One panel has the room of two, for its legend at its right; one with many lines is higher.
+    many = len(groups) == 1 or max(map(len, groups.values())) > MANY
+    size = style.WIDTH * SIDE / columns, style.HEIGHT * (1.25 if many else 1)
     with style.figure(columns, -(-len(groups) // columns), *size) as (made, axes):
         shown = [draw(axis, cells) for axis, cells in zip(axes.flat, groups.values(), strict=False)]
         for axis, title, drawn in zip(axes.flat, groups, shown, strict=False):
@@ -93,13 +95,13 @@ def panels(
         for axis in axes.flat[len(groups) :]:
             axis.set_visible(False)
         if legend:
-            _add_legend(made)
+            add_legend(made)
         note(made, result, mark)
         if any(shown):
             yield made
 
 
-def _add_legend(made: "Figure") -> None:
+def add_legend(made: "Figure") -> None:
     """Name every line once: below several panels, at the right of one."""
     keys = [zip(*axis.get_legend_handles_labels(), strict=True) for axis in made.axes]
     found = {label: line for key in keys for line, label in key}
@@ -235,7 +237,7 @@ def bars(field: str, label: str, unit: float) -> Plot:
             colours = [style.look(name)["color"] for name in here]
             axis.bar(range(len(here)), middles, color=colours, yerr=np.abs(ends - middles), error_kw={"linewidth": 0.8})
             axis.set_xticks(range(len(here)), list(map(shown_as, here)), rotation=60, ha="right")
-            axis.set(ylabel=label, xlabel=machine)
+            axis.set(ylabel=label, xlabel=machine if len(set(found)) > 1 else "")
             return True
 
         counts, mark = timed(result) if field.startswith("time.") else (bool, "")
