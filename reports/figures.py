@@ -12,6 +12,8 @@ from reports import style
 from reports.cells import Filled, Result, better, score
 from reports.layout import fixed
 from reports.panels import (
+    Groups,
+    Panels,
     Plot,
     add_legend,
     bars,
@@ -21,12 +23,11 @@ from reports.panels import (
     has_axis,
     name_of,
     note,
-    panels,
     shown_as,
     tasks,
     timed,
-)
-from reports.runs import device, grouped
+)  # fmt: skip
+from reports.runs import Row, device, grouped
 from reports.statistics import ALPHA, Scores, expected_best, friedman, performance_profile, ranks, wilcoxon_holm
 
 if TYPE_CHECKING:
@@ -39,46 +40,29 @@ FEWEST_TASKS = 5  # of a rank diagram (Demsar 2006)
 Table = tuple[list[str], Scores, list[str]]
 
 
-def rates(result: Result) -> "Iterator[Figure]":
-    """Lines of the metric over the learning rate, one for each optimizer."""
-
-    def draw(axis: "Axes", cells: list[Filled]) -> bool:
-        for name, members in grouped((name_of(cell, LR), cell) for cell in cells).items():
-            points = sorted((float(c.cell.coordinates[LR]), c.summary.mean, c.summary.std) for c in members)
-            x, mean, std = np.array(points).T
-            axis.errorbar(x, mean, np.nan_to_num(std), label=shown_as(name), capsize=2, **style.look(name))
-        axis.set(xscale="log", xlabel="learning rate", ylabel=METRICS[cells[0].cell.metric]["short"])
-        return True
-
-    if has_axis(result, LR) and not has_axis(result, DECAY):
-        yield from panels(result, tasks(result), draw)
+def _rates(axis: "Axes", cells: list[Filled]) -> bool:
+    """Draw the metric over the learning rate, a line an optimizer."""
+    for name, members in grouped((name_of(cell, LR), cell) for cell in cells).items():
+        points = sorted((float(c.cell.coordinates[LR]), c.summary.mean, c.summary.std) for c in members)
+        x, mean, std = np.array(points).T
+        axis.errorbar(x, mean, np.nan_to_num(std), label=shown_as(name), capsize=2, **style.look(name))
+    axis.set(xscale="log", xlabel="learning rate", ylabel=METRICS[cells[0].cell.metric]["short"])
+    return True
 
 
-def tuning(result: Result) -> "Iterator[Figure]":
-    """What k tuning trials are worth: the expected best of k of the settings tried, for each optimizer."""
-
-    def draw(axis: "Axes", cells: list[Filled]) -> bool:
-        known = [cell for cell in cells if np.isfinite(cell.summary.mean)]
-        for name, members in grouped((name_of(cell, LR, DECAY), cell) for cell in known).items():
-            counts, scores = range(1, len(members) + 1), list(map(score, members))
-            best = [better(cells[0].cell.metric) * expected_best(scores, k) for k in counts]
-            axis.plot(counts, best, label=shown_as(name), **style.look(name))
-        axis.set(xlabel="tuning trials", ylabel=f"expected best {METRICS[cells[0].cell.metric]['short']}")
-        return bool(known)
-
-    if has_axis(result, LR):
-        yield from panels(result, tasks(result), draw)
-
-
-def heat_map(result: Result) -> "Iterator[Figure]":
-    """The metric over learning rate and weight decay: one panel for each optimizer and task."""
-    if has_axis(result, LR, DECAY):
-        by_task = [(task, cell) for task, cells in tasks(result).items() for cell in cells]
-        groups = grouped((f"{shown_as(name_of(cell, LR, DECAY))}, {task}", cell) for task, cell in by_task)
-        yield from panels(result, groups, _heat, legend=False)
+def _tuning(axis: "Axes", cells: list[Filled]) -> bool:
+    """Draw what k tuning trials are worth: the expected best of k of the settings tried, for each optimizer."""
+    known = [cell for cell in cells if np.isfinite(cell.summary.mean)]
+    for name, members in grouped((name_of(cell, LR, DECAY), cell) for cell in known).items():
+        counts, scores = range(1, len(members) + 1), list(map(score, members))
+        best = [better(cells[0].cell.metric) * expected_best(scores, k) for k in counts]
+        axis.plot(counts, best, label=shown_as(name), **style.look(name))
+    axis.set(xlabel="tuning trials", ylabel=f"expected best {METRICS[cells[0].cell.metric]['short']}")
+    return bool(known)
 
 
 def _heat(axis: "Axes", cells: list[Filled]) -> bool:
+    """Draw the metric over learning rate and weight decay."""
     places = [tuple(float(cell.cell.coordinates[key]) for key in (DECAY, LR)) for cell in cells]
     levels = [sorted(set(column)) for column in zip(*places, strict=True)]
     grid = np.full([len(level) for level in levels], np.nan)
@@ -95,27 +79,37 @@ def _heat(axis: "Axes", cells: list[Filled]) -> bool:
     return True
 
 
-def range_test(result: Result) -> "Iterator[Figure]":
-    """The loss of each step over its learning rate, where `schedule=range_test` and `log.every_steps` made the runs.
+def _range_test(axis: "Axes", cells: list[Filled]) -> bool:
+    """Draw the loss of each step over its learning rate, of runs of `schedule=range_test` with `log.every_steps`.
 
     Runs that diverged are drawn as far as they came. The rate rises exponentially: two epochs tell it at every step.
     """
+    lines = []
+    for name, row in [(name_of(cell), row) for cell in cells for row in cell.runs if _is_range_test(row)]:
+        steps, epochs = curve(row, "step"), curve(row)
+        if "loss" in steps and len(epochs.get("lr", [])) > 1:
+            slope, start = np.polyfit(epochs["step"], np.log(epochs["lr"]), 1)
+            look = style.look(name, len(steps["loss"]))
+            rate = np.exp(start + slope * steps["step"])
+            lines += axis.plot(rate, steps["loss"], label=shown_as(name), **look)
+    axis.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="training loss")
+    return bool(lines)
 
-    def draw(axis: "Axes", cells: list[Filled]) -> bool:
-        lines = []
-        for cell in cells:
-            for row in (row for row in cell.runs if row.get("config.schedule.name") == "range_test"):
-                steps, epochs = curve(row, "step"), curve(row)
-                if "loss" in steps and len(epochs.get("lr", [])) > 1:
-                    slope, start = np.polyfit(epochs["step"], np.log(epochs["lr"]), 1)
-                    look = style.look(name_of(cell), len(steps["loss"]))
-                    rate = np.exp(start + slope * steps["step"])
-                    lines += axis.plot(rate, steps["loss"], label=shown_as(name_of(cell)), **look)
-        axis.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="training loss")
-        return bool(lines)
 
-    if any(row.get("config.schedule.name") == "range_test" for row in result.runs):
-        yield from panels(result, tasks(result), draw)
+def _is_range_test(row: Row) -> bool:
+    return row.get("config.schedule.name") == "range_test"
+
+
+def _each(result: Result) -> Groups:
+    """Group the cells by optimizer and task."""
+    by_task = [(task, cell) for task, cells in tasks(result).items() for cell in cells]
+    return grouped((f"{shown_as(name_of(cell, LR, DECAY))}, {task}", cell) for task, cell in by_task)
+
+
+rates = Panels(_rates, when=lambda result: has_axis(result, LR) and not has_axis(result, DECAY))
+tuning = Panels(_tuning, when=lambda result: has_axis(result, LR))
+heat_map = Panels(_heat, when=lambda result: has_axis(result, LR, DECAY), groups=_each, legend=False)
+range_test = Panels(_range_test, when=lambda result: any(map(_is_range_test, result.runs)))
 
 
 def scores_by_task(groups: Sequence[Sequence[Filled]], score_of: Callable[[Filled], float | None]) -> Table:

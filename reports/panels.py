@@ -4,7 +4,9 @@ A plot is a generator: it yields its figure, or nothing where a result has nothi
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ Array = NDArray[np.float64]
 Curve = dict[str, Array]  # column -> values by epoch
 Draw = Callable[["Axes", list[Filled]], bool]  # draws the cells of a task; False where there is nothing to show
 Plot = Callable[[Result], "Iterator[Figure]"]
+Groups = dict[str, list[Filled]]  # cells by the title of their panel
 SIDE = 2  # panels side by side: more cannot be read on a page
 MANY = 10  # cells of a panel
 LINE = 0.15  # inches of a legend's line
@@ -57,7 +60,7 @@ def has_axis(result: Result, *keys: str) -> bool:
     return all(len({str(c.cell.coordinates.get(key)) for c in result.cells if c.runs}) > 1 for key in keys)
 
 
-def tasks(result: Result) -> dict[str, list[Filled]]:
+def tasks(result: Result) -> Groups:
     """Group the cells that have runs by data set and net; of several cells or tasks of the same runs the first."""
     first = {_ids(cell): cell for cell in reversed(result.cells) if cell.runs}
     same = {_ids(cell): _task(cell) for cell in first.values()}
@@ -77,28 +80,45 @@ def _task(cell: Filled) -> str:
     return " ".join([*(str(place[k]) for k in ("data", "model") if k in place), *apart])
 
 
-def panels(
-    result: Result, groups: dict[str, list[Filled]], draw: Draw, legend: bool = True, mark: str = ""
-) -> "Iterator[Figure]":
-    """Draw one panel for each group of cells; nothing when no panel has anything to show. mark: said above, in red."""
-    columns = min(SIDE, len(groups))
-    if not groups:
-        return
-    # One panel has the room of two, for its legend at its right; one with many lines is higher.
-    many = len(groups) == 1 or max(map(len, groups.values())) > MANY
-    size = style.WIDTH * SIDE / columns, style.HEIGHT * (1.25 if many else 1)
-    with style.figure(columns, -(-len(groups) // columns), *size) as (made, axes):
-        shown = [draw(axis, cells) for axis, cells in zip(axes.flat, groups.values(), strict=False)]
-        for axis, title, drawn in zip(axes.flat, groups, shown, strict=False):
-            axis.set_title(plain(title or result.table.title))
-            axis.set_visible(drawn)
-        for axis in axes.flat[len(groups) :]:
-            axis.set_visible(False)
-        if legend:
-            add_legend(made)
-        note(made, result, mark)
-        if any(shown):
-            yield made
+def without_rates(result: Result) -> bool:
+    """Tell whether there is one rate an optimizer; of several, lines of one colour, figures.rates is the picture."""
+    return not has_axis(result, "optimizer.lr")
+
+
+@dataclass(frozen=True)
+class Panels:
+    """A figure of a panel a group of cells, the tasks unless told otherwise.
+
+    when: tells whether a result has it. timed: shows times, of which those count that `timed` names.
+    """
+
+    draw: Draw
+    when: Callable[[Result], bool] = without_rates
+    groups: Callable[[Result], Groups] = tasks
+    legend: bool = True
+    timed: bool = False
+
+    def __call__(self, result: Result) -> "Iterator[Figure]":
+        """Yield the figure, or nothing where no panel has anything to show."""
+        groups = self.groups(result) if self.when(result) else {}
+        if not groups:
+            return
+        counts, mark = timed(result) if self.timed else (bool, "")
+        kept = [[replace(cell, runs=list(filter(counts, cell.runs))) for cell in cells] for cells in groups.values()]
+        columns = min(SIDE, len(groups))
+        # One panel has the room of two, for its legend at its right; one with many lines is higher.
+        many = len(groups) == 1 or max(map(len, groups.values())) > MANY
+        size = style.WIDTH * SIDE / columns, style.HEIGHT * (1.25 if many else 1)
+        with style.figure(columns, -(-len(groups) // columns), *size) as (made, axes):
+            shown = [self.draw(axis, cells) for axis, cells in zip(axes.flat, kept, strict=False)]
+            for axis, title, drawn in zip_longest(axes.flat, groups, shown):
+                axis.set_title(plain(title or result.table.title))
+                axis.set_visible(bool(drawn))
+            if self.legend:
+                add_legend(made)
+            note(made, result, mark)
+            if any(shown):
+                yield made
 
 
 def add_legend(made: "Figure") -> None:
@@ -176,34 +196,24 @@ def curves(*columns: str, against: str = "epoch", xlabel: str = "epoch", kind: s
     columns: in each panel the first that a run has.
     """
 
-    def figure(result: Result) -> "Iterator[Figure]":
-        def draw(axis: "Axes", cells: list[Filled]) -> bool:
-            found = {name_of(cell): _curves(cell, kind, counts) for cell in cells}
-            known = {column for curves in found.values() for one in curves for column in one}
-            column = next((column for column in columns if column in known), "")
-            means = []
-            for name, lines in found.items():
-                x, mean, std = band(lines, column, against)
-                seen = np.isfinite(mean)  # a net may be evaluated every few epochs only
-                if seen.any():
-                    x, mean, std, looks = x[seen], mean[seen], std[seen], style.look(name, seen.sum())
-                    axis.plot(x, mean, label=shown_as(name), **looks)
-                    axis.fill_between(x, mean - std, mean + std, color=looks["color"], alpha=0.15, linewidth=0)
-                    means.append(mean)
-            axis.set(xlabel=xlabel, ylabel=METRICS.get(column, {}).get("short", column))
-            _fit(axis, column, means)
-            return bool(means)
+    def draw(axis: "Axes", cells: list[Filled]) -> bool:
+        found = {name_of(cell): [curve(row, kind) for row in cell.runs if not diverged(row)] for cell in cells}
+        known = {column for curves in found.values() for one in curves for column in one}
+        column = next((column for column in columns if column in known), "")
+        means = []
+        for name, lines in found.items():
+            x, mean, std = band(lines, column, against)
+            seen = np.isfinite(mean)  # a net may be evaluated every few epochs only
+            if seen.any():
+                x, mean, std, looks = x[seen], mean[seen], std[seen], style.look(name, seen.sum())
+                axis.plot(x, mean, label=shown_as(name), **looks)
+                axis.fill_between(x, mean - std, mean + std, color=looks["color"], alpha=0.15, linewidth=0)
+                means.append(mean)
+        axis.set(xlabel=xlabel, ylabel=METRICS.get(column, {}).get("short", column))
+        _fit(axis, column, means)
+        return bool(means)
 
-        counts, mark = timed(result) if against == "seconds" else (bool, "")
-        # With a rate on every line, the colours of optimizers would all be one; figures.rates draws these.
-        if not has_axis(result, "optimizer.lr"):
-            yield from panels(result, tasks(result), draw, mark=mark)
-
-    return figure
-
-
-def _curves(cell: Filled, kind: str, counts: Callable[[Row], bool]) -> list[Curve]:
-    return [curve(row, kind) for row in cell.runs if not diverged(row) and counts(row)]
+    return Panels(draw, timed=against == "seconds")
 
 
 def _fit(axis: "Axes", column: str, means: list[Array]) -> None:
@@ -223,28 +233,22 @@ def _fit(axis: "Axes", column: str, means: list[Array]) -> None:
 def bars(field: str, label: str, unit: float) -> Plot:
     """Return a figure of bars of a field of the runs: median and range over seeds, on the device with most runs."""
 
-    def figure(result: Result) -> "Iterator[Figure]":
-        def draw(axis: "Axes", cells: list[Filled]) -> bool:
-            every = [(name_of(cell), row) for cell in cells for row in cell.runs if counts(row)]
-            rows = [(name, row) for name, row in every if row.get(field) is not None]
-            found = [device(row) for _, row in rows]
-            if not found:
-                return False
-            machine = max(sorted(set(found)), key=found.count)
-            here = grouped((name, row[field] / unit) for name, row in rows if device(row) == machine)
-            middles = np.array([np.median(values) for values in here.values()])
-            ends = np.array([[min(values), max(values)] for values in here.values()]).T
-            colours = [style.look(name)["color"] for name in here]
-            axis.bar(range(len(here)), middles, color=colours, yerr=np.abs(ends - middles), error_kw={"linewidth": 0.8})
-            axis.set_xticks(range(len(here)), list(map(shown_as, here)), rotation=60, ha="right")
-            axis.set(ylabel=label, xlabel=machine if len(set(found)) > 1 else "")
-            return True
+    def draw(axis: "Axes", cells: list[Filled]) -> bool:
+        rows = [(name_of(cell), row) for cell in cells for row in cell.runs if row.get(field) is not None]
+        found = [device(row) for _, row in rows]
+        if not found:
+            return False
+        machine = max(sorted(set(found)), key=found.count)
+        here = grouped((name, row[field] / unit) for name, row in rows if device(row) == machine)
+        middles = np.array([np.median(values) for values in here.values()])
+        ends = np.array([[min(values), max(values)] for values in here.values()]).T
+        colours = [style.look(name)["color"] for name in here]
+        axis.bar(range(len(here)), middles, color=colours, yerr=np.abs(ends - middles), error_kw={"linewidth": 0.8})
+        axis.set_xticks(range(len(here)), list(map(shown_as, here)), rotation=60, ha="right")
+        axis.set(ylabel=label, xlabel=machine if len(set(found)) > 1 else "")
+        return True
 
-        counts, mark = timed(result) if field.startswith("time.") else (bool, "")
-        if not has_axis(result, "optimizer.lr"):
-            yield from panels(result, tasks(result), draw, legend=False, mark=mark)
-
-    return figure
+    return Panels(draw, legend=False, timed=field.startswith("time."))
 
 
 def last(row: Row, probe: str, name: str) -> float | None:
@@ -278,9 +282,8 @@ def by_layer(probe: str, name: str, label: str) -> Plot:
         axis.set(ylabel=label, xlabel="step" if len(x) and x[-1] > len(x) else "epoch")
         return bool(layers)
 
-    def figure(result: Result) -> "Iterator[Figure]":
-        groups = {f"{shown_as(name_of(c))}, {task}": [c] for task, cells in tasks(result).items() for c in cells}
-        seen = {title: cells for title, cells in groups.items() if series(cells[0].runs[0], probe, name)[2]}
-        yield from panels(result, seen, draw, legend=False)
+    def each(result: Result) -> Groups:
+        cells = {f"{shown_as(name_of(c))}, {task}": [c] for task, cells in tasks(result).items() for c in cells}
+        return {title: cells for title, cells in cells.items() if series(cells[0].runs[0], probe, name)[2]}
 
-    return figure
+    return Panels(draw, when=bool, groups=each, legend=False)
