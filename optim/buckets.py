@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Known = dict[tuple[int, int], Numbers]  # by group (its id) and step count
 
 
-def gathered(chain: "Chain") -> Iterator[tuple[list[Tensor], Bucket]]:
+def buckets_of(chain: "Chain") -> Iterator[tuple[list[Tensor], Bucket]]:
     """Yield the parameters that are stepped together, and their bucket: made one by one, so that it stays in the cache.
 
     Raises RuntimeError for a sparse gradient.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from .buckets import counted_on, gathered, state_of, switches
+from .buckets import buckets_of, counted_on, state_of, switches
 from .compiled import Compiled
 from .program import Program
 from .saved import HALF, restored, understood
@@ -196,7 +196,7 @@ class Chain(Optimizer):
 
     def _prepared(self) -> Iterable[tuple[list[Tensor], Bucket]]:
         """The buckets of a step, all made before the first is stepped where a stage asks for all."""
-        made = gathered(self)
+        made = buckets_of(self)
         if not self._program.prepare_stages:
             return made
         together = list(made)
