@@ -110,9 +110,9 @@ class Table:
     def cells(self, scale: str = "paper") -> list[Cell]:
         """Expand rows x columns, in order of layout.
 
-        scale: `cpu` maps the cells onto smaller data and nets, unless the table is small itself; `smoke` also cuts
-        every axis to its first and last value and the seeds to two. Raises UsageError for an unknown scale and for a
-        table without any cell.
+        scale: `cpu` maps the cells onto the data, nets and seeds of the study, unless the table is small itself;
+        `smoke` also cuts every axis to its first and last value and the seeds to two. Raises UsageError for an unknown
+        scale and for a table without any cell.
         """
         if scale not in SCALES:
             raise unknown("scale", scale, SCALES)
@@ -153,13 +153,32 @@ class Table:
             row=_coordinates(row),
             column=_coordinates(column),
             overrides=(*words, *([f"scale={scale}"] if scale not in ("paper", spec["scale"]) else [])),
-            seeds=tuple(seeds[:2] if scale == "smoke" else seeds),
+            seeds=self._seeds(tuple(seeds), place, scale),
             metric=str(place.get("metric", spec["metric"])),
             row_label=_label(row),
             column_label=_label(column),
             label=next((str(one["label"]) for one in (row, column) if {"optimizer", "label"} <= one.keys()), ""),
             published=_published(self.name, row) | _published(self.name, column),
         )
+
+    def _seeds(self, own: tuple[int, ...], place: Entry, scale: str) -> tuple[int, ...]:
+        """Return the seeds of a cell: at scale cpu those of the study for its data and net, where it has none, three."""
+        if scale != "cpu" or scale == self.spec["scale"]:
+            return own[:2] if scale == "smoke" else own
+        known = {"protocol": self.spec["protocol"]} | place
+        protocol, *task = (_replaced(scale, key, known.get(key)) for key in ("protocol", "data", "model"))
+        return _study_seeds().get(tuple(task), own[:3]) if protocol == "study" else own
+
+
+def _replaced(scale: str, group: str, option: str | None) -> str | None:
+    """Return the option of a group that a scale puts in the place of another."""
+    table: dict[str, str] = groups.raw("scale", scale)["replace"][group]
+    return table.get(str(option), table.get("*", option))
+
+
+@cache
+def _study_seeds() -> dict[tuple[str | None, ...], tuple[int, ...]]:
+    return {(cell.coordinates["data"], cell.coordinates["model"]): cell.seeds for cell in load("study").cells()}
 
 
 def names() -> list[str]:

@@ -137,6 +137,17 @@ def test_a_thousand_runs_share_their_compositions(monkeypatch):
     assert len(calls) == 4  # the seeds are set on copies
 
 
+def test_a_task_of_the_study_has_the_same_seeds_in_every_table():
+    """A paper's three or five would leave runs of the study aside, or ask for more than it has."""
+    seeds = {(run.names[:2], run.seed) for run in plan(wanted("study"))}
+    for name in ("adamp_2", "adamp_wd", "rmsgd_1a"):
+        mine = {(run.names[:2], run.seed) for run in plan(wanted(name, "cpu"))}
+        assert mine == {(task, seed) for task, seed in seeds if task in {task for task, _ in mine}}
+    assert {run.seed for run in plan(wanted("adamp_2"))} == {0, 1, 2}
+    elsewhere = {run.seed for run in plan(wanted("adamsrt_2", "cpu")) if run.names[:2] == ("fashion_mnist", "vgg16_bn")}
+    assert elsewhere == {0, 1, 2}  # no task of the study
+
+
 @pytest.mark.parametrize(
     ("one", "other"), [("rmsgd_1a", "adamsrt_2"), ("adamp_2", "rmsgd_7"), ("sing_s1", "rde_small")]
 )
