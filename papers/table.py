@@ -162,7 +162,7 @@ class Table:
         )
 
     def _seeds(self, own: tuple[int, ...], place: Entry, scale: str) -> tuple[int, ...]:
-        """Return the seeds of a cell: at scale cpu those of the study for its data and net, where it has none, three."""
+        """Return the seeds of a cell: at scale cpu those of the study for its data and net, or three."""
         if scale != "cpu" or scale == self.spec["scale"]:
             return own[:2] if scale == "smoke" else own
         known = {"protocol": self.spec["protocol"]} | place
