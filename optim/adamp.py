@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Unpack
+from typing import Annotated, Any, Unpack
 
 import torch
 from torch import Tensor
@@ -10,9 +10,14 @@ from torch.linalg import vecdot, vector_norm
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import Betas, Bucket, Numbers, Ranges, Scalar, Stage, Step
+from .stages.base import Bucket, Numbers, Scalar, Stage, Step
+from .stages.keywords import Betas, Momentum, NotNegative, Positive, Rate, Share, WeightDecay
 from .stages.lists import once, rows
-from .stages.moments import adam, heavy_ball
+from .stages.moments import Dampening, adam, heavy_ball
+
+Threshold = Annotated[NotNegative, "threshold of the cosine"]
+DecayRatio = Annotated[Share, "factor of the decay of projected tensors"]
+Smallest = Annotated[Positive, "epsilon"]
 
 
 class AdamP(Chain):
@@ -23,31 +28,21 @@ class AdamP(Chain):
     authors' bias correction, which Algorithm 2 leaves out, and their `wd_ratio`. `weight_decay` is scaled by lr as
     AdamW's: the paper's 1e-4 is 0.1 here at lr 1e-3, or `decay="absolute"`.
 
-    Args:
-        lr: eta, in [0, inf).
-        betas: beta_1 and beta_2, decays of m and v, in [0, 1).
-        eps: epsilon, in (0, inf).
-        weight_decay: lambda, decoupled, in [0, inf).
-        delta: threshold of the cosine, in [0, inf).
-        wd_ratio: factor of the decay of projected tensors, in [0, 1].
-        nesterov: beta_1 m + (1 - beta_1) g in the place of m.
-
     References: Algorithm 2, Eq. 11 and 12. Raises ValueError for a value out of range.
 
         >>> optimizer = AdamP(model.parameters(), lr=1e-3, weight_decay=1e-2)
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-3,
+        lr: Rate = 1e-3,
         betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        delta: float = 0.1,
-        wd_ratio: float = 0.1,
-        nesterov: bool = False,
+        eps: Smallest = 1e-8,
+        weight_decay: WeightDecay = 0.0,
+        delta: Threshold = 0.1,
+        wd_ratio: DecayRatio = 0.1,
+        nesterov: Annotated[bool, "beta_1 m + (1 - beta_1) g in the place of m"] = False,
         **options: Unpack[Options],
     ) -> None:
         stages = (adam(betas, eps, nesterov), radial_projection(delta, wd_ratio, eps))
@@ -60,33 +55,22 @@ class SGDP(Chain):
     The buffer stays unprojected, as printed; the authors' code projects it in place. Decay is decoupled:
     w <- w (1 - lr weight_decay / (1 - momentum)), times `wd_ratio` where projected (their code).
 
-    Args:
-        lr: eta, in [0, inf).
-        momentum: beta, in [0, 1).
-        dampening: of the gradient, in [0, 1].
-        weight_decay: lambda, decoupled, in [0, inf).
-        nesterov: g + mu b in the place of b.
-        eps: in (0, inf), as delta in [0, inf) and wd_ratio in [0, 1] those of `AdamP`.
-        delta: see eps.
-        wd_ratio: see eps.
-
     References: Algorithm 1. Raises ValueError for a value out of range.
 
         >>> optimizer = SGDP(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-5)
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 0.1,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
-        nesterov: bool = False,
-        eps: float = 1e-8,
-        delta: float = 0.1,
-        wd_ratio: float = 0.1,
+        lr: Rate = 0.1,
+        momentum: Momentum = 0.0,
+        dampening: Dampening = 0.0,
+        weight_decay: WeightDecay = 0.0,
+        nesterov: Annotated[bool, "g + mu b in the place of b"] = False,
+        eps: Smallest = 1e-8,
+        delta: Threshold = 0.1,
+        wd_ratio: DecayRatio = 0.1,
         **options: Unpack[Options],
     ) -> None:
         momenta = heavy_ball(momentum, dampening, nesterov, first="zero")
@@ -101,9 +85,14 @@ class radial_projection(Stage):
     """
 
     name = "projection"
-    ranges: ClassVar[Ranges] = {"delta": "[0, inf)", "wd_ratio": "[0, 1]", "eps": "(0, inf)"}
 
-    def __init__(self, delta: float = 0.1, wd_ratio: float = 0.1, eps: float = 1e-8, momentum_decay: bool = False):
+    def __init__(
+        self,
+        delta: Threshold = 0.1,
+        wd_ratio: DecayRatio = 0.1,
+        eps: Smallest = 1e-8,
+        momentum_decay: bool = False,
+    ) -> None:
         super().__init__(delta=delta, wd_ratio=wd_ratio, eps=eps)
         self.momentum_decay = momentum_decay
 

@@ -10,8 +10,8 @@ from typing import Unpack
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import Betas
-from .stages.moments import heavy_ball
+from .stages.keywords import Betas, Eps, Momentum, Rate, WeightDecay
+from .stages.moments import Dampening, heavy_ball
 from .stages.sphere import group_adam, transported
 
 
@@ -21,25 +21,18 @@ class AdamS(Chain, decay="coupled"):
     So the direction is that of m. The authors' code holds the sum and multiplies the rate by sqrt(d): the same, but
     for its eps, which is ours divided by sqrt(d). Groups of one entry give Adam.
 
-    Args:
-        lr: eta, in [0, inf).
-        betas: beta_1 and beta_2, decays of m and v, in [0, 1).
-        eps: epsilon, in [0, inf).
-        weight_decay: L2 coefficient lambda, in [0, inf).
-
     References: Sec. 4.1.
 
         >>> optimizer = AdamS(param_groups(model, invariance="auto"), lr=1e-3)
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-3,
+        lr: Rate = 1e-3,
         betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        eps: Eps = 1e-8,
+        weight_decay: WeightDecay = 0.0,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(params, (group_adam(betas, eps),), lr=lr, weight_decay=weight_decay, **options)
@@ -51,25 +44,18 @@ class AdamSRT(Chain, decay="coupled"):
     So m is tangent to the sphere at x' and shrinks as the gradient does, by ||x|| / ||x'||. (Line 10 of Algorithm 1 has
     a stray m.)
 
-    Args:
-        lr: eta, in [0, inf).
-        betas: beta_1 and beta_2, decays of m and v, in [0, 1).
-        eps: epsilon, in [0, inf).
-        weight_decay: L2 coefficient lambda, in [0, inf).
-
     References: Algorithm 1, Eq. 18 and 75.
 
         >>> optimizer = AdamSRT(param_groups(model, invariance="auto"), lr=1e-3)
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-3,
+        lr: Rate = 1e-3,
         betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        eps: Eps = 1e-8,
+        weight_decay: WeightDecay = 0.0,
         **options: Unpack[Options],
     ) -> None:
         stage = transported(group_adam(betas, eps), "exp_avg", "exp_avg_sq")
@@ -79,25 +65,18 @@ class AdamSRT(Chain, decay="coupled"):
 class SGDMRT(Chain, decay="coupled"):
     """SGD-MRT: b <- mu b + (1 - dampening) g from b = 0, x' = x - lr b, then b is carried as m is in `AdamSRT`.
 
-    Args:
-        lr: eta, in [0, inf).
-        momentum: mu, in [0, 1).
-        dampening: of the gradient, in [0, 1].
-        weight_decay: L2 coefficient lambda, in [0, inf).
-
     References: Appendix E.
 
         >>> optimizer = SGDMRT(param_groups(model, invariance="auto"), lr=0.1)
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 0.1,
-        momentum: float = 0.9,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
+        lr: Rate = 0.1,
+        momentum: Momentum = 0.9,
+        dampening: Dampening = 0.0,
+        weight_decay: WeightDecay = 0.0,
         **options: Unpack[Options],
     ) -> None:
         stage = transported(heavy_ball(momentum, dampening, first="zero"), "buffer")

@@ -8,7 +8,6 @@ from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
 from .stages import by_name
-from .stages.base import BETAS, check
 from .stages.by_name import Base
 from .stages.factored import EPS, Beta2Decay, LargestRms, Smallest, adafactor
 from .stages.keywords import Betas, Count, Eps, In, NotNegative, Positive, Rate, Share, WeightDecay
@@ -159,6 +158,6 @@ class LookAhead(Chain, decay="coupled"):
         alpha: Annotated[Share, "step of the slow weights"] = 0.8,
         **options: Unpack[Options],
     ) -> None:
-        check("betas", betas, BETAS)
+        self.check_keywords(betas=betas)
         stages = [heavy_ball(betas[0])] if base == "sgd" else by_name.stages(base, "base", betas=betas)
         super().__init__(params, (*stages, lookahead(k, alpha)), lr=lr, weight_decay=weight_decay, **options)

@@ -17,7 +17,7 @@ from .saved import HALF, restored, understood
 from .stages import by_name
 from .stages.base import Bucket, Evaluation, Hyper, Stage, check, close, near
 from .stages.by_name import Entry
-from .stages.keywords import documented
+from .stages.keywords import documented, ranges
 from .stages.lists import copy_
 
 RANGES = {"lr": "[0, inf)", "weight_decay": "[0, inf)", "decay": ("decoupled", "coupled", "absolute")}
@@ -113,6 +113,11 @@ class Chain(Optimizer):
         """The keywords that the class takes, beside the parameters."""
         named = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is not p.VAR_KEYWORD]
         return list(dict.fromkeys([*named[1:], *Options.__annotations__]))
+
+    def check_keywords(self, **values: object) -> None:
+        """Raise a ValueError of one line if one of these is not what the class's signature allows."""
+        for key, value in values.items():
+            check(key, value, ranges(type(self))[key])
 
     def _prepare(self) -> None:
         self._program = Program(self.stages)

@@ -7,15 +7,19 @@ the exponential map, h the gradient's tangent part there (`optim.stages.grassman
 ValueError, one line, for a value out of range.
 """
 
-from typing import Unpack
+from typing import Annotated, Unpack
 
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import BETAS, Betas, Stage, check
-from .stages.grassmann import sphere_adam, sphere_adam_repo, sphere_momentum, sphere_sgd
+from .stages.base import Stage
+from .stages.grassmann import Clip, Omega, Ratio, sphere_adam, sphere_adam_repo, sphere_momentum, sphere_sgd
+from .stages.keywords import Betas, Eps, In, Momentum, NotNegative, Rate, WeightDecay
 from .stages.moments import adam, heavy_ball
 from .stages.sphere import by_invariance
+
+RestRate = Annotated[Rate, "rate of the rest"]
+RestDecay = Annotated[WeightDecay, "L2 coefficient of the rest"]
 
 
 class SGDG(Chain, decay="coupled"):
@@ -23,29 +27,20 @@ class SGDG(Chain, decay="coupled"):
 
     The rest: SGD with Nesterov's momentum. Defaults of the authors' script (rates 0.2 and 0.01).
 
-    Args:
-        lr: rate of the rest, in [0, inf).
-        momentum: gamma in the paper, in [0, 1).
-        weight_decay: L2 coefficient of the rest, in [0, inf).
-        omega: alpha in the paper, weight of the orthogonality penalty, in [0, inf).
-        grad_clip: nu, bound of ||h||, in [0, inf); 0: none.
-        lr_ratio: rate on the sphere, in units of lr, in [0, inf).
-
     References: Cho and Lee, Algorithm 1.
 
         >>> optimizer = SGDG(param_groups(model, invariance="auto"), lr=0.01)
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 0.01,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        omega: float = 0.1,
-        grad_clip: float = 0.1,
-        lr_ratio: float = 20.0,
+        lr: RestRate = 0.01,
+        momentum: Annotated[Momentum, "gamma in the paper"] = 0.9,
+        weight_decay: RestDecay = 0.0,
+        omega: Omega = 0.1,
+        grad_clip: Clip = 0.1,
+        lr_ratio: Ratio = 20.0,
         **options: Unpack[Options],
     ) -> None:
         spherical = sphere_momentum(momentum, omega, grad_clip, lr_ratio)
@@ -59,38 +54,26 @@ class AdamG(Chain, decay="coupled"):
     v holds one number a group. Defaults of the authors' script (rates 0.05 and 0.01). Not the parameter-free AdamG of
     2024.
 
-    Args:
-        lr: rate of the rest, in [0, inf).
-        betas: beta_1 and beta_2, decays of m and v, in [0, 1).
-        eps: epsilon, inside the root, in [0, inf).
-        weight_decay: L2 coefficient of the rest, in [0, inf).
-        omega: as grad_clip in [0, inf) that of `SGDG`, in [0, inf).
-        grad_clip: see omega.
-        lr_ratio: rate on the sphere, in units of lr, in [0, inf).
-        rest: "sgd" (the authors: Nesterov, momentum beta_1) or "adam" (as Roburin et al. used it).
-
     References: Cho and Lee, Algorithm 2.
 
         >>> optimizer = AdamG(param_groups(model, invariance="auto"), lr=0.01)
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 0.01,
+        lr: RestRate = 0.01,
         betas: Betas = (0.9, 0.99),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        omega: float = 0.1,
-        grad_clip: float = 0.1,
-        lr_ratio: float = 5.0,
-        rest: str = "sgd",
+        eps: Annotated[Eps, "epsilon, inside the root"] = 1e-8,
+        weight_decay: RestDecay = 0.0,
+        omega: Omega = 0.1,
+        grad_clip: Clip = 0.1,
+        lr_ratio: Ratio = 5.0,
+        rest: Annotated[str, In(("sgd", "adam")), '"sgd" (the authors: Nesterov, momentum beta_1) or "adam"'] = "sgd",
         **options: Unpack[Options],
     ) -> None:
-        check("betas", betas, BETAS)
+        self.check_keywords(betas=betas, rest=rest)
         plain: dict[str, Stage] = {"sgd": heavy_ball(betas[0], nesterov=True), "adam": adam(betas, eps)}
-        check("rest", rest, tuple(plain))
         stage = by_invariance(plain[rest], sphere_adam(betas, eps, omega, grad_clip, lr_ratio))
         super().__init__(params, (stage,), lr=lr, weight_decay=weight_decay, **options)
 
@@ -100,25 +83,18 @@ class AdamGRepo(Chain, decay="coupled"):
 
     There the convolutions got Adam and all the rest the sphere. The rest here: Adam.
 
-    Args:
-        lr: eta, in [0, inf).
-        betas: beta_1 and beta_2, decays of m and v, in [0, 1).
-        eps: epsilon, in [0, inf).
-        weight_decay: L2 coefficient of the rest, in [0, inf).
-
     References: the repository of Roburin et al. 2022.
 
         >>> optimizer = AdamGRepo(param_groups(model, invariance="auto"), lr=0.01)
-        >>> optimizer.step()
     """
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 0.01,
+        lr: Rate = 0.01,
         betas: Betas = (0.9, 0.99),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        eps: Eps = 1e-8,
+        weight_decay: RestDecay = 0.0,
         **options: Unpack[Options],
     ) -> None:
         stage = by_invariance(adam(betas, eps), sphere_adam_repo(betas, eps))
@@ -131,18 +107,17 @@ class AdamGStar(Chain, decay="coupled"):
     That SGD is the one with this lr and this L2 coefficient lambda: beta = (1 - lr lambda)^4, eta = (2 beta)^(-1/2),
     v_0 = ||w_0||^4 / (2 lr^2 sqrt(beta)). The rest gets that SGD itself.
 
-    Args:
-        lr: of that SGD, in [0, inf).
-        weight_decay: lambda of that SGD, in [0, inf).
-
     References: Roburin et al. 2022, Theorem 4.
 
         >>> optimizer = AdamGStar(param_groups(model, invariance="auto"), lr=0.1)
-        >>> optimizer.step()
     """
 
     def __init__(
-        self, params: ParamsT, lr: float = 0.1, weight_decay: float = 5e-4, **options: Unpack[Options]
+        self,
+        params: ParamsT,
+        lr: Annotated[NotNegative, "of that SGD"] = 0.1,
+        weight_decay: Annotated[NotNegative, "lambda of that SGD"] = 5e-4,
+        **options: Unpack[Options],
     ) -> None:
         stage = by_invariance(heavy_ball(0.0), sphere_sgd())
         super().__init__(params, (stage,), lr=lr, weight_decay=weight_decay, **options)

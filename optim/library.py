@@ -60,7 +60,7 @@ def describe(name: str) -> dict[str, Any]:
     sources = [text.partition(": ")[2].partition(" Raises ")[0] for text in paragraphs if text.startswith("References")]
     ours = known["target"].startswith("optim.")
     facts = {"formula": paragraphs[0] if ours else "", "source": sources[0] if sources else known["target"]}
-    facts["meanings"] = {key: keyword.meaning for key, keyword in keywords(cls.__init__).items() if keyword.meaning}
+    facts["meanings"] = {key: keyword.meaning for key, keyword in keywords(cls).items() if keyword.meaning}
     kept = ("summary", "decay", "defaults", "ranges", "tuned")
     return facts | {key: known[key] for key in kept}
 

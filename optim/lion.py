@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
 from .stages import by_name
-from .stages.base import BETAS, Bucket, Numbers, Stage, Step, check
+from .stages.base import Bucket, Numbers, Stage, Step
 from .stages.by_name import Base
 from .stages.keywords import Betas, Eps, Rate, WeightDecay
 from .stages.lists import blend_
@@ -57,8 +57,7 @@ class Cautious(Chain):
         eps: Annotated[Eps, "of the base"] = 1e-8,
         **options: Unpack[Options],
     ) -> None:
-        check("betas", betas, BETAS)
-        check("eps", eps, "[0, inf)")
+        self.check_keywords(betas=betas, eps=eps)
         stages = [*by_name.stages(base, "base", betas=betas, eps=eps), cautious()]
         super().__init__(params, stages, lr=lr, weight_decay=weight_decay, **options)
 

@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
 from .curvature import Curvature, Period, gauss_newton, hutchinson
-from .stages.base import Bucket, Numbers, Stage, Step, check
+from .stages.base import Bucket, Numbers, Stage, Step
 from .stages.keywords import Betas, Eps, In, Positive, Rate, Seed, Share, WeightDecay
 from .stages.lists import blend_
 
@@ -76,7 +76,7 @@ class Sophia(Chain):
         seed: Seed = 0,
         **options: Unpack[Options],
     ) -> None:
-        check("estimator", estimator, tuple(ESTIMATORS))
+        self.check_keywords(estimator=estimator)
         options.setdefault("evaluation", ESTIMATORS[estimator](update_period, seed))
         super().__init__(params, (sophia(betas, eps, gamma),), lr=lr, weight_decay=weight_decay, **options)
 

@@ -136,7 +136,7 @@ class Hyper:
 
     def __init_subclass__(cls) -> None:
         if "__init__" in vars(cls):
-            cls.annotated = {**cls.annotated, **ranges(cls.__init__)}
+            cls.annotated = {**cls.annotated, **ranges(cls)}
 
     def __init__(self, **hyper: Any) -> None:
         self.hyper = hyper
@@ -148,7 +148,7 @@ class Hyper:
             check(key, group[key], allowed)
 
     def check_constants(self, **values: Any) -> None:
-        """Raise a ValueError of one line if one of these is not what the annotations of `__init__` allow."""
+        """Raise a ValueError of one line if one of these is not what the signature allows."""
         for key, value in values.items():
             check(key, value, self.annotated[key])
 

@@ -6,14 +6,19 @@ weights need not start on the sphere, and are on it from the first step on. Weig
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
-from .base import BETAS, Betas, Bucket, Numbers, Ranges, Stage, Step
+from .base import Bucket, Numbers, Stage, Step
+from .keywords import Betas, Eps, Momentum, NotNegative
 from .lists import once, root, rows
 from .sphere import group_moments, inner, unfused
+
+Omega = Annotated[NotNegative, "weight of the orthogonality penalty; alpha in the paper"]
+Clip = Annotated[NotNegative, "bound of ||h||, nu; 0: none"]
+Ratio = Annotated[NotNegative, "rate on the sphere, in units of lr"]
 
 
 class Sphere(Stage):
@@ -44,8 +49,6 @@ class Riemannian(Sphere):
     `grad_clip` 0: none.
     """
 
-    ranges: ClassVar[Ranges] = {"omega": "[0, inf)", "grad_clip": "[0, inf)", "lr_ratio": "[0, inf)"}
-
     def scalars(self, hyper: Mapping[str, Any], step: Step) -> Numbers:
         return super().scalars(hyper, step) | {"grad_clip": float(hyper["grad_clip"]) or math.inf}
 
@@ -67,10 +70,9 @@ class Riemannian(Sphere):
 class sphere_momentum(Riemannian):
     """SGD-G (Cho and Lee 2017, Algorithm 1): d = mu b - lr h, y <- exp_y(d), b <- d carried along itself."""
 
-    ranges: ClassVar[Ranges] = {**Riemannian.ranges, "momentum": "[0, 1)"}
     zeros = ("buffer",)
 
-    def __init__(self, momentum: float, omega: float, grad_clip: float, lr_ratio: float) -> None:
+    def __init__(self, momentum: Momentum, omega: Omega, grad_clip: Clip, lr_ratio: Ratio) -> None:
         super().__init__(momentum=momentum, omega=omega, grad_clip=grad_clip, lr_ratio=lr_ratio)
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
@@ -93,9 +95,7 @@ class sphere_adam(Riemannian):
     d = -lr sqrt(1 - b2^t) / (1 - b1^t) m / sqrt(v + eps), y <- exp_y(d), m <- m carried along d.
     """
 
-    ranges: ClassVar[Ranges] = {**Riemannian.ranges, "betas": BETAS, "eps": "[0, inf)"}
-
-    def __init__(self, betas: Betas, eps: float, omega: float, grad_clip: float, lr_ratio: float) -> None:
+    def __init__(self, betas: Betas, eps: Eps, omega: Omega, grad_clip: Clip, lr_ratio: Ratio) -> None:
         super().__init__(betas=betas, eps=eps, omega=omega, grad_clip=grad_clip, lr_ratio=lr_ratio)
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -129,9 +129,7 @@ class sphere_adam_repo(Sphere):
     m <- (<x', x> m - <x', m> x) / (||x|| ||x'|| + eps), x <- x' / (||x'|| + eps). No tangent part, no exponential map.
     """
 
-    ranges: ClassVar[Ranges] = {"betas": BETAS, "eps": "[0, inf)"}
-
-    def __init__(self, betas: Betas, eps: float) -> None:
+    def __init__(self, betas: Betas, eps: Eps) -> None:
         super().__init__(betas=betas, eps=eps)
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:

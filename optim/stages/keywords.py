@@ -39,24 +39,22 @@ class Keyword(NamedTuple):
     meaning: str
 
 
-def keywords(function: Callable[..., object]) -> dict[str, Keyword]:
-    """Return what the annotations of a signature say, by keyword."""
-    return {name: _keyword(annotation) for name, annotation in inspect.get_annotations(function).items()}
+def keywords(made: Callable[..., object]) -> dict[str, Keyword]:
+    """Return what the annotations in the signature of a class or function say, by keyword."""
+    return {name: _keyword(parameter.annotation) for name, parameter in inspect.signature(made).parameters.items()}
 
 
-def ranges(function: Callable[..., object]) -> dict[str, Allowed]:
+def ranges(made: Callable[..., object]) -> dict[str, Allowed]:
     """Return what is allowed, of those keywords whose annotations say it."""
-    return {name: k.allowed for name, k in keywords(function).items() if k.allowed is not None}
+    return {name: keyword.allowed for name, keyword in keywords(made).items() if keyword.allowed is not None}
 
 
 def documented(cls: type) -> str:
-    """Return the docstring of a class with the `Args` of its constructor before its references, unless it has some."""
+    """Return the docstring of a class with the `Args` that its signature has words for before its references."""
     text = inspect.cleandoc(cls.__doc__ or "")
     before, references, after = text.partition("References: ")
-    lines = [
-        _line(name, keyword) for name, keyword in keywords(vars(cls).get("__init__", cls)).items() if keyword.meaning
-    ]
-    return text if "Args:\n" in text or not lines else f"{before}Args:\n{''.join(lines)}\n{references}{after}"
+    lines = [_line(name, keyword) for name, keyword in keywords(cls).items() if keyword.meaning]
+    return f"{before}Args:\n{''.join(lines)}\n{references}{after}" if lines else text
 
 
 def _keyword(annotation: Any) -> Keyword:

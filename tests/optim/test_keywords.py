@@ -20,7 +20,7 @@ OURS = [name for name in optim.list_optimizers() if library.option(name)["target
 def plain(allowed):
     """A range in one form: two intervals alike are one; `whole`, in a yaml, is left out (a signature has int)."""
     if not isinstance(allowed, str):
-        return list(allowed)
+        return sorted(allowed)
     return " and ".join(dict.fromkeys(allowed.removeprefix("whole ").split(" and ")))
 
 
