@@ -44,8 +44,8 @@ def from_torch(
         images, labels = parts["train"]
         chosen = drawn(len(images), test, recipe.split_seed, "data.test")
         parts["train"], parts["test"] = ((images[places], labels[places]) for places in chosen)
-    if "validation" in parts and recipe.validation:
-        raise ValueError(f"data.validation: {recipe.validation}, but the set has a part of its own for validation")
+    if "validation" in parts:
+        recipe = _keeping_own_part(recipe, *(len(parts[part][0]) for part in ("train", "validation")))
     images = parts["train"][0]
     if images.is_floating_point():
         recipe = replace(recipe, normalise=AS_IT_IS)
@@ -53,6 +53,14 @@ def from_torch(
     recipe = with_normalisation(recipe, images.__getitem__, fitted.tolist())
     facts = {"num_classes": place.facts["num_classes"], "task": place.facts["task"]}
     return in_memory(place, recipe, parts["train"], parts["test"], validation=parts.get("validation"), **facts)
+
+
+def _keeping_own_part(recipe: Recipe, train: int, held: int) -> Recipe:
+    """Return a recipe that draws no validation part; it may name the share of the set's own, as a folder's does."""
+    share = held / (held + train)
+    if recipe.validation and abs(recipe.validation - share) > 1e-3:
+        raise ValueError(f"data.validation: {recipe.validation}, but the set has a part of its own: {share:.4g} or 0")
+    return replace(recipe, validation=0.0)
 
 
 def with_normalisation(recipe: Recipe, image: Callable[[int], Tensor], places: Sequence[int]) -> Recipe:

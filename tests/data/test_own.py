@@ -287,6 +287,9 @@ def test_a_function_that_returns_torch_sets(module):
     assert abs(float(images.mean())) < 1e-4
     parted = load(own(module, "data.target=ownset.parts", f"data.path={module / 'ownset.py'}"))
     assert [len(split) for split in (parted.train, parted.validation, parted.test)] == [10, 5, 5]
+    selected = ("selection=best_validation", "data.validation=0.3333")
+    again = load(own(module, "data.target=ownset.parts", f"data.path={module / 'ownset.py'}", *selected))
+    assert torch.equal(again.validation.images, parted.validation.images)
 
 
 def test_floats_are_taken_as_they_are(module):
