@@ -77,10 +77,9 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     return functional.grid_sample(images, grid, mode="nearest", padding_mode="zeros", align_corners=False)
 
 
-def normalise_(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Bring float images of 0..255 to (x / 255 - mean) / std, in place; mean and std per channel, [C]."""
-    scale = (1 / (255 * std)).view(-1, 1, 1)
-    return images.mul_(scale).sub_((mean / std).view(-1, 1, 1))
+def normalise_(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Bring float images of 0..255 to x scale - shift, in place; both per channel, [C, 1, 1]: see Transform."""
+    return images.mul_(scale).sub_(shift)
 
 
 def cutout_(images: Tensor, rows: Tensor, columns: Tensor, length: int) -> Tensor:
@@ -107,8 +106,8 @@ class Transform:
         channels_last: bool = False,
     ) -> None:
         self.augment = augment
-        self.mean = torch.tensor(normalise["mean"], dtype=torch.float32, device=device)
-        self.std = torch.tensor(normalise["std"], dtype=torch.float32, device=device)
+        mean, std = (torch.tensor(normalise[k], dtype=torch.float32).view(-1, 1, 1).to(device) for k in ("mean", "std"))
+        self.scale, self.shift = 1 / (255 * std), mean / std  # of (x / 255 - mean) / std
         self.dtype = dtype
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
@@ -119,7 +118,7 @@ class Transform:
         on a CPU, and bfloat16 throughout is less exact.
         """
         if draws is None:
-            values = normalise_(images.to(torch.float32), self.mean, self.std)
+            values = normalise_(images.to(torch.float32), self.scale, self.shift)
         else:
             values = self._augmented(images, draws)
         return values.to(self.dtype).contiguous(memory_format=self.layout)
@@ -134,7 +133,7 @@ class Transform:
         values = images.to(torch.float32)
         if wanted.rotation:
             values = rotate(values, (2 * draws[:, 4] - 1) * wanted.rotation)
-        values = normalise_(values, self.mean, self.std)
+        values = normalise_(values, self.scale, self.shift)
         if wanted.cutout:  # its centre is uniform over the pixels
             cutout_(values, (draws[:, 5] * height).long(), (draws[:, 6] * width).long(), wanted.cutout)
         return values

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
@@ -195,11 +196,9 @@ def read_mat(file: Path | io.BytesIO, source: Path, *names: str, **options: Any)
 
 def once_each(source: Path, samples: Sequence[Hashable]) -> None:
     """Raise ValueError naming the source of a sample that is listed twice: in two parts, it would be tested on."""
-    seen: set[Hashable] = set()
-    for sample in samples:
-        if sample in seen:
-            raise ValueError(f"{source}: {sample!r} is listed twice")
-        seen.add(sample)
+    repeated = next((sample for sample, times in Counter(samples).items() if times > 1), None)
+    if repeated is not None:
+        raise ValueError(f"{source}: {repeated!r} is listed twice")
 
 
 def whole_numbers(values: ArrayLike, source: Path | str) -> NDArray[np.int64]:

@@ -58,7 +58,7 @@ def test_normalise_is_torchvisions() -> None:
     from torchvision.transforms.v2 import functional
 
     mean, std = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]
-    ours = normalise_(IMAGES.float(), torch.tensor(mean), torch.tensor(std))
+    ours = Transform({"mean": mean, "std": std})(IMAGES)
     torch.testing.assert_close(ours, functional.normalize(IMAGES / 255, mean, std), rtol=1e-6, atol=1e-6)
 
 
@@ -120,7 +120,7 @@ def test_order_is_crop_flip_rotate_normalise_cutout() -> None:
     step = crop(IMAGES, (draws[:, :2] * 9).long(), 4)
     step = flip(flip(step, draws[:, 2] < 0.5, -1), draws[:, 3] < 0.5, -2).float()
     step = rotate(step, (2 * draws[:, 4] - 1) * 15)
-    step = normalise_(step, torch.full((3,), 0.5), torch.full((3,), 0.25))
+    step = normalise_(step, torch.tensor(1 / (255 * 0.25)), torch.tensor(2.0))
     assert torch.equal(whole, cutout_(step, (draws[:, 5] * 32).long(), (draws[:, 6] * 32).long(), 8))
 
 
