@@ -31,17 +31,21 @@ class Cosine(Probe):
         return {"cosine": whole / lengths, "channel": channel, "whole": whole}
 
 
-class Projection(Probe):
-    """Which tensors AdamP and SGDP project (the authors' code: by filter, else whole), whatever the optimizer is.
-
-    `projected` is 1 for a tensor whose step would be projected; `tensors` and `entries` are the shares of the
-    tensors, and of their entries, for which it is.
-    """
+class Tested(Probe):
+    """A probe with AdamP's test."""
 
     def __init__(self, delta: float = 0.1, **options: Any) -> None:
         """delta: the test's threshold, relative to 1 / sqrt(d)."""
         super().__init__(**options)
         self.delta = delta
+
+
+class Projection(Tested):
+    """Which tensors AdamP and SGDP project (the authors' code: by filter, else whole), whatever the optimizer is.
+
+    `projected` is 1 for a tensor whose step would be projected; `tensors` and `entries` are the shares of the
+    tensors, and of their entries, for which it is.
+    """
 
     def observe(self, step: Step) -> Values:
         pairs = list(zip(step.before, step.gradients, strict=True))
@@ -54,7 +58,7 @@ class Projection(Probe):
 NAMES = ("radius", "radial", "size", "angle", "rate", "table_rate", "gradient_step")
 
 
-class Spherical(Probe):
+class Spherical(Tested):
     """What a step does on the spheres of the scale-invariant filters (AdamSRT, Eq. 11 to 13 and Figures 3 to 5).
 
     A tensor counts if its param group calls it invariant or, where no group says so of any tensor, if AdamP's test
@@ -63,11 +67,6 @@ class Spherical(Probe):
     them: `radial` (|A <c, u>|, Figure 3), `size` (eta^e ||c_perp||, Figure 4), `gradient_step` ((lr ||grad L(x)||)^2,
     Figure 5 for plain SGD). The scalars are the same over all tensors.
     """
-
-    def __init__(self, delta: float = 0.1, **options: Any) -> None:
-        """delta: threshold of the test, relative to 1 / sqrt(d)."""
-        super().__init__(**options)
-        self.delta = delta
 
     def observe(self, step: Step) -> Values:
         declared = any(watched.invariance != "none" for watched in step.tensors)

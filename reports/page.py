@@ -79,14 +79,9 @@ def _table(result: Result, out: Path) -> dict[str, Any]:
     beside = supplement.beside(result)
     render.write(result, out, beside)
     return {
-        "name": result.table.name,
+        "of": result,
         "anchor": f"{result.table.name}-{result.scale}",
-        "title": result.table.title,
-        "labels": result.labels,
-        "own": result.own,
         "done": len(result.cells) - result.count()[NOT_RUN],
-        "cells": len(result.cells),
-        "runs": result.table.has_runs,
         "folded": has_axis(result, figures.LR),
         "html": render.html_table(grid(result)),
         "beside": [(one.title.removeprefix(f"{result.table.title}: "), render.html_table(one)) for one in beside],

@@ -97,6 +97,9 @@ def test_power_is_statsmodels() -> None:
         expected = TTestPower().power(effect, n, 0.05, df=dof)
         assert s._power(effect, n, dof) == pytest.approx(expected, rel=1e-6)
     assert s._power(1e6, 10, 9.0) == pytest.approx(1.0)
+    for n in (2, 3, 5, 100):
+        solved = TTestIndPower().solve_power(nobs1=n, alpha=0.05, power=0.8)
+        assert s.detectable_effect(n) == pytest.approx(solved, rel=1e-5)
     assert isnan(s.Comparison(1.0, 0.5, 4.0).power(nan))
 
 
