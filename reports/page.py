@@ -62,12 +62,12 @@ def _board(board: leaderboard.Board, pictures: Pictures, out: Path) -> dict[str,
 
 
 def _tables(results: Sequence[Result], pictures: Pictures, out: Path) -> Iterator[dict[str, Any]]:
-    """Yield what the page shows of each table: in their own form first, then what a scale made smaller; by runs.
+    """Yield what the page shows of each table: in their own form first, grids of rates after the others; by runs.
 
     A smaller one has pictures only where it has runs that no table before it has.
     """
     known: set[str] = set()
-    for result in sorted(results, key=lambda result: (not result.own, -len(result.runs))):
+    for result in sorted(results, key=lambda one: (not one.own, has_axis(one, figures.LR), -len(one.runs))):
         ids = {str(row["id"]) for row in result.runs}
         yield _table(result, out) | {
             "figures": _figures(result, pictures) if ids and (result.own or ids - known) else []
@@ -84,7 +84,9 @@ def _table(result: Result, out: Path) -> dict[str, Any]:
         "done": len(result.cells) - result.count()[NOT_RUN],
         "folded": has_axis(result, figures.LR),
         "html": render.html_table(grid(result)),
-        "beside": [(one.title.removeprefix(f"{result.table.title}: "), render.html_table(one)) for one in beside],
+        "beside": [
+            (one.title.removeprefix(result.table.title).lstrip(":, "), render.html_table(one)) for one in beside
+        ],
     }
 
 
