@@ -34,7 +34,7 @@ test: lint ## lint and the whole test suite, under 15 minutes on 2 cores
 
 test-extras: setup ## tests of the optional extras (installs them)
 	@$(PY) -m uv pip install --quiet --python $(PY) tensorboard "submitit>=1.5.4" "ray>=2.50" "optuna>=5" hydra-joblib-launcher \
-		adamp pytorch-optimizer schedulefree lightning accelerate expecttest adabelief-pytorch
+		adamp pytorch-optimizer schedulefree lightning accelerate transformers expecttest adabelief-pytorch
 	@$(PY) -m pytest -q -m extras
 
 soak: setup ## hours: every optimizer resumed everywhere, a hundred kills

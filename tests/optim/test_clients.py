@@ -1,4 +1,4 @@
-"""The optimizers in other people's loops: Lightning, accelerate, timm's schedules, adamp's and adabelief's states."""
+"""The optimizers in other people's loops: Lightning, accelerate, transformers, timm's schedules; others' states."""
 
 import copy
 import warnings
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, SequentialSampler, TensorDataset
 
 from optim import AdaBelief, AdamP
 from tests.optim.table import NAMES, ROWS
@@ -113,6 +113,43 @@ def test_accelerate_takes_the_steps_of_a_plain_loop(name):
             optimizer.step(closure)
     for ours, theirs in zip(net.parameters(), by_hand(name), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_transformers_trainer_takes_the_steps_of_a_plain_loop(name, tmp_path):
+    """Its loop gives no closure: those that need one say so in a line."""
+    transformers = pytest.importorskip("transformers")
+
+    class WithLoss(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = network()
+
+        def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+            return {"loss": cross_entropy(self.net(images), labels)}
+
+    class InOrder(transformers.Trainer):
+        def _get_train_sampler(self, *_: object) -> SequentialSampler:
+            return SequentialSampler(self.train_dataset)
+
+    model, quiet = WithLoss(), {"report_to": "none", "save_strategy": "no", "disable_tqdm": True, "use_cpu": True}
+    told = {
+        "per_device_train_batch_size": 4,
+        "num_train_epochs": 2,
+        "max_grad_norm": 0.0,
+        "lr_scheduler_type": "constant",
+    }
+    rows = [{"images": images, "labels": label} for images, label in data().dataset]
+    arguments = transformers.TrainingArguments(str(tmp_path), **quiet, **told)
+    optimizer = build(name, model.net)
+    trainer = InOrder(model, arguments, train_dataset=rows, optimizers=(optimizer, None))
+    if optimizer.evaluation.needs_closure:
+        with pytest.raises(ValueError, match=r"^\w+.step needs a closure: [^\n]*$"):
+            trainer.train()
+        return
+    trainer.train()
+    for ours, theirs in zip(model.net.parameters(), by_hand(name), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -211,6 +211,35 @@ def test_a_closure_gives_its_loss_and_the_same_step(row):
         assert identical(params, plain)
 
 
+def test_a_grad_scaler_scales_back_and_skips_what_overflowed(row):
+    """torch.amp.GradScaler: gradients times 1024 give the same steps (a power of 2), one with an inf gives none."""
+    plain, scaled = parameters(), parameters()
+    ours, other = row.build(plain, **DECAY), row.build(scaled, **DECAY)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=100)
+    scaler.scale(torch.ones(()))
+    if ours.evaluation.needs_closure:
+        closure_of(scaled, 0)()
+        with pytest.raises(ValueError, match=r"^\w+.step needs a closure: [^\n]*$"):  # which the scaler would not see
+            scaler.step(other)
+        return
+    for seed in range(3):
+        advance(ours, plain, [seed])
+        closure_of(scaled, seed)()
+        for p in scaled:
+            p.grad.mul_(scaler.get_scale())
+        scaler.step(other)
+        scaler.update()
+    assert identical(scaled, plain)
+    closure_of(scaled, 3)()
+    scaled[0].grad.view(-1)[0] = torch.inf
+    scaler.step(other)
+    scaler.update()
+    assert identical(scaled, plain)
+    assert scaler.get_scale() == 512.0
+    for state, expected in zip(other.state.values(), ours.state.values(), strict=True):
+        assert identical(state.values(), expected.values())
+
+
 def test_hooks_run(row):
     params, seen = parameters(), []
     optimizer = row.build(params)
