@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import sha256
+from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ class Pictures:
     def __init__(self, out: Path) -> None:
         self.folder = out / "page"
         self._index = self.folder / "drawn.json"
-        self._code = _digest({path.name: path.read_text() for path in _sources()})
+        self._code = _digest([version("matplotlib"), *(path.read_text() for path in _sources())])
         self._known: dict[str, Any] = {}
         with suppress(FileNotFoundError, ValueError):
             self._known = json.loads(self._index.read_text())
