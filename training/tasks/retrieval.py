@@ -36,9 +36,9 @@ class Retrieval(Task):
     """
 
     def __init__(self, num_classes: int, loss: str, margin: float, alpha: float, held_epochs: int) -> None:
-        """loss: triplet or proxy_anchor. alpha: its scale, of proxy_anchor. held_epochs: in which the last layer alone
+        """loss: triplet or proxy_anchor, whose scale is alpha. held_epochs: the first, with the trunk held.
 
-        trains, for one process. Raises ImportError where pytorch-metric-learning is missing.
+        Raises ImportError where pytorch-metric-learning is missing.
         """
         if find_spec("pytorch_metric_learning") is None:
             raise ImportError("task=retrieval: pytorch-metric-learning not found; pip install pytorch-metric-learning")
