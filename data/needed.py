@@ -56,7 +56,7 @@ FILES: dict[str, dict[str, str | None]] = {  # below the data folder, in the ord
     },
     "imagenet": {"imagenet/train": None, "imagenet/val": None},
     "mhist": {"mhist/annotations.csv": None},
-    "cub": dict.fromkeys(("CUB_200_2011/images.txt", "CUB_200_2011/image_class_labels.txt")),
+    "cub": {"CUB_200_2011/images.txt": None},
     "cars196": {"cars196/cars_annos.mat": None},
     "sop": dict.fromkeys(f"Stanford_Online_Products/Ebay_{part}.txt" for part in ("train", "test")),
     "inshop": {"inshop/list_eval_partition.txt": None},

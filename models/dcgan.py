@@ -27,13 +27,8 @@ class Players(nn.Module):
     def forward(self, points: Tensor, images: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return the critic's scores [B] of generated images, and of `images`: then the generator gets no gradient."""
         made = self.generator(points[..., None, None])
-        if images is None:
-            return self.critic(made).flatten(), None
-        return self.critic(made.detach()).flatten(), self.critic(self.resized(images)).flatten()
-
-    def resized(self, images: Tensor) -> Tensor:
-        """Return images of `side` pixels."""
-        return F.interpolate(images, size=(self.side, self.side), mode="bilinear", align_corners=False)
+        real = None if images is None else self.critic(images).flatten()
+        return self.critic(made if images is None else made.detach()).flatten(), real
 
     def features(self, images: Tensor) -> Tensor:
         """Return the classifier's features of images, [B, 64]."""

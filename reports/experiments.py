@@ -15,28 +15,26 @@ from papers.table import SCALES
 if TYPE_CHECKING:
     from reports.cells import Result
 
-FILE = Path(tables.__file__).parent / "coverage.yaml"
 UNEXPLAINED = "no table and no reason"
+COMMANDS = {
+    "tables": "python -m sweep run",
+    "looked_up": "python -m reports tables",
+    "analyses": "python -m reports analyse",
+    "cpu": "cpu: python -m sweep run",
+}
 Line = dict[str, Any]
 
 
 @lru_cache
-def _file() -> dict[str, list[Line]]:
-    found: dict[str, list[Line]] = yamls.load(FILE)
+def listed() -> dict[str, list[Line]]:
+    """Return papers/coverage.yaml: `experiments`, one for each table or figure, and `numbers` without a cell."""
+    found: dict[str, list[Line]] = yamls.load(Path(tables.__file__).parent / "coverage.yaml")
     return found
-
-
-def experiments() -> list[Line]:
-    """Return the file's entries, one for each table or figure of a paper."""
-    return _file()["experiments"]
 
 
 def reason(number: Published) -> str:
     """Return why a published number is in no table."""
-    for entry in _file()["numbers"]:
-        if (number.paper, number.table) == (entry["paper"], entry["table"]):
-            return str(entry["reason"])
-    for entry in experiments():
+    for entry in [*listed()["numbers"], *listed()["experiments"]]:
         if entry["paper"] == number.paper and number.table in entry.get("printed", ()):
             return str(entry.get("reason", UNEXPLAINED))
     return UNEXPLAINED
@@ -52,9 +50,10 @@ def by_experiment(results: "Sequence[Result]", numbers: list[Line]) -> list[Line
     return [
         {key: entry[key] for key in ("paper", "place", "shows")}
         | {f"at {scale} scale": _state(entry, scale, complete) for scale in SCALES}
-        | {"commands": "; ".join(_commands(entry)), "numbers": _counted(entry, numbers)}
+        | {"commands": "; ".join(f"{words} {name}" for key, words in COMMANDS.items() for name in entry.get(key, []))}
+        | {"numbers": _counted(entry, numbers)}
         | {"reason": entry.get("reason", "")}
-        for entry in experiments()
+        for entry in listed()["experiments"]
     ]
 
 
@@ -62,28 +61,13 @@ def _state(entry: Line, scale: str, complete: dict[tuple[str, str], int]) -> str
     if scale not in entry.get("scales", SCALES):
         return ""
     names = (entry.get("cpu") if scale == "cpu" else None) or entry.get("tables", [])
-    if not names:
-        return "runs"
-    if not any(tables.load(name).has_runs for name in names):
-        return "complete"  # hyper-parameters, which are looked up
     done = sum(complete.get((name, scale), 0) for name in names)
-    return f"{done} of {sum(len(tables.load(name).cells(scale)) for name in names)}"
-
-
-def _commands(entry: Line) -> list[str]:
-    looked_up = [name for name in entry.get("tables", []) if not tables.load(name).has_runs]
-    return [
-        *(f"python -m sweep run {name}" for name in entry.get("tables", []) if name not in looked_up),
-        *(f"python -m reports tables {name}" for name in looked_up),
-        *(f"python -m reports analyse {name}" for name in entry.get("analyses", [])),
-        *(f"cpu: python -m sweep run {name}" for name in entry.get("cpu", [])),
-    ]
+    return f"{done} of {sum(len(tables.load(name).cells(scale)) for name in names)}" if names else "runs"
 
 
 def _counted(entry: Line, numbers: list[Line]) -> str:
     """Count the published numbers of an experiment by state, counts within a state summed."""
-    printed = [
-        line for line in numbers if line["paper"] == entry["paper"] and line["table"] in entry.get("printed", ())
-    ]
-    states = Counter(re.sub(r" (\(\d+ of \d+\)|\d+ of \d+)$", "", line["state"]) for line in printed)
+    printed = {(entry["paper"], table) for table in entry.get("printed", ())}
+    found = (line["state"] for line in numbers if (line["paper"], line["table"]) in printed)
+    states = Counter(re.sub(r" (\(\d+ of \d+\)|\d+ of \d+)$", "", state) for state in found)
     return "; ".join(f"{count} {state}" for state, count in sorted(states.items()))

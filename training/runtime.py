@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -83,10 +83,6 @@ class Model:
         """Return the outputs of the net, of whatever structure."""
         with autocast(self.precision, self.device):
             return self.forward(*inputs)
-
-    def alone(self) -> "Model":
-        """Return the net as it is, not compiled and not shared: for gradients that no optimizer gets."""
-        return replace(self, forward=self.net)
 
 
 def synchronize(device: torch.device) -> None:

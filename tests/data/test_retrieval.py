@@ -41,14 +41,14 @@ def test_a_set_is_read_in_its_format(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "file", "old", "new", "line"),
     [
-        ("cub", "images.txt", "2 0.Bird", "1 0.Bird", "images.txt: '1' is listed twice"),
-        ("cub", "images.txt", "2 0.Bird/Bird_0_0001.jpg", "2", "images.txt: line 2 is not an id and a file: 2"),
-        ("cub", "images.txt", "Bird_0_0001.jpg", "gone.jpg", "gone.jpg: image not found"),
-        ("cub", "image_class_labels.txt", "2 1\n", "", "image_class_labels.txt: image 2 has no class"),
-        ("sop", "Ebay_test.txt", "1 11319", "1 2", "class 2 is in training and test"),
+        ("cub", "images.txt", "2 001.Bird", "1 001.Bird", "images.txt: '1' is listed twice"),
+        ("cub", "images.txt", "2 001.Bird/Bird_0001_0.jpg", "2", "images.txt: line 2 is not an id and a file: 2"),
+        ("cub", "images.txt", "Bird_0001_0.jpg", "gone.jpg", "gone.jpg: image not found"),
+        ("cub", "images.txt", "Bird_0001_0.jpg", "Bird_0000_0.jpg", "Bird_0000_0.jpg' is listed twice"),
+        ("sop", "Ebay_test.txt", "9 11319", "9 2", "class 2 is in training and test"),
         ("sop", "Ebay_train.txt", "1 1 1 ", "1 1 ", "line 2 is not an id, a class, a super-class, a file"),
         ("inshop", "list_eval_partition.txt", " train", " trian", "'trian' is no part; allowed: train, test, query"),
-        ("inshop", "list_eval_partition.txt", "gallery", "train", "class id_10000000 is in training and test"),
+        ("inshop", "list_eval_partition.txt", "gallery", "train", "class id_10000001 is in training and test"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_list_is_one_line(name, file, old, new, line, tmp_path):

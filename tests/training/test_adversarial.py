@@ -7,7 +7,7 @@ from torch import nn
 from conf.metrics import of_task
 from training.meter import Meter
 from training.runtime import Model
-from training.tasks.adversarial import Adversarial, lengths
+from training.tasks.adversarial import Adversarial
 from training.tasks.base import Turn
 from training.tasks.classification import Multiclass
 
@@ -35,6 +35,10 @@ def model(net: nn.Module) -> Model:
 def task(norm: str, epsilon: float = 8.0, steps: int = 20, **more) -> Adversarial:
     threat = {"norm": norm, "epsilon": epsilon, "steps": steps, **more}
     return Adversarial(2, threat | {"random_start": True}, threat, normalise=NORMALISE)
+
+
+def lengths(x: torch.Tensor) -> torch.Tensor:
+    return x.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
 
 
 def pixels(x: torch.Tensor) -> torch.Tensor:
@@ -97,10 +101,9 @@ def test_a_start_is_drawn_in_training_alone_and_anew_from_the_generator():
     torch.testing.assert_close(made.attacked(model(Linear()), batch, made.test)[0], batch[0])
 
 
-def test_batch_norm_sees_attacked_images_once_and_modes_stay():
+def test_batch_norm_sees_attacked_images_once_and_the_mode_stays():
     norm = nn.BatchNorm2d(3, momentum=1.0)
     net = nn.Sequential(norm, nn.Dropout(0.5), nn.Flatten(), nn.Linear(48, 2))
-    net[1].eval()
     made, batch = task("linf"), (images(), torch.tensor([0, 1, 1, 0, 0, 1]))
     torch.manual_seed(5)
     found, _ = made.attacked(model(net), batch, made.train)
@@ -109,8 +112,9 @@ def test_batch_norm_sees_attacked_images_once_and_modes_stay():
     made.loss(model(net), batch, Turn(meter=Meter())).backward()
     assert int(norm.num_batches_tracked) == 1
     torch.testing.assert_close(norm.running_mean, found.mean((0, 2, 3)))
-    assert [module.training for module in net] == [True, False, True, True]
-    assert net.training
+    assert all(module.training for module in net.modules())
+    made.attacked(model(net.eval()), batch, made.train)
+    assert not any(module.training for module in net.modules())
 
 
 def test_an_attack_leaves_no_gradient_and_an_evaluation_measures_both(monkeypatch):

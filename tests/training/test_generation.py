@@ -84,7 +84,7 @@ def test_parameters_are_dcgans() -> None:
     net = dcgan(10)
     counts = [sum(p.numel() for p in part.parameters()) for part in (net.generator, net.critic)]
     assert counts == [3_576_704, 2_765_568]
-    points, images = torch.randn(2, 100), torch.randn(2, 3, 32, 32)
+    points, images = torch.randn(2, 100), torch.randn(2, 3, 64, 64)
     assert net.generator(points[..., None, None]).shape == (2, 3, 64, 64)
     assert [scores.shape for scores in net(points, images)] == [(2,), (2,)]
     with pytest.raises(ValueError, match=r"model\.side: 48 is not a power of 2"):

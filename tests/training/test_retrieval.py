@@ -44,7 +44,7 @@ def task(loss: str, **more) -> Retrieval:
 def test_proxy_anchor_is_its_formula():
     """Kim et al. 2020, Eq. 4: means over proxies with positives, and over all, of log(1 + sum exp(...))."""
     x, labels, proxies = points(12), torch.arange(12) % 3, points(5, seed=1)
-    found = task("proxy_anchor").criterion(Parameter(proxies.clone()), 6)(x, labels)
+    found = task("proxy_anchor").metric_loss(Parameter(proxies.clone()), 6)(x, labels)
     cosines, positive, negative = (x @ proxies.T).numpy(), 0.0, 0.0
     for number in range(5):
         own = labels.numpy() == number
@@ -63,7 +63,7 @@ def test_triplets_are_the_semi_hard_ones():
                 gap = float(distance[a, n] - distance[a, p])
                 if a != p and labels[a] == labels[p] != labels[n] and 0 < gap <= 0.1:
                     losses.append(0.1 - gap)
-    found = task("triplet").criterion(None, 3)(x, labels)
+    found = task("triplet").metric_loss(None, 3)(x, labels)
     assert losses
     assert float(found) == pytest.approx(sum(losses) / sum(loss > 0 for loss in losses), rel=1e-6)
 

@@ -1,12 +1,11 @@
 """Classes of attacked images: training on images that an attacker changed, and accuracy on clean and attacked ones."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from training.meter import Meter
@@ -21,7 +20,8 @@ class Threat:
 
     norm: linf, or l2 over all pixels of an image. epsilon: the largest norm of the change, and step_size: of a step,
     both in 1/255 of the pixels' range; a step_size of 0 is 2.5 epsilon / steps. direction: of an l2 step, the gradient,
-    or its sign. random_start: from a uniform point of the ball, else from the image.
+    or its sign. random_start: from a uniform point of the cube, brought into the
+    ball, else from the image.
     """
 
     norm: str
@@ -31,35 +31,23 @@ class Threat:
     direction: str = "gradient"
     random_start: bool = False
 
+    def inside(self, change: Tensor) -> Tensor:
+        """Return the nearest change in the ball."""
+        bound = self.epsilon / 255
+        return change.clamp(-bound, bound) if self.norm == "linf" else change.renorm(2, 0, bound)
+
     def start(self, pixels: Tensor) -> Tensor:
         """Return the first change, from torch's global generators."""
         if not self.random_start:
             return torch.zeros_like(pixels)
-        if self.norm == "linf":
-            return torch.empty_like(pixels).uniform_(-1, 1) * (self.epsilon / 255)
-        radius = torch.rand(len(pixels), 1, 1, 1, device=pixels.device) ** (1 / pixels[0].numel())
-        return unit(torch.randn_like(pixels)) * radius * (self.epsilon / 255)
+        return self.inside(torch.empty_like(pixels).uniform_(-1, 1) * (self.epsilon / 255))
 
     def moved(self, change: Tensor, gradient: Tensor) -> Tensor:
         """Return a change after a step up the gradient, back in the ball."""
-        size, bound = (self.step_size or 2.5 * self.epsilon / max(1, self.steps)) / 255, self.epsilon / 255
-        signed = self.norm == "linf" or self.direction == "sign"
-        step = gradient.sign() if signed else unit(gradient)
-        change = change.add(step, alpha=size)
-        if self.norm == "linf":
-            return change.clamp(-bound, bound)
-        return change.mul((bound / lengths(change).clamp_min(1e-12)).clamp_max(1))
-
-
-def lengths(x: Tensor) -> Tensor:
-    """Return the l2 norm of each image, [B, 1, 1, 1]."""
-    found: Tensor = torch.linalg.vector_norm(x, dim=(1, 2, 3), keepdim=True)
-    return found
-
-
-def unit(x: Tensor) -> Tensor:
-    """Return each image over its norm; one of zeros stays."""
-    return x / lengths(x).clamp_min(1e-12)
+        size = (self.step_size or 2.5 * self.epsilon / max(1, self.steps)) / 255
+        if self.norm == "linf" or self.direction == "sign":
+            return self.inside(change.add(gradient.sign(), alpha=size))
+        return self.inside(change.add(F.normalize(gradient.flatten(1)).view_as(gradient), alpha=size))
 
 
 class Adversarial(Multiclass):
@@ -89,15 +77,18 @@ class Adversarial(Multiclass):
         images, targets = batch
         mean, std = self.mean.to(images.device), self.std.to(images.device)
         pixels = images.detach().float() * std + mean
-        with evaluating(model.net), torch.enable_grad():
-            change = threat.start(pixels)
-            for _ in range(threat.steps):
+        change, training = threat.start(pixels), model.net.training
+        model.net.eval()
+        alone = replace(model, forward=model.net)  # not compiled and not shared: no optimizer gets these gradients
+        for _ in range(threat.steps):
+            with torch.enable_grad():
                 change.requires_grad_()
-                outputs = self.outputs(model.alone(), ((pixels + change - mean) / std, targets))
+                outputs = self.outputs(alone, ((pixels + change - mean) / std, targets))
                 loss = F.cross_entropy(outputs, targets, reduction="sum")  # of the sum, so that images are alone
                 (gradient,) = torch.autograd.grad(loss, change)
-                change = threat.moved(change.detach(), gradient)
-                change = (pixels + change).clamp(0, 1) - pixels
+            change = threat.moved(change.detach(), gradient)
+            change = (pixels + change).clamp(0, 1) - pixels
+        model.net.train(training)
         return (pixels + change.detach() - mean) / std, targets
 
     def loss(self, model: Model, batch: Batch, turn: Turn) -> Tensor:
@@ -110,15 +101,3 @@ class Adversarial(Multiclass):
             clean = self.measure(self.outputs(model, batch), batch[1])
             hurt = self.measure(self.outputs(model, self.attacked(model, batch, self.test)), batch[1])
             meter.update(clean | {f"attacked_{name}": value for name, value in hurt.items()})
-
-
-@contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """Inside the block every module is in evaluation mode; after it each is in the mode that it was in."""
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

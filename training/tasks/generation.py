@@ -9,6 +9,7 @@ from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from training.meter import Meter, Scores
 from training.mixing import Batch
@@ -22,9 +23,7 @@ class Net(Protocol):
     generator: nn.Module
     critic: nn.Module
     latent: int
-
-    def resized(self, images: Tensor) -> Tensor:
-        """Return images of the generator's size."""
+    side: int
 
     def features(self, images: Tensor) -> Tensor:
         """Return the features [B, D] of a classifier that does not learn."""
@@ -59,14 +58,14 @@ class Generation(Task):
     def outputs(self, model: Model, batch: Batch) -> Tensor:
         """Return the critic's scores of images."""
         points = torch.zeros(len(batch[0]), cast(Net, model.net).latent, device=batch[0].device)
-        return torch.as_tensor(model(points, batch[0])[1]).float()
+        return torch.as_tensor(model(points, resized(model, batch))[1]).float()
 
     def loss(self, model: Model, batch: Batch, turn: Turn) -> Tensor:
         """Return the loss of the player whose turn it is; the critic's is counted."""
-        images, points = batch[0], noise(model, batch)
+        points = noise(model, batch)
         if turn.player == "generator":
             return -torch.as_tensor(model(points)[0]).float().mean()
-        made, real = (torch.as_tensor(scores).float() for scores in model(points, images))
+        made, real = (torch.as_tensor(scores).float() for scores in model(points, resized(model, batch)))
         if turn.meter is not None:
             turn.meter.update({"loss": (made - real).detach()})
         return (made - real).mean()
@@ -76,7 +75,7 @@ class Generation(Task):
         net = cast(Net, model.net)
         for batch in batches:
             made = net.generator(noise(model, batch)[..., None, None])
-            real = net.resized(batch[0].float())
+            real = resized(model, batch)
             meter.update(
                 {"images": torch.ones(len(real), device=real.device)}, (net.features(real), net.features(made))
             )
@@ -86,6 +85,11 @@ class Generation(Task):
         if not scores:
             return means
         return {"frechet": frechet(*(torch.cat(column).double() for column in zip(*scores, strict=True)))}
+
+
+def resized(model: Model, batch: Batch) -> Tensor:
+    """Return a batch's images with the generator's number of pixels."""
+    return F.interpolate(batch[0].float(), size=cast(Net, model.net).side, mode="bilinear", align_corners=False)
 
 
 def noise(model: Model, batch: Batch) -> Tensor:

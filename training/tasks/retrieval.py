@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from training.meter import Meter, Scores
 from training.mixing import Batch
 from training.runtime import Model
-from training.tasks.base import Split, Task, Turn
+from training.tasks.base import Split, Supervised, Turn
 
 QUERY, GALLERY = 1, 2
 CHUNK = 1024  # queries whose distances are held at once
@@ -28,21 +28,23 @@ class Net(Protocol):
     held: bool
 
 
-class Retrieval(Task):
+class Retrieval(Supervised):
     """Triplets (Schroff et al. 2015, semi-hard) or ProxyAnchor (Kim et al. 2020); measures loss and recall_at_1.
 
     recall_at_1: percentage of queries whose nearest other image is of their class. The loss is over a batch's pairs,
-    so accumulation changes it; of held-out classes there is none.
+    so accumulation changes it; of held-out classes there is none. The trunk can be held in one process alone.
     """
 
     def __init__(self, num_classes: int, loss: str, margin: float, alpha: float, held_epochs: int) -> None:
-        """loss: triplet or proxy_anchor, whose scale is alpha. held_epochs: the first, with the trunk held.
+        """loss: triplet or proxy_anchor, whose scale is alpha. held_epochs: the first, in which the trunk is held.
 
         Raises ImportError where pytorch-metric-learning is missing.
         """
         if find_spec("pytorch_metric_learning") is None:
             raise ImportError("task=retrieval: pytorch-metric-learning not found; pip install pytorch-metric-learning")
-        self.num_classes, self.kind, self.margin, self.alpha = num_classes, loss, margin, alpha
+        super().__init__(num_classes)
+        self.width = None  # the net says how many numbers a point has
+        self.kind, self.margin, self.alpha = loss, margin, alpha
         self.held_epochs, self.held, self.epoch_steps = held_epochs, held_epochs > 0, 1
 
     def players(self, net: nn.Module) -> dict[str, nn.Module]:
@@ -62,21 +64,17 @@ class Retrieval(Task):
         self.held = step < self.held_epochs * self.epoch_steps
         return super().turns(step)
 
-    def outputs(self, model: Model, batch: Batch) -> Tensor:
-        """Return the points of the images, float32."""
-        return torch.as_tensor(model(batch[0])).float()
-
     def loss(self, model: Model, batch: Batch, turn: Turn) -> Tensor:
         """Return the batch's loss, which counts for each of its images."""
         net = cast(Net, model.net)
         net.held = self.held
         points = self.outputs(model, batch)
-        loss = self.criterion(net.proxies, points.shape[1])(points, batch[1])
+        loss = self.metric_loss(net.proxies, points.shape[1])(points, batch[1])
         if turn.meter is not None:
             turn.meter.update({"loss": loss.detach().expand(len(points))})
         return loss
 
-    def criterion(self, proxies: nn.Parameter | None, width: int) -> Criterion:
+    def metric_loss(self, proxies: nn.Parameter | None, width: int) -> Criterion:
         """Return the loss of points [B, width] and classes [B]; it learns the net's proxies."""
         from pytorch_metric_learning import losses, miners
 
