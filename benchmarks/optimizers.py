@@ -26,7 +26,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 import optim
-from benchmarks import in_turns, seconds, write
+from benchmarks import CLOCKS, in_turns, seconds, write
 from benchmarks.watched import compare_probe
 from conf import groups
 from conf.cli import Parser, file, guarded, whole
@@ -52,12 +52,12 @@ PEERS: dict[str, list[tuple[str, Options]]] = {
     "soap": [("pytorch_optimizer.SOAP", {})],
     "schedule_free_adamw": [("schedulefree.AdamWScheduleFree", {})],
     "schedule_free_sgd": [("schedulefree.SGDScheduleFree", {})],
-    "adamp": [("adamp.AdamP", DECAY), ("pytorch_optimizer.AdamP", DECAY)],
-    "sgdp": [("adamp.SGDP", SGD), ("pytorch_optimizer.SGDP", SGD)],
-    "adabelief": [("pytorch_optimizer.AdaBelief", DECAY)],
+    "adamp": [("adamp.AdamP", DECAY), ("pytorch_optimizer.AdamP", DECAY), ("timm.optim.AdamP", DECAY)],
+    "sgdp": [("adamp.SGDP", SGD), ("pytorch_optimizer.SGDP", SGD), ("timm.optim.SGDP", SGD)],
+    "adabelief": [("pytorch_optimizer.AdaBelief", DECAY), ("timm.optim.AdaBelief", {**DECAY, "rectify": False})],
     "adabound": [("pytorch_optimizer.AdaBound", COUPLED)],
     "yogi": [("pytorch_optimizer.Yogi", COUPLED)],
-    "lamb": [("pytorch_optimizer.Lamb", {**DECAY, "r": 0.0})],
+    "lamb": [("pytorch_optimizer.Lamb", {**DECAY, "r": 0.0}), ("timm.optim.Lamb", {**DECAY, "max_grad_norm": None})],
 }
 
 
@@ -95,9 +95,11 @@ def ours(method: str, params: list[Parameter], **more: bool) -> Optimizer:
     return optim.build(options["target"], [{"params": params, "invariance": invariance}], **keywords, **more)
 
 
-def sides(method: str, params: Callable[[], list[Parameter]]) -> dict[str, Optimizer]:
-    """Build a method's sides, each over parameters of its own."""
-    made = {"ours": ours(method, params()), "ours compiled": ours(method, params(), compile=True)}
+def sides(method: str, params: Callable[[], list[Parameter]], compiled: bool) -> dict[str, Optimizer]:
+    """Build a method's sides, each over parameters of its own; ours compiled too, where asked for."""
+    made = {"ours": ours(method, params())}
+    if compiled:
+        made["ours compiled"] = ours(method, params(), compile=True)
     for target, theirs in PEERS.get(method, ()):
         try:
             made[target.split(".")[0]] = pkgutil.resolve_name(target)(params(), **theirs)
@@ -123,12 +125,14 @@ def stepper(optimizer: Optimizer) -> Callable[[], object]:
     return partial(optimizer.step, closure)
 
 
-def compare(method: str, shapes: Sequence[torch.Size], rounds: int, device: str) -> list[Side]:
+def compare(
+    method: str, shapes: Sequence[torch.Size], rounds: int, device: str, compiled: bool = True, clock: str = "wall"
+) -> list[Side]:
     """Step the sides of a method in turn, after three steps that are not timed."""
-    made = sides(method, lambda: tensors(shapes, device))
+    made = sides(method, lambda: tensors(shapes, device), compiled)
     calls = {name: stepper(optimizer) for name, optimizer in made.items()}
     in_turns(calls, 3)
-    medians = {name: statistics.median(times) for name, times in in_turns(calls, rounds).items()}
+    medians = {name: statistics.median(times) for name, times in in_turns(calls, rounds, clock).items()}
     weights = 4 * sum(shape.numel() for shape in shapes)
     base = medians["torch AdamW fused"]
     return [
@@ -165,6 +169,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=whole("[1, inf)"), default=9)
     parser.add_argument("--threads", type=whole("[1, 1024]"), default=2)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: on a busy machine, with one thread")
+    parser.add_argument(
+        "--eager", action="store_true", help="leave the compiled side out, which takes a minute a method"
+    )
     parser.add_argument("--compile-time", action="store_true", help="also time the first step of adamp and sing")
     parser.add_argument("--no-probe", action="store_true", help="leave RMSGD's probe out")
     parser.add_argument("--first-step", choices=METHODS, help=argparse.SUPPRESS)
@@ -178,13 +186,14 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     if options.first_step:
         shapes = shapes_of(options.nets[0])
-        print(seconds(stepper(sides(options.first_step, lambda: tensors(shapes, options.device))["ours compiled"])))
+        print(seconds(stepper(ours(options.first_step, tensors(shapes, options.device), compile=True))))
         return
-    report: dict[str, object] = {"torch": torch.__version__, "threads": options.threads, "device": options.device}
+    report: dict[str, object] = {"torch": torch.__version__}
+    report |= {key: getattr(options, key) for key in ("threads", "device", "clock")}
     for net in options.nets:
         shapes = shapes_of(net)
         for method in options.methods:
-            rows = compare(method, shapes, options.rounds, options.device)
+            rows = compare(method, shapes, options.rounds, options.device, not options.eager, options.clock)
             report[f"{net}/{method}"] = [asdict(row) for row in rows]
             show(f"{method}, tensors of {net}", rows)
         for method in ("adamp", "sing") if options.compile_time else ():
