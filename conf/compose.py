@@ -88,7 +88,7 @@ def _checked(words: list[str]) -> Config:
     take_from_files(config, str(now["data"]))
     validate.composed(config, now)
     for group in groups.CHECKED:
-        config[group] = {k: v for k, v in config[group].items() if k not in groups.RESERVED}
+        config[group] = groups.values(config[group])
     return {key: value for key, value in config.items() if key not in groups.CONSUMED}
 
 

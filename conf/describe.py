@@ -20,9 +20,8 @@ def option_rows(group: str, option: str) -> list[Row]:
     """Describe an option's keys, but for those that only name it."""
     content, meanings = groups.raw(group, option), _meanings()[group]
     remarks = dict(re.findall(r"(?m)^ *(\w+):.*?\s# (.+)$", text(group, option)))
-    labels = (*groups.NAMING, *groups.RESERVED)
     rows = []
-    for key, value in yamls.leaves({k: v for k, v in content.items() if k not in labels}):
+    for key, value in yamls.leaves({k: v for k, v in groups.values(content).items() if k not in groups.NAMING}):
         last = key.rpartition(".")[2]
         shared = next((meanings[name] for name in (f"{option}.{key}", key, last) if name in meanings), "")
         meaning = "; ".join(filter(None, (shared, remarks.get(last))))

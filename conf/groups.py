@@ -124,10 +124,14 @@ def root_ranges() -> dict[str, Any]:
     return dict(_train()["ranges"])
 
 
+def values(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what of an option's yaml enters a run's configuration."""
+    return {key: value for key, value in content.items() if key not in RESERVED}
+
+
 def parts(option: dict[str, Any]) -> dict[str, Any]:
     """Part an optimizer's yaml, or a run's values of it, into what builds it: PARTS, and `keywords` for its class."""
-    labels = (*NAMING, *RESERVED, *PARTS, "args")
-    own = {key: value for key, value in option.items() if key not in labels}
+    own = {key: value for key, value in values(option).items() if key not in (*NAMING, *PARTS, "args")}
     return {**{key: option[key] for key in PARTS}, "keywords": own | (option.get("args") or {})}
 
 
@@ -152,8 +156,7 @@ def _complete(group: str, option: str, content: Any) -> dict[str, Any]:
     for key in ranges:
         if not _has(content, key):
             raise UsageError(f"ranges: {key!r} is none of its keys")
-    values = {key: value for key, value in content.items() if key not in RESERVED}
-    check_tree(group, values, values, ranges)
+    check_tree(group, values(content), values(content), ranges)
     return {**content, "ranges": ranges} if ranges else content
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from conf import groups
-from conf.groups import root
 
 EPOCHS = 4  # the first warms up and is not counted
 OWN = (
@@ -30,10 +29,9 @@ def configuration(composed: dict[str, Any], timed: dict[str, Any], store: Path |
 
     It is the same for all timed runs, except for how they are run (KEPT).
     """
-    plain = root()
-    options = {group: groups.raw(group, name) for group, name in (("schedule", "constant"), ("budget", "epochs"))}
-    chosen = {group: {k: v for k, v in raw.items() if k not in groups.RESERVED} for group, raw in options.items()}
-    chosen["budget"]["epochs"] = EPOCHS
+    plain = groups.root()
+    chosen = {"schedule": groups.values(groups.raw("schedule", "constant"))}
+    chosen["budget"] = groups.values(groups.raw("budget", "epochs")) | {"epochs": EPOCHS}
     quiet = {"probe": {}, "logger": {}, "warnings": {}, "progress": False, "keep": "none", "seed": 0}
     place = {"paths": timed["paths"] | {"store": str(store)}}
     looks = {"selection": plain["selection"], "target": plain["target"]}

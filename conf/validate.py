@@ -100,9 +100,9 @@ def _group(group: str, values: Config, choice: Any) -> None:
     known: Config = {}
     ranges: Config = {}
     for content in (groups.raw(group, str(option)) for option in yamls.as_list(choice)):
-        known |= {key: default for key, default in content.items() if key not in groups.RESERVED}
+        known |= groups.values(content)
         ranges |= content.get("ranges", {})
-    named = {key: value for key, value in values.items() if key not in groups.RESERVED}
+    named = groups.values(values)
     if group in groups.TARGETED:
         _names(group, choice, named, known)
     if group == "optimizer" and isinstance(named["groups"], dict) and named["groups"].keys() == known["groups"].keys():

@@ -190,7 +190,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 )
 def test_ctrl_c_while_it_imports_is_75_without_a_word(command: list[str], package: str, tmp_path: Path) -> None:
     (tmp_path / f"{package}.py").write_text("print('importing', flush=True); import time; time.sleep(60)")
-    environment = {"PYTHONPATH": str(tmp_path), "PATH": ""}
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": "", "STEPBENCH_STORE": str(tmp_path / "runs")}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, **pipes) as run:
         assert run.stdout.readline() == "importing\n"
