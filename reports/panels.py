@@ -245,7 +245,7 @@ def bars(field: str, label: str, unit: float) -> Plot:
         colours = [style.look(name)["color"] for name in here]
         axis.bar(range(len(here)), middles, color=colours, yerr=np.abs(ends - middles), error_kw={"linewidth": 0.8})
         axis.set_xticks(range(len(here)), list(map(shown_as, here)), rotation=60, ha="right")
-        axis.set(ylabel=label, xlabel=machine if len(set(found)) > 1 else "")
+        axis.set(ylabel=label, xlabel=machine if len(set(found)) > 1 else "", xlim=(-0.6, max(len(here), 6) - 0.4))
         return True
 
     return Panels(draw, legend=False, timed=field.startswith("time."))
