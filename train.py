@@ -194,10 +194,11 @@ class Trainer:
 
     def closure(self, player: Player, batch: Batch, share: Share) -> "optim.closure[tuple[int, Batch]]":
         """Return a batch's mean loss as a closure; its first call is measured, and its state carried on."""
-        pieces, before = mixing.split(batch, share.pieces), dict(enumerate(self.state.carried))
-        weights = [share.weight * self.task.size(piece) / self.task.size(batch) for piece in pieces]
+        numbered, before = [*enumerate(mixing.split(batch, share.pieces))], dict(enumerate(self.state.carried))
+        sizes = [self.task.size(piece) for _, piece in numbered]  # once: it may wait for the device
+        weights = [share.weight * size / sum(sizes) for size in sizes]
         fork = partial(self.streams.fork, "dropout" + player.name, self.state.step, self.world.rank, device=self.device)
-        self.carried, bound = [], self.config["clip_norm"]
+        self.carried, bound, net = [], self.config["clip_norm"], cast(nn.Module, self.forward)
 
         def loss_fn(numbered: tuple[int, Batch]) -> Tensor:
             first, (number, piece) = loss_of.calls == 1, numbered
@@ -208,7 +209,6 @@ class Trainer:
             return loss
 
         clip = partial(nn.utils.clip_grad_norm_, list(player.net.parameters()), bound) if bound else None
-        net, numbered = cast(nn.Module, self.forward), list(enumerate(pieces))
         loss_of = optim.closure(net, loss_fn, player.optimizer, numbered, weights=weights, clip=clip, repeat=fork)
         return loss_of
 

@@ -50,6 +50,16 @@ def test_each_player_steps_in_its_turns_at_the_batchs_rate(planted) -> None:
     assert all(p.abs().max() <= 0.5 for p in trainer.model.parameters())
 
 
+def test_a_piece_is_sized_once_for_each_player(planted, monkeypatch) -> None:
+    """A task that counts what is on the device (the subwords of a translation) waits for it at each call."""
+    seen = []
+    monkeypatch.setattr(
+        "training.tasks.base.Task.size", lambda self, batch: seen.append(len(batch[0])) or len(batch[0])
+    )
+    stopped(planted("optimizer=sam", "accumulation=2"), 1)  # two steps: the head, then head and body
+    assert seen == [200] * 6
+
+
 def test_what_is_carried_is_that_of_the_first_evaluation_and_in_the_checkpoint(planted) -> None:
     trainer = stopped(planted("optimizer=sam", "accumulation=2"), 1)
     (saved,) = trainer.checkpoints.content()["train"]["carried"]
