@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Unpack
+from typing import Annotated, Any, Unpack
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # not needed where the package is installed
@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from optim.chain import Chain, Options
-from optim.stages.base import BETAS, Bucket, Numbers, Ranges, Stage, Step
+from optim.stages.base import Bucket, Numbers, Stage, Step
+from optim.stages.keywords import Betas, Rate, WeightDecay
 from optim.stages.lists import blend_
 
 
@@ -27,9 +28,8 @@ class sign_momentum(Stage):
     """The update is sign(b1 m + (1 - b1) g); then m <- b2 m + (1 - b2) g."""
 
     name = "sign_momentum"
-    ranges: ClassVar[Ranges] = {"betas": BETAS}
 
-    def __init__(self, betas: tuple[float, float] = (0.9, 0.99)) -> None:
+    def __init__(self, betas: Betas = (0.9, 0.99)) -> None:
         super().__init__(betas=betas)
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -55,9 +55,9 @@ class Lion(Chain):
     def __init__(
         self,
         params: Any,
-        lr: float = 1e-4,
-        betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
+        lr: Rate = 1e-4,
+        betas: Annotated[Betas, "beta_1 of the update and beta_2 of m"] = (0.9, 0.99),
+        weight_decay: WeightDecay = 0.0,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(params, (sign_momentum(betas),), lr=lr, weight_decay=weight_decay, **options)

@@ -54,7 +54,6 @@ import torch
 from torch import Tensor
 
 from .keywords import Allowed, ranges
-from .keywords import Betas as Betas
 
 if TYPE_CHECKING:
     from ..chain import Chain
@@ -65,7 +64,6 @@ COUNT = torch.float64  # of the step counts: a tensor, as torch's; a float32 no 
 Step = int | Tensor  # of steps: one number, or a tensor of one for each tensor of a bucket (`capturable`)
 Closure = Callable[[], Any]
 Ranges = Mapping[str, Allowed]
-BETAS = "[0, 1) and [0, 1)"
 
 
 @dataclass

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from .base import Betas, Bucket, Numbers, Ranges, Stage, Step
+from .base import Bucket, Numbers, Ranges, Stage, Step
+from .keywords import Betas, Eps
 from .lists import once
 from .moments import adam
 
@@ -45,7 +46,7 @@ class group_adam(adam):
 
     ranges: ClassVar[Ranges] = {"invariance": INVARIANCE}
 
-    def __init__(self, betas: Betas = (0.9, 0.999), eps: float = 1e-8) -> None:
+    def __init__(self, betas: Betas = (0.9, 0.999), eps: Eps = 1e-8) -> None:
         super().__init__(betas, eps)
         self.hyper |= {"invariance": "none"}
 

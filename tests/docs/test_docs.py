@@ -46,6 +46,13 @@ def test_the_menu_names_every_page_once() -> None:
     assert sorted(menu) == sorted([*written, *made()])
 
 
+def test_an_included_file_is_written_as_the_site_reads_it() -> None:
+    """ruff's formatter takes the marker in a block of ```python for Python, and puts spaces where none may be."""
+    lines = [line for page in PAGES for line in page.read_text().splitlines() if re.match(r"-+ *8 *<", line)]
+    assert lines
+    assert all(re.fullmatch(r'--8<-- "[\w/.]+(:\w+)?"', line) for line in lines)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_files_and_tests_that_a_page_names_exist(page: Path) -> None:
     names = set(FILE.findall(page.read_text()))

@@ -36,8 +36,7 @@ class Mutant(NamedTuple):
 
 def main(words: list[str]) -> int:
     """Run the mutants whose name holds one of `words` (all without any), print a table, return the exit code."""
-    mutants = [Mutant(**entry) for entry in yaml.safe_load(Path(__file__).with_name("mutants.yaml").read_text())]
-    chosen = [m for m in mutants if not words or any(word in m.name for word in words)]
+    chosen = [m for m in planned() if not words or any(word in m.name for word in words)]
     check(chosen)
     for module in (
         "torch",
@@ -64,6 +63,11 @@ def main(words: list[str]) -> int:
             print(f"{verdict:9} {time.perf_counter() - start:5.1f} s  {mutant.file:20} {mutant.name}", flush=True)
     print(f"{caught} of {len(chosen)} caught")
     return int(caught < len(chosen))
+
+
+def planned() -> list[Mutant]:
+    """All that mutants.yaml has."""
+    return [Mutant(**entry) for entry in yaml.safe_load(Path(__file__).with_name("mutants.yaml").read_text())]
 
 
 def check(mutants: list[Mutant]) -> None:
