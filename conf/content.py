@@ -20,7 +20,8 @@ Config = dict[str, Any]
 
 def take_from_files(config: Config, data: str) -> None:
     """Put what the files say into a configuration. data: the chosen option. Raises UsageError."""
-    options, look = config["data"], groups.raw("data", data).get("found")
+    options, known = config["data"], groups.raw("data", data)
+    look = known.get("found") if options.keys() <= known.keys() else None  # a key that nobody knows is named first
     if look is not None and isinstance(options["path"], str | None):
         options["path"] = place(options["path"])
         try:

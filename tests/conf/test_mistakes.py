@@ -134,6 +134,8 @@ WRONG = {
         f"optimizer=custom optimizer.target=torch.optim.SGD optimizer.name={name}": "optimizer.name: .* is not a name"
         for name in ("..", ".x", "''", "a/b", "1", "'\u00fc'", "'a=b'")
     },
+    "data=folder data.paht=/nowhere": "data: unknown 'paht'; .*; nearest: path",  # before anybody looks for files
+    "data=folder data.path=/nowhere data.tset=0.2": "data: unknown 'tset'; .*; nearest: test",
     "model=timm model.name=../x": "model.name: '../x' is not a name",
     "optimizer=custom optimizer.target=3": "optimizer.target: 3 is not the dotted name of a class",
     "optimizer=custom optimizer.target=SGD": "optimizer.target: 'SGD' is not the dotted name",
