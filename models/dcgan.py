@@ -3,6 +3,7 @@
 The critic has no sigmoid, as WGAN's (Arjovsky et al. 2017).
 """
 
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -70,3 +71,6 @@ def dcgan(
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
     return Players(*players, resnet20(num_classes, in_channels, layers=layers), latent, side)
+
+
+dcgan_small = partial(dcgan, side=32, width=16)
