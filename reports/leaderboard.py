@@ -159,7 +159,7 @@ def grid(board: Board) -> Grid:
         )
         entries |= {(proper(name), key): Entry(mean=text) for key, text in zip(COLUMNS, texts, strict=True)}
     said = [
-        f"Mean rank over the {len(tasks)} tasks that all {len(names)} ranked optimizers have: {'; '.join(tasks)}."
+        f"Mean rank over what all {len(names)} ranked optimizers have run: {'; '.join(tasks)}."
         if names
         else "No ranking: no three optimizers share a task.",
         "To the target: over the fastest optimizer's, geometric mean over tasks; how many reached it, where not all.",
