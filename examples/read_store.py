@@ -37,8 +37,8 @@ def summary(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def main(store: str | Path = ROOT / "results") -> None:
     runs = frame(store)
-    for metric in ("metrics.test_top1", "metrics.test_accuracy"):  # of classification and of depth estimation, in %
-        if metric in runs:
+    for name in ("test_top1", "test_accuracy", "test_recall_at_1"):  # classes, depths, retrieval; all in %
+        if (metric := f"metrics.{name}") in runs:
             print(f"{metric}\n{summary(runs, metric).to_string()}\n")
 
 
