@@ -70,7 +70,10 @@ def dcgan(
             nn.init.normal_(module.weight, 0.0, 0.02)
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
-    return Players(*players, resnet20(num_classes, in_channels, layers=layers), latent, side)
+    with torch.random.fork_rng(devices=[]):  # fresh features are the same for every seed: distances stay comparable
+        torch.manual_seed(0)
+        classifier = resnet20(num_classes, in_channels, layers=layers)
+    return Players(*players, classifier, latent, side)
 
 
 dcgan_small = partial(dcgan, side=32, width=16)

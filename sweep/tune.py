@@ -31,6 +31,7 @@ from sweep.plan import Planned, option
 from sweep.wanted import Wanted, Words
 
 Settings = dict[str, Any]
+HELD_OUT = "data.validation"
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,12 @@ def write(
     """
     scores: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     points: dict[str, Settings] = {}
+    shared = _shared(settings)
     for run in runs:
         if run.words in settings:
             key = " ".join(word(name, value) for name, value in settings[run.words].items())
             points[key] = settings[run.words]
-            names = (*run.names, *_fixed(run.words, settings[run.words]))
+            names = (*run.names, *_fixed(run.words, settings[run.words], shared))
             scores[names][key].append(score(read_result(store / run.folder), metric))
     entries = {" ".join(names): _entry(names, tried, points, metric) for names, tried in scores.items()}
     for entry in entries.values() if everywhere else ():
@@ -210,9 +212,16 @@ def _read(grids: str) -> dict[str, Any]:
     return content
 
 
-def _fixed(words: Words, point: Settings) -> list[str]:
-    """Return the words that tell this optimizer from others of its name and that no trial changes."""
-    return [w for w in words if w.startswith("optimizer.") and w.partition("=")[0] not in point]
+def _shared(trials: Iterable[Words]) -> set[str]:
+    """Return the words of every trial."""
+    return set.intersection(*map(set, trials))
+
+
+def _fixed(words: Words, point: Settings, shared: set[str]) -> list[str]:
+    """Return the values that tell a cell from others of its data, net and optimizer, and that no trial changes."""
+    keys = {w: w.partition("=")[0] for w in words}
+    own = [w for w, key in keys.items() if "." in key and key not in (*point, HELD_OUT)]
+    return [w for w in own if w.startswith("optimizer.") or w not in shared]
 
 
 def _held_out(cell: Words, validation: float) -> Settings:
@@ -220,7 +229,7 @@ def _held_out(cell: Words, validation: float) -> Settings:
     own = groups.raw("data", option(cell, "data", "digits")).get("validation")
     if own is None:  # found in the user's files
         own = compose([*cell])["data"]["validation"]
-    return {"data.validation": validation} if own == 0.0 and isinstance(own, float) else {}
+    return {HELD_OUT: validation} if own == 0.0 and isinstance(own, float) else {}
 
 
 def _optimizer(cell: Words) -> str:

@@ -148,6 +148,25 @@ def test_variants_of_an_optimizer_have_winners_of_their_own(tmp_path, monkeypatc
         }
 
 
+def test_cells_of_one_net_that_differ_otherwise_have_winners_of_their_own(tmp_path, monkeypatch):
+    """Without weight norm the smaller rate is better, with it the larger one."""
+    tried = trials(wanted("adamp_5", scale="cpu"), "study_tasks", 0.1, [0], only=["adamp"])
+    runs = plan(tried.wanted)
+    best = {False: "optimizer.lr=0.001", True: "optimizer.lr=0.01"}
+    words = {run.folder: run.words for run in runs}
+
+    def result(folder):
+        net = "model.weight_norm=true" in words[folder]
+        return {"metrics": {"validation_perplexity": 2.0 - (best[net] in words[folder])}}
+
+    monkeypatch.setattr("sweep.tune.read_result", result)
+    write(tmp_path / "tuned.yaml", runs, tried.settings, Path(), "validation_perplexity")
+    for net, word in best.items():
+        given = {"model.weight_norm": net}.get
+        found = lookup(str(tmp_path / "tuned.yaml"), "text_small", "transformer_xl_small", "adamp", given=given)
+        assert found.values == {"optimizer.lr": float(word.partition("=")[2])}
+
+
 def written(tmp_path, monkeypatch, scores, metric="validation_loss", seeds=(0,)):
     """Write the winner of three rates of sgd, whose runs have these results, a list of seeds for each rate."""
     (tmp_path / "grids.yaml").write_text("grids: {sgd: {optimizer.lr: [0.1, 0.2, 0.3]}}")

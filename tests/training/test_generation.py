@@ -89,3 +89,14 @@ def test_parameters_are_dcgans() -> None:
     assert [scores.shape for scores in net(points, images)] == [(2,), (2,)]
     with pytest.raises(ValueError, match=r"model\.side: 48 is not a power of 2"):
         dcgan(10, side=48)
+
+
+def test_a_fresh_classifier_is_the_same_for_every_seed():
+    """Distances of two seeds are in the same features; the players are not the same."""
+    torch.manual_seed(1)
+    one = dcgan(10, in_channels=1, side=16, width=4)
+    torch.manual_seed(2)
+    two = dcgan(10, in_channels=1, side=16, width=4)
+    state = [net.pretrained_part.state_dict() for net in (one, two)]
+    assert all(torch.equal(state[0][name], state[1][name]) for name in state[0])
+    assert not torch.equal(next(one.generator.parameters()), next(two.generator.parameters()))
