@@ -25,6 +25,7 @@ HOW = {
     "cars196": "put cars_annos.mat and car_ims/ of the Stanford Cars data set there",
     "sop": "unpack Stanford_Online_Products.zip of cvgl.stanford.edu/projects/lifted_struct",
     "inshop": "ask for it at mmlab.ie.cuhk.edu.hk/projects/DeepFashion; img/ goes beside it",
+    "coco": "unpack train2017.zip, val2017.zip and annotations_trainval2017.zip of cocodataset.org there",
     "svhn": "data.download=true fetches it, or put the .mat files of ufldl.stanford.edu/housenumbers (format 2) there",
 }
 _CIFAR10 = {
@@ -59,6 +60,7 @@ FILES: dict[str, dict[str, str | None]] = {  # below the data folder, in the ord
     "cub": {"CUB_200_2011/images.txt": None},
     "cars196": {"cars196/cars_annos.mat": None},
     "sop": dict.fromkeys(f"Stanford_Online_Products/Ebay_{part}.txt" for part in ("train", "test")),
+    "coco": dict.fromkeys(f"{{path}}/annotations/instances_{part}2017.json" for part in ("train", "val")),
     "inshop": {"inshop/list_eval_partition.txt": None},
     "svhn": {
         "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",

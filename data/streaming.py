@@ -16,7 +16,7 @@ from data.dataset import Place, uniform
 from data.files import read_rgb
 
 _TRIES = 10  # of RandomResizedCrop, as in torchvision; 4 draws each, then one for the flip
-_DRAWS = 4 * _TRIES + 1
+VIEW_DRAWS = 4 * _TRIES + 1
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class View:
         return cls(eval_size=facts["image_size"], eval_ratio=1.0, channels=facts["in_channels"], random_part=False)
 
     def random(self, image: Image, draws: Sequence[float]) -> Tensor:
-        """Crop, resize and flip an image to uint8 [3, size, size]; draws: _DRAWS numbers in [0, 1)."""
+        """Crop, resize and flip an image to uint8 [3, size, size]; draws: VIEW_DRAWS numbers in [0, 1)."""
         from torchvision.transforms.v2 import functional
 
         box = self.box(image.height, image.width, draws)
@@ -101,7 +101,7 @@ class _Decoder(torch.utils.data.Dataset[tuple[Tensor, Tensor | Exception]]):
         images = (read_rgb(self.paths[position]) for position in positions.tolist())
         if key is None or not self.view.random_part:
             return torch.stack([self.view.centre(image) for image in images])
-        draws = uniform(key, positions, _DRAWS).tolist()
+        draws = uniform(key, positions, VIEW_DRAWS).tolist()
         return torch.stack([self.view.random(image, some) for image, some in zip(images, draws, strict=True)])
 
 

@@ -37,7 +37,7 @@ def build(options: Mapping[str, Any], data: Mapping[str, Any]) -> nn.Module:
     keywords |= {key: value for key, value in facts.items() if key in named}
     net = _called(target, keywords, f"model={name}: {options['target']}")
     if options.get("weights"):
-        load_weights(getattr(net, "pretrained_part", net), Path(options["weights"]))
+        load_weights(getattr(net, "pretrained_part", net), Path(options["weights"]), getattr(net, "cut", None))
     return net
 
 
@@ -60,14 +60,17 @@ def _called(target: Callable[..., object], keywords: Mapping[str, Any], what: st
     return net
 
 
-def load_weights(net: nn.Module, file: Path) -> None:
+def load_weights(net: nn.Module, file: Path, cut: str | None = None) -> None:
     """Give a net the weights of a state dict, in .safetensors or what torch.save wrote; nothing of it is executed.
+
+    cut: what the names of a classifier in the file begin with, which the net does without.
 
     Tensors whose shape is another stay as drawn, as those of a head for other classes; a line says which. Raises
     ValueError, one line, for a file that cannot be read or that has none of the net's tensors in their shapes, and for
     tensors that the net does not have, or that the file does not.
     """
     stored, own = _stored(file), net.state_dict()
+    stored = {name: tensor for name, tensor in stored.items() if cut is None or not name.startswith(cut)}
     if odd := sorted(stored.keys() ^ own.keys()):
         raise ValueError(f"model.weights: {file}: {len(odd)} names are not in both the file and the net, e.g. {odd[0]}")
     fresh = [name for name, tensor in own.items() if stored[name].shape != tensor.shape]

@@ -17,7 +17,7 @@ from data import imagenet, imagenet_tars
 from data.dataset import Dataset, uniform
 from data.files import read_rgb
 from data.memory import Recipe
-from data.streaming import _DRAWS, View
+from data.streaming import VIEW_DRAWS, View
 from tests.data.places import one_line, place
 
 NORMALISE = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -91,7 +91,7 @@ def test_training_is_torchvisions_for_the_same_box(written: Path) -> None:
 
     path, view = _load(written).train.decoder.paths[5], View(size=32)
     image = read_rgb(path)
-    for position, draws in enumerate(uniform(1, torch.arange(8), _DRAWS).tolist()):
+    for position, draws in enumerate(uniform(1, torch.arange(8), VIEW_DRAWS).tolist()):
         expected = functional.resized_crop(image, *view.box(image.height, image.width, draws), [32, 32])
         expected = functional.horizontal_flip(expected) if draws[-1] < 0.5 else expected
         assert torch.equal(view.random(image, draws), functional.pil_to_tensor(expected)), position
@@ -105,7 +105,7 @@ def test_boxes_are_distributed_as_torchvisions(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     image, count = torch.zeros(3, *size), 4000
     theirs = torch.tensor([RandomResizedCrop.get_params(image, [0.08, 1], [3 / 4, 4 / 3]) for _ in range(count)])
-    ours = torch.tensor([View().box(*size, draws) for draws in uniform(2, torch.arange(count), _DRAWS).tolist()])
+    ours = torch.tensor([View().box(*size, draws) for draws in uniform(2, torch.arange(count), VIEW_DRAWS).tolist()])
     for column in range(4):
         values = torch.cat([ours[:, column], theirs[:, column]]).unique()
         steps = [torch.searchsorted(a[:, column].sort().values, values, right=True) / count for a in (ours, theirs)]

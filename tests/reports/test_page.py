@@ -316,7 +316,7 @@ def test_the_page_needs_nothing_but_its_own_files_and_escapes_every_name(written
 
 def test_the_page_shows_tables_claims_and_coverage_and_writes_them_beside_it(written: Path) -> None:
     text = written.read_text()
-    for words in ("7 of 8 cells have runs", "object detection has no task here", "s0 "):
+    for words in ("7 of 8 cells have runs", "read off a figure of the project page", "s0 "):
         assert words in text
     places = [text.index(f'<h2 id="{name}"') for name in ("claims", "leaderboard", "tables", "coverage")]
     assert places == sorted(places)

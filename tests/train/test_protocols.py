@@ -26,11 +26,15 @@ PROTOCOLS = {  # one net of each protocol's own, the quickest, for every run of 
     "adamp_adversarial": ("adamp", "cifar10", "wrn_34_10"),
     "rmsgd_wgan": ("rmsgd", "cifar10", "dcgan"),
     "adamp_retrieval": ("adamp", "inshop", "resnet50_embedding"),
+    "adamp_detection": ("adamp", "coco", "centernet_resnet18"),
+    "adamp_detection_ssd": ("adamp", "coco", "ssd300_vgg16_bn"),
     "sing_cifar100": ("sing", "cifar100", "resnet20"),
     "sing_imagenet": ("sing", "imagenet", "resnet18_imagenet"),
 }
-CIFAR_NETS = [n for n in groups.options("model") if groups.raw("model", n).get("input") == "cifar"]
-IMAGENET_NETS = [n for n in groups.options("model") if groups.raw("model", n).get("input") == "imagenet"]
+CLASSIFIERS = {
+    n: groups.raw("model", n).get("input") for n in groups.options("model") if "task" not in groups.raw("model", n)
+}
+CIFAR_NETS, IMAGENET_NETS = ([n for n, made in CLASSIFIERS.items() if made == size] for size in ("cifar", "imagenet"))
 PAIRS = [
     *((protocol, net) for protocol in ("rmsgd_cifar", "rmsgd_cifar_cutout", "adamsrt") for net in CIFAR_NETS),
     *((f"{paper}_imagenet", net) for paper in ("rmsgd", "adamsrt", "adamp", "sing") for net in IMAGENET_NETS),
@@ -62,9 +66,8 @@ def check(result):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_kind_of_protocol_runs(protocol, tmp_path, cache):
     paper, data, model = PROTOCOLS[protocol]
-    optimizer = {"adamp_wikitext": "adamw", "adamp_adversarial": "adamp", "adamp_retrieval": "adamp"}.get(
-        protocol, "sgd"
-    )
+    kinds = dict.fromkeys(("adversarial", "retrieval", "detection", "detection_ssd"), "adamp") | {"wikitext": "adamw"}
+    optimizer = kinds.get(protocol.removeprefix("adamp_"), "sgd")
     words = (f"protocol={protocol}", f"tuned={paper}", f"data={data}", f"model={model}", f"optimizer={optimizer}")
     check(two_steps(words, tmp_path, cache))
 

@@ -104,6 +104,19 @@ def test_retrieval_resumes_exactly(make, words) -> None:
     assert 0 <= whole["metrics"]["test_recall_at_1"] <= 100
 
 
+BOXED = (
+    *("data=rde_boxes", "data.train=60", "data.validation=8", "data.test=12", "model=centernet_small"),
+    *("batch_size=20", "budget.epochs=3", "optimizer.lr=0.003"),
+)
+
+
+@pytest.mark.parametrize("words", [("optimizer=adamp",), ("optimizer=sam", "accumulation=2", "clip_norm=1.0")])
+def test_detection_resumes_exactly(make, words) -> None:
+    whole = make(*BOXED, *words)
+    same(make(*BOXED, *words, stops=(1, 3, 2)), whole)
+    assert 0 <= whole["metrics"]["test_ap"] <= whole["metrics"]["test_ap50"] <= 100
+
+
 MADE = (
     *(
         "data=fashion_mnist",
