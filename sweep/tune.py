@@ -86,7 +86,8 @@ def tuning(
     chosen = tuple(cell for cell in cells if not only or _optimizer(cell) in only)
     if not chosen:
         raise UsageError(f"tune: no cell of {asked.name} has one of {', '.join(only)}")
-    _check_metric(metric, {option(cell, "data", "digits") for cell in chosen})
+    first = {(option(cell, "data", "digits"), option(cell, "protocol", "none")): cell for cell in reversed(chosen)}
+    _check_metric(metric, first.values())  # optimizers and nets change no metric
     return Tuning(chosen, content, validation, seeds, metric)
 
 
@@ -97,13 +98,14 @@ def trial(cell: Words, point: Settings, validation: float, seed: int) -> Words:
     return (*kept, *(word(key, value) for key, value in values.items()))
 
 
-def _check_metric(metric: str, data: Iterable[str]) -> None:
-    """Raise UsageError, before anything runs, unless the runs on every data set are scored by `metric`."""
-    raws = (groups.raw("data", name) for name in data)  # where the files say it, one class stands for all
-    known = [metrics.measured(raw["task"], raw["num_classes"] or 1) for raw in raws]
-    shared = {f"{split}_{name}" for split in metrics.SPLITS for name in set.intersection(*map(set, known))}
-    if metric not in shared:
-        raise unknown("--metric", metric, shared)
+def _check_metric(metric: str, cells: Iterable[Words]) -> None:
+    """Raise UsageError, before anything runs, unless the runs of every cell are scored by `metric`."""
+    configs = (compose([*cell]) for cell in cells)
+    known = {(c["task"]["name"], c["data"]["num_classes"]) for c in configs}
+    shared = set.intersection(*(set(metrics.measured(*one)) for one in known))
+    names = {f"{split}_{name}" for split in metrics.SPLITS for name in shared}
+    if metric not in names:
+        raise unknown("--metric", metric, names)
 
 
 def write(

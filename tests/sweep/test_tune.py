@@ -205,6 +205,13 @@ def test_the_first_of_trials_that_tie_wins(tmp_path, monkeypatch):
         lookup.__globals__["read"].cache_clear()
 
 
+def test_the_metrics_are_those_of_the_protocols_task():
+    tuned = tuning(wanted("adamp_e2", scale="cpu"), "study_tasks", 0.1, [0], [], "validation_attacked_top1")
+    assert tuned.metric == "validation_attacked_top1"
+    with pytest.raises(UsageError, match="unknown 'validation_frechet'"):
+        tuning(wanted("adamp_e2", scale="cpu"), "study_tasks", 0.1, [0], [], "validation_frechet")
+
+
 def test_a_misspelt_metric_is_refused_before_anything_runs(grids, tmp_path):
     words = [
         "tune",
