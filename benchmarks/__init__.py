@@ -4,15 +4,18 @@ A command reads its arguments before it imports torch, so that a mistake in them
 """
 
 import json
+import os
+import subprocess
 import sys
 import time
 from argparse import RawDescriptionHelpFormatter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from conf.cli import Parser, file, whole
 
 ROOT = Path(__file__).parent.parent
+MIB = 2**10  # of ru_maxrss, which Linux gives in KiB
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
@@ -47,6 +50,22 @@ def in_turns(calls: Mapping[str, Callable[[], object]], rounds: int, clock: str 
         for name, call in calls.items():
             times[name].append(seconds(call, clock))
     return times
+
+
+def spent(words: Sequence[str], **environment: str) -> dict[str, float]:
+    """Run `python <words>`; returns its seconds by the clock and of the processor, and its peak memory.
+
+    Raises SystemExit if it fails.
+    """
+    began = time.perf_counter()
+    child = subprocess.Popen(
+        [sys.executable, *words], stdout=subprocess.DEVNULL, cwd=ROOT, env=os.environ | environment
+    )
+    _, status, used = os.wait4(child.pid, 0)
+    if status:
+        raise SystemExit(f"python {' '.join(words)}: exit status {status}")
+    took = {"seconds": time.perf_counter() - began, "processor seconds": used.ru_utime + used.ru_stime}
+    return took | {"peak MiB": used.ru_maxrss / MIB}
 
 
 def write(path: Path, report: Mapping[str, object]) -> None:

@@ -5,25 +5,21 @@ of its configurations, at other rates, that no table shows: what a large store m
 """
 
 import json
-import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ROOT, parser, write
+from benchmarks import parser, spent, write
 from conf.cli import guarded, whole
 from conf.compose import composed
 from papers import table as tables
 from record.identity import group_id, run_folder, run_id, semantic
 
 EPOCHS = 20
-MIB = 2**10  # of ru_maxrss, which Linux gives in KiB
 LINE = "{runs:6} runs: {seconds:5.1f} s, {processor seconds:5.1f} s of the processor, {peak MiB:5.0f} MiB"
 
 
@@ -47,14 +43,7 @@ def measured(folder: Path) -> dict[str, float]:
     """Return seconds by the clock and of the processor, and peak memory, of a first report of <folder>/store."""
     shutil.rmtree(folder / "out", ignore_errors=True)
     places = ("--store", str(folder / "store"), "--out", str(folder / "out"))
-    command = [sys.executable, "-m", "reports", "report", *places]
-    began = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT)
-    _, status, used = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)}: exit status {status}")
-    took = {"seconds": time.perf_counter() - began, "processor seconds": used.ru_utime + used.ru_stime}
-    return took | {"peak MiB": used.ru_maxrss / MIB}
+    return spent(("-m", "reports", "report", *places))
 
 
 def fill(store: Path, runs: int, table: str) -> None:
