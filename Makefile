@@ -62,8 +62,8 @@ rde: setup ## RDE's samples and targets, and the predictions of runs: make rde R
 gpu-check: setup ## does the suite work on this GPU? one table: make gpu-check ARGS="--device cpu" tries the command
 	@$(PY) -m benchmarks.gpu $(ARGS)
 
-benchmarks: setup ## speed, side by side with peers
-	@for name in optimizers input train start; do $(PY) -m benchmarks.$$name || exit $$?; done
+benchmarks: setup ## speed, side by side with peers, and how cost grows: JSON, figures and a page in build/benchmarks
+	@for name in optimizers input train start growth page; do $(PY) -m benchmarks.$$name || exit $$?; done
 
 # An environment of its own: the pages need neither torch nor the rest of .venv.
 DOCS := build/docs-env

@@ -62,8 +62,9 @@ def spent(words: Sequence[str], **environment: str) -> dict[str, float]:
         [sys.executable, *words], stdout=subprocess.DEVNULL, cwd=ROOT, env=os.environ | environment
     )
     _, status, used = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"python {' '.join(words)}: exit status {status}")
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"python {' '.join(words)}: exit status {child.returncode}")
     took = {"seconds": time.perf_counter() - began, "processor seconds": used.ru_utime + used.ru_stime}
     return took | {"peak MiB": used.ru_maxrss / MIB}
 

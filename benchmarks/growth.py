@@ -24,11 +24,12 @@ from sweep.wanted import wanted
 
 Point = dict[str, Any]  # side, size, seconds, MiB
 MATRIX = 2**20  # weights
+RUNS = (10, 100, 1000)
 TABLE = "{{overrides: {{budget.epochs: 1}}, seeds: [0], grid: [{{optimizer: sgd, optimizer.lr: [{rates}]}}]}}"
 PROGRAM = """
 import json, os, sys
 rate = next(word for word in sys.argv if word.startswith("optimizer.lr="))
-folder, files = json.load(open(os.environ["RESULTS"]))[rate]
+folder, files = json.load(open(os.environ["RESULTS"] + rate))
 os.makedirs(folder, exist_ok=True)
 for name, content in files.items():
     json.dump(content, open(f"{folder}/{name}", "w"))
@@ -55,7 +56,7 @@ def step(rounds: int) -> Iterator[Point]:
 
 def plans(rounds: int) -> Iterator[Point]:
     """Plan sweep files, with an empty cache."""
-    for size in (10, 100, 1000):
+    for size in RUNS:
         for _ in range(rounds):
             with tempfile.TemporaryDirectory() as folder:
                 words = ("-m", "sweep", "plan", str(_sweep_file(Path(folder), size)), "--store", f"{folder}/runs")
@@ -74,15 +75,17 @@ def reports(rounds: int) -> Iterator[Point]:
 
 def sweeps(rounds: int) -> Iterator[Point]:
     """Run sweeps whose runs do nothing, one at a time."""
-    for size in (10, 100, 1000):
+    for size in RUNS:
         for _ in range(rounds):
             with tempfile.TemporaryDirectory() as folder:
                 file, store = _sweep_file(Path(folder), size), Path(folder, "runs")
-                results = {_rate(run): (str(store / run.folder), _files(run)) for run in plan(wanted(str(file)))}
-                Path(folder, "results.json").write_text(json.dumps(results))
+                for run in plan(
+                    wanted(str(file))
+                ):  # a file each: a program that read all would cost more with more runs
+                    Path(folder, _rate(run)).write_text(json.dumps((str(store / run.folder), _files(run))))
                 Path(folder, "program.py").write_text(PROGRAM)
                 words = ("-m", "sweep", "run", str(file), "--store", str(store), "--jobs", "1")
-                environment = {"STEPBENCH_TRAIN": f"{folder}/program.py", "RESULTS": f"{folder}/results.json"}
+                environment = {"STEPBENCH_TRAIN": f"{folder}/program.py", "RESULTS": f"{folder}/"}
                 yield _point("sweep run", size, words, **environment)
 
 
