@@ -3,6 +3,7 @@
     python -m reports analyse NAME... [--scale cpu|paper|smoke] [--data NAME] [--run FOLDER]... [--out FOLDER]
     python -m reports analyse toy2d optimizer=sing,lamb        any optimizers on toy surfaces
     python -m reports analyse landscape --run FOLDER...        the loss around the weights of runs
+    python -m reports analyse nats --run FOLDER                Q against accuracy, of all runs in a folder
 
 Exit code 0 if every number of a paper that is checked was met, 2 if one was not.
 """
@@ -26,13 +27,14 @@ FILES = {
     "adamp": ("detection", "growth", "norms"),
     "adamsrt": ("tracking",),
     "landscape": ("landscape",),
-    "rmsgd": ("quality",),
+    "rmsgd": ("quality", "nats"),
     "rosenbrock": ("rosenbrock3d", "theorem4"),
     "sing": ("narrow", "rde_sheet"),
     "toys": ("toy2d",),
 }
 ANALYSES = {name: f"reports.analyses.{file}:{name}" for file, names in FILES.items() for name in names}
-WITH_RUNS = {"rde_sheet", "landscape"}
+WITH_RUNS = {"rde_sheet", "landscape", "nats"}
+OF_RUNS = WITH_RUNS - {"rde_sheet"}  # which draw nothing else
 OPTIMIZER = "optimizer="
 Choice = TypeVar("Choice")
 
@@ -112,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
     if optimizers and given.names != ["toy2d"]:
         raise UsageError("optimizer: only toy2d takes optimizers, e.g. analyse toy2d optimizer=sing,adamw")
     scale, missed = Scale(given.scale, given.data, tuple(given.run), optimizers), 0
-    every = [name for name in ANALYSES if name != "landscape" or given.run]
+    every = [name for name in ANALYSES if name not in OF_RUNS or given.run]
     for name in every if "all" in given.names else given.names:
         began = time.perf_counter()
         checks = resolve_name(ANALYSES[name])(given.out, scale)

@@ -1,4 +1,4 @@
-"""RMSGD, Figures 1b, 3, 5, 6 and 2a: structure of the layers over training, and how Q goes with generalisation."""
+"""RMSGD, Figures 1b, 3, 5, 6 and 2: structure of the layers over training, and how Q goes with generalisation."""
 
 from pathlib import Path
 
@@ -7,9 +7,10 @@ import pandas as pd
 from matplotlib import colormaps
 from scipy import stats
 
+from conf.errors import UsageError
 from reports import style
 from reports.analyses.command import Check, Scale
-from reports.analyses.training import Run, long, scalars, train
+from reports.analyses.training import Run, long, made, scalars, train
 
 SETS = {"cpu": "digits", "paper": "cifar10"}
 NETS = {"cpu": ["resnet20", "shufflenetv2"], "paper": ["resnet18", "resnet34", "resnet50"], "smoke": ["resnet18"]}
@@ -27,6 +28,7 @@ OPTIMIZERS = {
 DRAWN = ("sgd", "adam", "rmsgd")
 BETAS, SEEDS = {"paper": (0.8, 0.9, 0.98), "smoke": (0.98,)}, {"paper": (0, 1, 2), "smoke": (0,)}
 VALUES = {"stable_rank": "stable rank s (Eq. 2)", "condition": "condition (Eq. 3)", "quality": "quality q (Eq. 4)"}
+EARLY = 12 / 90  # share of the training at which Figure 2b looks first
 NOTE = "{words}. Paper: ResNets on CIFAR, hundreds of epochs."
 
 
@@ -119,6 +121,37 @@ def generalisation(out: Path, table: pd.DataFrame, note: str) -> None:
             axis.set(xlabel="Q", ylabel=value.replace("_", " ") + " (%)", title=correlations(drawn.Q, drawn[value]))
         made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=6)
         style.save(made, out / "generalisation", table, note)
+
+
+def nats(out: Path, scale: Scale) -> list[Check]:
+    """Draw nats.*: Q against test accuracy, early and at the end, a point a run of --run (Figure 2b); no checks.
+
+    --run also takes a folder of runs, of table rmsgd_nats. Raises UsageError where none is named or one has no Q.
+    """
+    folders = [found.parent for folder in scale.runs for found in sorted(folder.rglob("result.json"))]
+    if not folders:
+        raise UsageError("nats: name runs of table rmsgd_nats, e.g. --run runs/cifar10/nats")
+    points = pd.concat([looks(folder) for folder in folders])
+    with style.figure(2, 1, 4.5, 3.4) as (drawn, ((first, last),)):
+        for axis, (when, rows) in zip((first, last), points.groupby("when", sort=False), strict=True):
+            rows = rows.dropna(subset="Q")
+            axis.scatter(rows.Q, rows.test_accuracy, 16)
+            axis.set(xlabel="Q", ylabel="test accuracy (%)")
+            axis.set_title(f"{when} epoch {rows.epoch.iloc[0]:.0f}: {correlations(rows.Q, rows.test_accuracy)}")
+        style.save(drawn, out / "nats", points, f"{len(folders)} runs. A net without structure has no Q.")
+    return []
+
+
+def looks(folder: Path) -> pd.DataFrame:
+    """Return Q and test accuracy of a run after two epochs: early in its training, and the last."""
+    run = made(folder)
+    found = scalars(run.rows, "ranks")
+    if "Q" not in found or "test_top1" not in run.epochs:
+        raise UsageError(f"{folder}: needs probe=ranks and evaluate.test=every")
+    epochs = [max(1, round(EARLY * len(run.epochs))), len(run.epochs)]
+    quality, accuracy = (rows.set_index("epoch").loc[epochs] for rows in (found, run.epochs))
+    shown = {"run": folder.name, "when": ["early", "last"], "epoch": epochs}
+    return pd.DataFrame(shown | {"Q": quality.Q.to_numpy(), "test_accuracy": accuracy.test_top1.to_numpy()})
 
 
 def summary(net: str, name: str, seed: int, run: Run) -> dict[str, object]:

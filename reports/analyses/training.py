@@ -123,8 +123,13 @@ def train(words: Sequence[str]) -> Run:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UsageError(f"{' '.join(words)}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
-    folder = Path(done.stdout.strip().splitlines()[-1].rpartition("  ")[2])
-    result, (rows, _) = read_result(folder), read_lines(folder / "metrics.jsonl")
+    return made(Path(done.stdout.strip().splitlines()[-1].rpartition("  ")[2]))
+
+
+def made(folder: Path) -> Run:
+    """Read a finished run; raises UsageError, one line, if it is none."""
+    result = read_result(folder)
     if result is None:
         raise UsageError(f"{folder}: no finished run")
+    rows, _ = read_lines(folder / "metrics.jsonl")
     return Run(result["metrics"], pd.DataFrame([row for row in rows if row.get("kind") == "epoch"]), rows)

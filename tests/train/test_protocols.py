@@ -25,6 +25,7 @@ PROTOCOLS = {  # one net of each protocol's own, the quickest, for every run of 
     "adamp_cutmix": ("adamp", "imagenet", "mobilenetv2_imagenet"),
     "adamp_adversarial": ("adamp", "cifar10", "wrn_34_10"),
     "rmsgd_wgan": ("rmsgd", "cifar10", "dcgan"),
+    "rmsgd_nats": ("rmsgd", "cifar10", "nats"),
     "adamp_retrieval": ("adamp", "inshop", "resnet50_embedding"),
     "adamp_detection": ("adamp", "coco", "centernet_resnet18"),
     "adamp_detection_ssd": ("adamp", "coco", "ssd300_vgg16_bn"),
