@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def scenes(seed: int, images: int = 12) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Return found and true boxes: the true ones shaken, some missing, some made up, and a crowd."""
+    """Return found and true boxes: the true ones shaken, some missing, some where nothing is, and a crowd."""
     generator = np.random.default_rng(seed)
     found, truths = [], []
     for _ in range(images):
@@ -23,8 +23,8 @@ def scenes(seed: int, images: int = 12) -> tuple[list[torch.Tensor], list[torch.
         true = np.concatenate((corner, corner + sides, generator.integers(0, 2, (4, 1)), np.zeros((4, 1))), 1)
         true[3, 5] = generator.integers(0, 2)
         shaken = true[:3, :4] + generator.normal(0, 2, (3, 4))
-        made_up = np.concatenate((corner[:2] + 9, corner[:2] + 9 + sides[:2]), 1)
-        every = np.concatenate((shaken, made_up))
+        stray = np.concatenate((corner[:2] + 9, corner[:2] + 9 + sides[:2]), 1)
+        every = np.concatenate((shaken, stray))
         labels = np.concatenate((true[:3, 4], generator.integers(0, 2, 2)))
         rows = np.concatenate((every, generator.uniform(0, 1, (5, 1)), labels[:, None]), 1)
         found.append(torch.from_numpy(np.concatenate((rows, -np.ones((1, 6))))))
