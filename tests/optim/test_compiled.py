@@ -13,13 +13,13 @@ from tests.optim.table import NAMES, ROWS
 SHAPES = [(4, 3, 3, 3), (5,)]
 
 
-def run(row, compiled: bool, steps: int = 5) -> list[torch.Tensor]:
+def run(row, compiled: bool, steps: int = 5, shapes=SHAPES) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
-    params = [Parameter(torch.randn(shape, generator=generator)) for shape in SHAPES]
+    params = [Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
     optimizer = row.build(params, weight_decay=0.1, compile=compiled)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
     for _ in range(steps):
-        goals = [torch.randn(shape, generator=generator) for shape in SHAPES]
+        goals = [torch.randn(shape, generator=generator) for shape in shapes]
         optimizer.step(closure_of(params, goals))
         schedule.step()
     return [p.detach() for p in params]
@@ -50,6 +50,27 @@ def test_equals_eager_without_recompiling(name):
     for x, y in zip(run(row, compiled=True), expected, strict=True):
         assert (x - y).abs().max() <= 1e-6 * y.abs().max()
     assert counters["stats"]["unique_graphs"] == len(SHAPES)
+
+
+def test_sizes_are_free_in_a_trace():
+    """Equal sizes and others, more and fewer rows than columns; a size of 1 is a form of its own."""
+    shapes = [
+        (8, 8, 3, 3),
+        (4, 8, 5, 3),
+        (70, 2, 2, 2),
+        (5,),
+        (33,),
+        (3, 7),
+        (7, 3),
+        (9, 4, 1, 1),
+        (3, 40, 1, 1),
+        (6, 1, 1, 1),
+    ]
+    expected = run(ROWS["sing"], compiled=False, shapes=shapes)
+    counters.clear()
+    for x, y in zip(run(ROWS["sing"], compiled=True, shapes=shapes), expected, strict=True):
+        assert (x - y).abs().max() <= 1e-6 * y.abs().max()
+    assert counters["stats"]["unique_graphs"] == len({tuple(size == 1 for size in shape) for shape in shapes})
 
 
 @pytest.mark.parametrize("turn", [sorted, lambda names: sorted(names, reverse=True)])
