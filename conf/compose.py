@@ -126,7 +126,7 @@ def _fill(config: Config, choices: Choices, values: Config, explicit: set[str]) 
     _complete_task(config, choices)
     _drop_leftovers(config, choices, explicit)
     for key, value in (_source_values(config, choices) | values).items():
-        if key not in groups.GROUPS:
+        if key not in groups.GROUPS and key not in _leftovers(choices):
             _set(config, key, value, explicit)
     for key, value in config["set_if_present"].items():
         group, _, name = key.partition(".")
@@ -189,10 +189,18 @@ def _drop_leftovers(config: Config, choices: Choices, explicit: set[str]) -> Non
     for group in ("schedule", "budget"):
         if choices["scale"] != "paper" and group not in explicit:
             explicit = {key for key in explicit if not key.startswith(f"{group}.")}
-        known = groups.raw(group, choices[group])
+    for key in _leftovers(choices) - explicit:
+        group, _, name = key.partition(".")
+        config[group].pop(name, None)
+
+
+def _leftovers(choices: Choices) -> set[str]:
+    """Return the keys that other schedules and budgets have, and the chosen ones have not."""
+    keys: set[str] = set()
+    for group in ("schedule", "budget"):
         others = {key for option in groups.options(group) for key in groups.raw(group, option)}
-        for key in [k for k in config[group] if k in others - known.keys() and f"{group}.{k}" not in explicit]:
-            del config[group][key]
+        keys |= {f"{group}.{key}" for key in others - groups.raw(group, choices[group]).keys()}
+    return keys
 
 
 def _shrink(config: Config) -> None:

@@ -2,7 +2,7 @@
 
 A yaml says in `found` which function looks: it gets the options and a folder for what it keeps, returns values, needs
 no torch, and raises ValueError, OSError or ImportError, one line. A value that the command line gives is kept, but for
-the fingerprint. `weights` is a file of weights.
+the fingerprint. `weights` is a file of weights, or a folder of the transformers library.
 """
 
 import hashlib
@@ -36,9 +36,13 @@ def take_from_files(config: Config, data: str) -> None:
 
 
 @lru_cache
-def _digest(file: Path) -> str:
+def _digest(place: Path) -> str:
+    """Return the SHA-256 of a file, or that of a folder's configuration, tokenizer and weights."""
+    if place.is_dir():
+        files = sorted(file for ending in ("json", "safetensors", "bin") for file in place.glob(f"*.{ending}"))
+        return hashlib.sha256("".join(f"{file.name} {_digest(file)} " for file in files).encode()).hexdigest()
     try:
-        with file.open("rb") as opened:
+        with place.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
-        raise UsageError(f"model.weights: {file}: {error.strerror}") from error
+        raise UsageError(f"model.weights: {place}: {error.strerror}") from error

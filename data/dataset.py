@@ -61,13 +61,15 @@ class Place:
     workers: int = 0
     facts: dict[str, Any] = field(default_factory=dict)  # what the configuration says the data set is
     name: str = ""  # of the configuration's data set, for errors
+    pretrained: Path | None = None  # file or folder of the weights that the net starts from
 
     @classmethod
     def of_run(cls, config: Mapping[str, Any], device: torch.device) -> "Place":
         """Return the place of a run: config as composed, its batches for a forward pass in the run's precision."""
         root, cache = (Path(config["paths"][name]) for name in ("data", "cache"))
         dtype = torch.bfloat16 if config["precision"] == "bf16" else torch.float32
-        return cls(root, cache, device, dtype, config["channels_last"], config["workers"])
+        layout, workers, weights = config["channels_last"], config["workers"], config["model"].get("weights")
+        return cls(root, cache, device, dtype, layout, workers, pretrained=weights and Path(weights))
 
     @property
     def batch_format(self) -> dict[str, Any]:

@@ -26,6 +26,8 @@ HOW = {
     "sop": "unpack Stanford_Online_Products.zip of cvgl.stanford.edu/projects/lifted_struct",
     "inshop": "ask for it at mmlab.ie.cuhk.edu.hk/projects/DeepFashion; img/ goes beside it",
     "coco": "unpack train2017.zip, val2017.zip and annotations_trainval2017.zip of cocodataset.org there",
+    "squad": "put train-v1.1.json and dev-v1.1.json of rajpurkar.github.io/SQuAD-explorer there",
+    "swag": "put train.csv and val.csv of github.com/rowanz/swagaf (data/) there",
     "svhn": "data.download=true fetches it, or put the .mat files of ufldl.stanford.edu/housenumbers (format 2) there",
 }
 _CIFAR10 = {
@@ -62,6 +64,8 @@ FILES: dict[str, dict[str, str | None]] = {  # below the data folder, in the ord
     "sop": dict.fromkeys(f"Stanford_Online_Products/Ebay_{part}.txt" for part in ("train", "test")),
     "coco": dict.fromkeys(f"{{path}}/annotations/instances_{part}2017.json" for part in ("train", "val")),
     "inshop": {"inshop/list_eval_partition.txt": None},
+    "squad": dict.fromkeys(f"squad/{part}-v1.1.json" for part in ("train", "dev")),
+    "swag": {"swag/train.csv": None, "swag/val.csv": None},
     "svhn": {
         "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
         "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
@@ -81,7 +85,8 @@ def missing(name: str, what: Path) -> FileNotFoundError:
 def look(options: Mapping[str, Any], root: Path) -> None:
     """Raise FileNotFoundError, one line, for the first file that a data configuration needs and that is not there."""
     name = str(options["name"]).removesuffix("_retrieval")  # of the same files
-    if options.get("synthetic") or options.get("download") or (name == "fashion_mnist" and DEBIAN.is_dir()):
+    made = options.get("synthetic") or options.get("generated")
+    if made or options.get("download") or (name == "fashion_mnist" and DEBIAN.is_dir()):
         return
     for pattern in (*FILES.get(name, ()), *(EXTRA[name] if options.get("extra") else ())):
         file = pattern.format_map(options)

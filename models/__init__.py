@@ -19,7 +19,8 @@ RESERVED = frozenset(
 def build(options: Mapping[str, Any], data: Mapping[str, Any]) -> nn.Module:
     """Build a network from its composed configuration, with freshly drawn weights.
 
-    options: a `conf/model` yaml: `target`, its keywords, and reserved keys, which are not passed on. data: what is
+    options: a `conf/model` yaml: `target`, its keywords, and reserved keys, which are not passed on (`weights` is, to a
+    target that names it and so reads them itself). data: what is
     known of the data set; of its num_classes, in_channels and image_size (pixels) a target gets those that its
     signature names, and a function with **kwargs num_classes. Raises ValueError, one line, for a target that cannot be
     imported or called so, or that returns no net. Whether the net suits the images is a rule of conf/validate.py.
@@ -35,8 +36,10 @@ def build(options: Mapping[str, Any], data: Mapping[str, Any]) -> nn.Module:
         keywords |= keywords.pop("args", {})
     facts = {key: data[key] for key in FACTS if key in data} | {"name": name}
     keywords |= {key: value for key, value in facts.items() if key in named}
+    if "weights" in named:
+        keywords["weights"] = options["weights"]
     net = _called(target, keywords, f"model={name}: {options['target']}")
-    if options.get("weights"):
+    if options.get("weights") and "weights" not in named:
         load_weights(getattr(net, "pretrained_part", net), Path(options["weights"]), getattr(net, "cut", None))
     return net
 

@@ -183,6 +183,22 @@ def test_an_experiments_values_are_its_optimizers() -> None:
     assert other == compose(["model=resnet20", "optimizer=adamp", "batch_size=64", "budget.epochs=10"])
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("optimizer=sing", {"budget.epochs": 3, "freeze": "norm_affine"}),
+        ("optimizer=adamw", {"budget.epochs": 2, "freeze": "none"}),
+        ("optimizer=sing budget.epochs=1", {"budget.epochs": 1}),
+        ("optimizer=sing budget=steps budget.steps=9", {"budget.steps": 9}),
+        ("optimizer=sing scale=smoke", {"budget.steps": 2}),
+    ],
+)
+def test_tuned_epochs_are_of_a_budget_in_epochs(words, expected) -> None:
+    config = compose(["protocol=sing_squad", "tuned=sing", *words.split()])
+    assert at(config, expected) == expected
+    assert ("epochs" in config["budget"]) is ("budget.epochs" in expected)
+
+
 def test_an_experiment_goes_before_tuned_values() -> None:
     tuned = ["protocol=sing_cifar100", "tuned=sing", "model=resnet18"]
     for optimizer, lr in (("sing", 1e-2), ("adamw", 1e-3)):

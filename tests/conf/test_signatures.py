@@ -33,7 +33,7 @@ GIVEN = {
         "compile",
         "decay",
     },
-    "model": {"num_classes", "in_channels", "image_size", "name", "args"},
+    "model": {"num_classes", "in_channels", "image_size", "name", "args", "weights"},
     "data": {"place"},
     "task": {"num_classes", "normalise", "label_smoothing", "class_weights"},
     "schedule": set(),

@@ -91,6 +91,18 @@ def test_a_translation_resumes_exactly(make) -> None:
     same(make(*PAIRS, "optimizer=sing", stops=(2, 4, 1)), make(*PAIRS, "optimizer=sing"))
 
 
+ASKED = ("data=spans_small", "data.synthetic=40", "model=span_encoder_small", "model.width=16", "model.layers=1")
+CHOSEN = ("data=choices_small", "data.synthetic=40", "model=choice_encoder_small", "model.width=16", "model.layers=1")
+
+
+@pytest.mark.parametrize("words", [(*ASKED, "freeze=norm_affine"), (*CHOSEN, "accumulation=2")])
+def test_reading_resumes_exactly(make, words) -> None:
+    words = (*words, "optimizer=sing", "batch_size=12", "budget.epochs=2", "clip_norm=1.0", "data.validation=0.2")
+    whole = make(*words, "selection=best_validation")
+    same(make(*words, "selection=best_validation", stops=(1, 3, 1)), whole)
+    assert 0 <= whole["metrics"].get("test_f1", whole["metrics"].get("test_top1")) <= 100
+
+
 SOUGHT = (
     *("data=fashion_mnist_retrieval", "data.synthetic=60", "model=embedding_small", "model.embedding=8"),
     *("batch_size=20", "budget.epochs=3", "task.held_epochs=1", "optimizer.lr=0.01"),
