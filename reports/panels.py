@@ -30,6 +30,7 @@ Plot = Callable[[Result], "Iterator[Figure]"]
 Groups = dict[str, list[Filled]]  # cells by the title of their panel
 SIDE = 2  # panels side by side: more cannot be read on a page
 MANY = 10  # cells of a panel
+MOST = 30  # panels of a figure: of more nobody sees anything
 LINE = 0.15  # inches of a legend's line
 DECADE = 10.0  # from this ratio of its values on, a loss is drawn on a logarithmic axis
 SHARED = "times of runs that shared their machine"
@@ -61,7 +62,7 @@ def has_axis(result: Result, *keys: str) -> bool:
 
 
 def tasks(result: Result) -> Groups:
-    """Group the cells that have runs by data set and net; of several cells or tasks of the same runs the first."""
+    """Group the cells that have runs by task; of several cells or tasks of the same runs the first."""
     first = {_ids(cell): cell for cell in reversed(result.cells) if cell.runs}
     same = {_ids(cell): _task(cell) for cell in first.values()}
     groups = grouped((same[_ids(cell)], cell) for cell in result.cells if cell is first.get(_ids(cell)))
@@ -75,9 +76,12 @@ def _ids(cell: Filled) -> tuple[str, ...]:
 
 
 def _task(cell: Filled) -> str:
-    place = cell.cell.coordinates
-    apart = [f"{k.split('.')[-1]} {v}" for k, v in place.items() if k.startswith("budget.")]
-    return " ".join([*(str(place[k]) for k in ("data", "model") if k in place), *apart])
+    """Return data set and net, budgets, and what else is not on the optimizers' axis, which no name tells."""
+    place, other = cell.cell.coordinates, cell.cell.column if "optimizer" in cell.cell.row else cell.cell.row
+    told = {"data", "model", "metric", *(key for key in other if key.startswith("optimizer."))}
+    apart = [key for key in place if key.startswith("budget.") or key in other.keys() - told]
+    more = dict.fromkeys(f"{key.split('.')[-1]} {place[key]}" for key in apart)
+    return " ".join([*(str(place[key]) for key in ("data", "model") if key in place), *more])
 
 
 def without_rates(result: Result) -> bool:
@@ -99,9 +103,9 @@ class Panels:
     timed: bool = False
 
     def __call__(self, result: Result) -> "Iterator[Figure]":
-        """Yield the figure, or nothing where no panel has anything to show."""
+        """Yield the figure, or nothing where no panel has anything to show, or there would be more than MOST."""
         groups = self.groups(result) if self.when(result) else {}
-        if not groups:
+        if not 0 < len(groups) <= MOST:
             return
         counts, mark = timed(result) if self.timed else (bool, "")
         kept = [[replace(cell, runs=list(filter(counts, cell.runs))) for cell in cells] for cells in groups.values()]

@@ -370,6 +370,26 @@ def test_tasks_that_a_scale_maps_onto_the_same_runs_are_one_panel() -> None:
     assert [cell.cell.coordinates["optimizer"] for cell in shown] == ["rmsgd", "sgd"]
 
 
+def with_own_runs(name: str) -> Result:
+    """Return a table of the suite as if each of its cells had a run of its own."""
+    (result,) = cli.filled(Runs([]), [name], None)
+    runs = [replace(cell, runs=[{"id": str(number)}]) for number, cell in enumerate(result.cells)]
+    return replace(result, cells=runs)
+
+
+def test_what_is_not_on_the_optimizers_axis_has_panels_of_its_own() -> None:
+    """Lines are named by optimizer: in one panel those of three batch sizes would be one line."""
+    groups = panels.tasks(with_own_runs("study_batch"))
+    assert list(groups) == [f"cifar10_jpeg resnet20 batch_size {size}" for size in (128, 32, 512)]
+    assert all(len({panels.name_of(cell) for cell in cells}) == len(cells) for cells in groups.values())
+
+
+def test_a_figure_of_fifty_panels_is_not_drawn() -> None:
+    result = with_own_runs("rmsgd_nats")
+    assert len(panels.tasks(result)) == 50
+    assert not [*panels.Panels(lambda axis, cells: True)(result)]
+
+
 @pytest.mark.extras
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
 def test_the_page_runs_in_a_browser_without_an_error(written: Path) -> None:
