@@ -138,20 +138,14 @@ class SSD(nn.Module):
 
     def loss(self, answer: Tensor, truths: Tensor) -> Tensor:
         """Return torchvision's loss, with three times as many default boxes without an object as with one."""
-        boxes = [rows[kept] for rows, kept in zip(truths, taught(truths), strict=True)]
-        wanted = [{"boxes": rows[:, :4], "labels": rows[:, 4].long() + 1} for rows in boxes]
-        matched = [self.matched(rows[:, :4]) for rows in boxes]
-        parts = self.detector.compute_loss(wanted, _parted(answer), [self.anchors] * len(boxes), matched)
-        return torch.stack([*parts.values()]).sum()
-
-    def matched(self, boxes: Tensor) -> Tensor:
-        """Return the number of the box that each default box is to become, or a negative one."""
         from torchvision.ops import box_iou
 
-        if not len(boxes):
-            return torch.full((len(self.anchors),), -1, device=boxes.device)
-        numbers: Tensor = self.detector.proposal_matcher(box_iou(boxes, self.anchors))
-        return numbers
+        boxes = [rows[kept] for rows, kept in zip(truths, taught(truths), strict=True)]
+        wanted = [{"boxes": rows[:, :4], "labels": rows[:, 4].long() + 1} for rows in boxes]
+        match, nothing = self.detector.proposal_matcher, torch.full((len(self.anchors),), -1, device=truths.device)
+        matched = [match(box_iou(rows[:, :4], self.anchors)) if len(rows) else nothing for rows in boxes]
+        parts = self.detector.compute_loss(wanted, _parted(answer), [self.anchors] * len(boxes), matched)
+        return torch.stack([*parts.values()]).sum()
 
     def boxes(self, answer: Tensor) -> Tensor:
         """Return found, without boxes that overlap a higher one of their class by 0.45 of their union or more."""
