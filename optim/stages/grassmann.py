@@ -14,7 +14,7 @@ from torch import Tensor
 from .base import Bucket, Numbers, Stage, Step
 from .keywords import Betas, Eps, Momentum, NotNegative
 from .lists import once, root, rows
-from .sphere import group_moments, inner, unfused
+from .sphere import group_moments, inner
 
 Omega = Annotated[NotNegative, "weight of the orthogonality penalty; alpha in the paper"]
 Clip = Annotated[NotNegative, "bound of ||h||, nu; 0: none"]
@@ -84,7 +84,7 @@ class sphere_momentum(Riemannian):
         for p, b, mu, step in zip(bucket.params, buffers, bucket.scalar(self, "momentum"), steps, strict=True):
             y, d = unit(p, kind), b * mu - step
             theta = norm(d, kind)
-            b.copy_(unfused(d * once(theta.cos()) - y * once(theta * theta.sin())))
+            b.copy_(d * once(theta.cos()) - y * once(theta * theta.sin()))
             moved.append(exponential(y, d, theta))
         return moved
 

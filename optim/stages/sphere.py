@@ -120,22 +120,13 @@ class transported(Wrapper):
         for m, x, new in zip(moments, before, bucket.params, strict=True):
             if m.ndim > 1:
                 turned = inner(new, x, kind) * m - inner(new, m, kind) * x
-                m.copy_(unfused(_over(turned, inner(new, new, kind))))
+                m.copy_(_over(turned, inner(new, new, kind)))
         if self.second is not None:
             (squares,) = bucket.buffers(self, self.second)
             for v, x, new in zip(squares, before, bucket.params, strict=True):
                 if x.ndim > 1:
                     v.mul_(_over(inner(x, x, kind), inner(new, new, kind)))
         return None
-
-
-def unfused(x: Tensor) -> Tensor:
-    """x, by way of a concatenation where it is compiled.
-
-    A result that reads both weight and buffer, and goes into one while the other changes too, breaks inductor's
-    fusion of outer loops on the CPU (KeyError in torch 2.15); this keeps it out of that fusion.
-    """
-    return torch.stack((x, x))[0] if torch.compiler.is_compiling() else x
 
 
 def _over(x: Tensor, square: Tensor) -> Tensor:

@@ -52,7 +52,8 @@ def test_equals_eager_without_recompiling(name):
     assert counters["stats"]["unique_graphs"] == len(SHAPES)
 
 
-def test_sizes_are_free_in_a_trace():
+@pytest.mark.parametrize("name", ["sing", "adamsrt"])
+def test_sizes_are_free_in_a_trace(name):
     """Equal sizes and others, more and fewer rows than columns; a size of 1 is a form of its own."""
     shapes = [
         (8, 8, 3, 3),
@@ -66,9 +67,9 @@ def test_sizes_are_free_in_a_trace():
         (3, 40, 1, 1),
         (6, 1, 1, 1),
     ]
-    expected = run(ROWS["sing"], compiled=False, shapes=shapes)
+    expected = run(ROWS[name], compiled=False, shapes=shapes)
     counters.clear()
-    for x, y in zip(run(ROWS["sing"], compiled=True, shapes=shapes), expected, strict=True):
+    for x, y in zip(run(ROWS[name], compiled=True, shapes=shapes), expected, strict=True):
         assert (x - y).abs().max() <= 1e-6 * y.abs().max()
     assert counters["stats"]["unique_graphs"] == len({tuple(size == 1 for size in shape) for shape in shapes})
 
