@@ -143,11 +143,11 @@ def _task(config: Config) -> Iterator[str]:
     for key, example in FACTS.items():
         if data.get(key, example) is None:
             yield f"data.{key}: the files of data={data['name']} do not say it; e.g. data.{key}={example}"
-    facts, wanted = groups.raw("task", task), model.get("task")
+    facts, wanted = groups.raw("task", task), yamls.as_list(model.get("task") or [])
     if data["task"] not in facts["kinds"]:
         yield f"task={task}: trains on {' or '.join(facts['kinds'])} data; data={data['name']} is {data['task']}"
-    if wanted != task and (wanted is not None or facts["nets"] == "own"):
-        made = f"made for {wanted} data" if wanted else "has one output per class"
+    if task not in wanted and (wanted or facts["nets"] == "own"):
+        made = f"made for {' or '.join(wanted)} data" if wanted else "has one output per class"
         yield f"model={model['name']}: {made}; data={data['name']} is {task}"
     if config["selection"] == "best_validation" and not data.get("validation", 0):
         yield "selection=best_validation: no validation split; set data.validation, e.g. data.validation=0.1"

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
@@ -152,11 +151,11 @@ def read_lines(path: Path) -> list[str]:
     return read_text(path).removesuffix("\n").split("\n")
 
 
-def csv_rows(path: Path) -> list[list[str]]:
-    """Read a comma-separated file, its first line and all others; raises ValueError naming it."""
+def csv_rows(path: Path, delimiter: str = ",") -> list[list[str]]:
+    """Read a separated file, its first line and all others; raises ValueError naming it."""
     text = read_text(path)
     try:
-        rows = list(csv.reader(io.StringIO(text, newline="")))
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
         raise ValueError(f"{path}: not a readable csv: {complaint(error)}") from error
     if "\0" in text:
@@ -194,11 +193,17 @@ def read_mat(file: Path | io.BytesIO, source: Path, *names: str, **options: Any)
         raise ValueError(f"{source}: not a readable MATLAB file: {complaint(error)}") from error
 
 
-def once_each(source: Path, samples: Sequence[Hashable]) -> None:
-    """Raise ValueError naming the source of a sample that is listed twice: in two parts, it would be tested on."""
-    repeated = next((sample for sample, times in Counter(samples).items() if times > 1), None)
-    if repeated is not None:
-        raise ValueError(f"{source}: {repeated!r} is listed twice")
+def once_each(source: Path, samples: Sequence[Hashable], first: int | None = None) -> None:
+    """Raise ValueError naming the source of a sample that is listed twice: in two parts, it would be tested on.
+
+    first: the line of the first sample, where each has one.
+    """
+    seen: set[Hashable] = set()
+    for number, sample in enumerate(samples):
+        if sample in seen:
+            line = "" if first is None else f"line {first + number}: "
+            raise ValueError(f"{source}: {line}{sample!r} is listed twice")
+        seen.add(sample)
 
 
 def whole_numbers(values: ArrayLike, source: Path | str) -> NDArray[np.int64]:

@@ -112,14 +112,16 @@ def _plain(name: str, source: Path) -> str:
     return name
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one line, exit code 1."""
+
     def error(self, message: str) -> NoReturn:
         sys.exit(f"{self.prog}: {message}")
 
 
 def main() -> None:
     """Run the command line; a mistake is one line on stderr, exit code 1."""
-    parser = _Parser(prog="python -m data.imagenet", description="Unpack ImageNet's tars.")
+    parser = Parser(prog="python -m data.imagenet", description="Unpack ImageNet's tars.")
     command = parser.add_subparsers(required=True).add_parser(
         "prepare", help="tars -> root/imagenet/{train,val}/<wnid>/"
     )

@@ -1,6 +1,7 @@
 """Which files each set is read from, and how to get them: looked for before anything heavy is imported. Torch-free."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ HOW = {
     "coco": "unpack train2017.zip, val2017.zip and annotations_trainval2017.zip of cocodataset.org there",
     "squad": "put train-v1.1.json and dev-v1.1.json of rajpurkar.github.io/SQuAD-explorer there",
     "swag": "put train.csv and val.csv of github.com/rowanz/swagaf (data/) there",
+    "speech_commands": "unpack speech_commands_v0.02.tar.gz of download.tensorflow.org/data there",
+    "spoken_words": "python -m data.spoken_words --root DIR makes it there, below paths.data",
+    "mtat": "put annotations_final.csv of mirg.city.ac.uk/codeapps/the-magnatagatune-dataset there, its clips in mp3/",
+    "dcase2017": "put the weak labels of DCASE 2017 task 4 there, its clips in training/, testing/ and evaluation/",
     "svhn": "data.download=true fetches it, or put the .mat files of ufldl.stanford.edu/housenumbers (format 2) there",
 }
 _CIFAR10 = {
@@ -40,6 +45,7 @@ _CIFAR10 = {
 }
 _TEXTS = dict.fromkeys(f"{{path}}/{part}.txt" for part in ("train", "valid", "test"))
 _PAIRS = dict.fromkeys(f"{{path}}/{part}.{{languages[{n}]}}" for part in ("train", "valid", "test") for n in (0, 1))
+_WORDS = dict.fromkeys(f"{{path}}/{part}_list.txt" for part in ("validation", "testing"))
 FILES: dict[str, dict[str, str | None]] = {  # below the data folder, in the order of reading, with their MD5
     "adp": {
         "ADP V1.0 Release/ADP_EncodedLabels_Release1_Flat.csv": None,
@@ -72,7 +78,13 @@ FILES: dict[str, dict[str, str | None]] = {  # below the data folder, in the ord
     },
     **dict.fromkeys(("text", "text_small", "wikitext103"), _TEXTS),
     **dict.fromkeys(("iwslt14", "translation_small"), _PAIRS),
+    **dict.fromkeys(("speech_commands", "spoken_words"), _WORDS),
+    "mtat": {"mtat/annotations_final.csv": None},
+    "dcase2017": dict.fromkeys(
+        f"dcase2017/groundtruth_weak_label_{part}_set.csv" for part in ("training", "testing", "evaluation")
+    ),
 }
+SOUNDS = ("speech_commands", "spoken_words", "mtat", "dcase2017")  # which soundfile reads
 EXTRA = {"svhn": {"extra_32x32.mat": "a93ce644f1a588dc4d68dda5feec44a7"}}  # where data.extra=true
 
 
@@ -83,8 +95,10 @@ def missing(name: str, what: Path) -> FileNotFoundError:
 
 
 def look(options: Mapping[str, Any], root: Path) -> None:
-    """Raise FileNotFoundError, one line, for the first file that a data configuration needs and that is not there."""
+    """Raise FileNotFoundError, one line, for the first file, or library, that a data configuration needs and lacks."""
     name = str(options["name"]).removesuffix("_retrieval")  # of the same files
+    if name in SOUNDS and find_spec("soundfile") is None:
+        raise FileNotFoundError(f"data={name}: soundfile not found; pip install soundfile (the extra `audio`)")
     made = options.get("synthetic") or options.get("generated")
     if made or options.get("download") or (name == "fashion_mnist" and DEBIAN.is_dir()):
         return

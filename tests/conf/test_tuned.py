@@ -13,7 +13,16 @@ from conf.tuned import ROOT, lookup, read
 from papers.published import hyperparameters
 
 ROWS = [row for row in hyperparameters() if row["value"]]
-OURS = ["rde_small", "recent", "study", "study_rates", "study_tasks", "text_small", "wgan"]  # of no published table
+OURS = [
+    "rde_small",
+    "recent",
+    "spoken_words",
+    "study",
+    "study_rates",
+    "study_tasks",
+    "text_small",
+    "wgan",
+]  # of no published table
 PAPERS = sorted({path.stem for path in ROOT.glob("*.yaml")} - {*OURS})
 CONVENTION = "absolute convention"
 

@@ -1,9 +1,11 @@
 """Every network of conf/model: parameter counts of the reference table, shapes, gradients, formats, initialisation."""
 
 import inspect
+import itertools
 import math
 from importlib import import_module
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -14,6 +16,7 @@ from conf import groups
 from models import RESERVED
 from models.blocks import zero_padded
 from models.efficientnet import DropConnect
+from models.harmonic import HarmonicFilters
 from models.imagenet import apply_blurpool
 from models.shufflenet import shuffle
 
@@ -259,3 +262,39 @@ def test_an_embedding_has_rows_of_norm_1_frozen_statistics_and_torchvisions_name
     torch.save(theirs.state_dict(), tmp_path / "r50.pt")
     net = build(options | {"weights": str(tmp_path / "r50.pt")}, {"num_classes": 7, "in_channels": 3})
     assert torch.equal(net.pretrained_part.conv1.weight, theirs.conv1.weight)
+
+
+def test_harmonic_cnn_has_the_parameters_of_its_authors_code():
+    """Its modules.py: a Q, batch norm of 6, seven layers of two blocks (a 3x3 shortcut in the first), two linear."""
+
+    def layer(inputs: int, outputs: int) -> int:
+        convs, norms = 9 * (2 * inputs * outputs + 3 * outputs * outputs), 5 * 2 * outputs
+        return convs + norms
+
+    widths = [6, 128, 128, 128, 256, 256, 256, 256]
+    layers = sum(layer(i, o) for i, o in itertools.pairwise(widths))
+    expected = 1 + 12 + layers + (256 * 256 + 256) + 2 * 256 + (256 * 50 + 50)
+    net = models.build({"target": "models.harmonic.HarmonicCNN"}, {"num_classes": 50})
+    assert sum(p.numel() for p in net.parameters()) == expected == 13_230_655
+    small = models.build({"target": "models.harmonic.harmonic_small"}, {"num_classes": 35})
+    assert sum(p.numel() for p in small.parameters()) == 122_576
+    for samples in (4096, 16000, 80000):
+        assert small(torch.randn(2, samples)).shape == (2, 35)
+
+
+def test_harmonic_filters_are_triangles_around_a_note_and_its_harmonics():
+    filters = HarmonicFilters(harmonics=6, per_semitone=2)
+    wave = torch.randn(1, 4096, generator=torch.Generator().manual_seed(0))
+    padded = np.pad(wave[0].numpy(), 256, mode="reflect")  # frame k is centred at sample 256 k
+    frames = np.lib.stride_tricks.sliding_window_view(padded, 513)[::256] * np.hanning(514)[:-1]
+    power, bins = np.abs(np.fft.rfft(frames)) ** 2, np.linspace(0, 8000, 257)
+    expected = np.empty((6, 128, len(power)))
+    for h, k in np.ndindex(6, 128):
+        note = (h + 1) * 440 * 2 ** ((24 + k / 2 - 69) / 12)
+        width = (0.1079 * note + 24.7) / 2
+        slope = np.minimum(1 + 2 / width * (bins - note), 1 - 2 / width * (bins - note))
+        expected[h, k] = power @ np.maximum(0, slope)
+    found = filters(wave)[0].detach().double().numpy()
+    np.testing.assert_allclose(found, 10 * np.log10(np.maximum(expected, 1e-10)), rtol=1e-3, atol=1e-2)
+    filters(wave).sum().backward()
+    assert filters.q.grad.abs() > 0

@@ -31,6 +31,7 @@ PROTOCOLS = {  # one net of each protocol's own, the quickest, for every run of 
     "adamp_detection_ssd": ("adamp", "coco", "ssd300_vgg16_bn"),
     "sing_squad": ("sing", "squad", "span_encoder"),
     "sing_swag": ("sing", "swag", "choice_encoder"),
+    "adamp_audio": ("adamp", "mtat", "harmonic_cnn"),
     "sing_cifar100": ("sing", "cifar100", "resnet20"),
     "sing_imagenet": ("sing", "imagenet", "resnet18_imagenet"),
 }
@@ -70,7 +71,7 @@ def check(result):
 def test_every_kind_of_protocol_runs(protocol, tmp_path, cache):
     paper, data, model = PROTOCOLS[protocol]
     kinds = dict.fromkeys(("adversarial", "retrieval", "detection", "detection_ssd"), "adamp") | {"wikitext": "adamw"}
-    kinds |= dict.fromkeys(("sing_squad", "sing_swag"), "sing")
+    kinds |= dict.fromkeys(("sing_squad", "sing_swag"), "sing") | {"audio": "adamp"}
     optimizer = kinds.get(protocol.removeprefix("adamp_"), "sgd")
     words = (f"protocol={protocol}", f"tuned={paper}", f"data={data}", f"model={model}", f"optimizer={optimizer}")
     check(two_steps(words, tmp_path, cache))

@@ -149,6 +149,24 @@ def test_a_generator_and_its_critic_resume_exactly(make, words) -> None:
     assert whole["metrics"]["test_frechet"] > 0
 
 
+HEARD = ("model=harmonic_small", "model.width=2", "budget.epochs=3", "optimizer.lr=0.01")
+SPOKEN = (
+    "data=spoken_words",
+    "data.synthetic=24",
+    "batch_size=8",
+    "optimizer=adam_then_sgd",
+    "optimizer.adam_epochs=2",
+)
+EVENTS = ("data=dcase2017", "data.synthetic=24", "data.samples=8000", "data.chunks=2")
+
+
+@pytest.mark.parametrize("words", [SPOKEN, (*EVENTS, "batch_size=8", "optimizer=sam", "accumulation=2")])
+def test_sounds_resume_exactly(make, words) -> None:
+    whole = make(*HEARD, *words)
+    same(make(*HEARD, *words, stops=(1, 2, 2)), whole)
+    assert 0 <= whole["metrics"]["test_top1" if words is SPOKEN else "test_f1"] <= 100
+
+
 ATTACKED = ("task=adversarial", "model.layers=8", "task.train.steps=2", "task.test.steps=2", *WORDS)
 
 
