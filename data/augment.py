@@ -1,9 +1,11 @@
 """Augmentation of a whole batch at once, on its device.
 
-The order is fixed: crop, flip, rotation (on the pixels as read), normalisation, cutout. As in torchvision, what a
-crop or a rotation brings in from outside is black; what cutout removes becomes 0 after normalisation, the mean.
+The order is fixed: crop, flip, resized crop, rotation (on the pixels as read), normalisation, cutout. As in
+torchvision, what a crop or a rotation brings in from outside is black; what cutout removes becomes 0 after
+normalisation, the mean.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +15,7 @@ from torch.nn import functional
 
 FLIPS = {"none": (), "horizontal": (-1,), "vertical": (-2,), "both": (-1, -2)}
 DRAWS = 7  # columns: crop row, crop column, flip left-right, flip top-bottom, rotation, cutout row, cutout column
+RATIO, TRIES = 4 / 3, 10  # of a resized crop, as torchvision's: longest side to shortest; boxes drawn until one fits
 
 
 @dataclass(frozen=True)
@@ -22,16 +25,24 @@ class Augment:
     crop_padding: pixels of black on each side before a random crop back to the image's size.
     flip: a key of FLIPS, each axis with probability one half. rotation: the largest angle in degrees, either way.
     cutout: side in pixels of the square that is removed (DeVries and Taylor 2017), cut off at the border.
+    resized_crop: smallest share of the area that a random part has, which is then brought to the image's size, as
+    torchvision's RandomResizedCrop does (its own is 0.08); 0 takes the whole image.
     """
 
     crop_padding: int = 0
     flip: str = "none"
     rotation: float = 0.0
     cutout: int = 0
+    resized_crop: float = 0.0
 
     def __post_init__(self) -> None:
         if self.flip not in FLIPS:
             raise ValueError(f"data.augment.flip: {self.flip!r} is not one of {', '.join(FLIPS)}")
+
+    @property
+    def draws(self) -> int:
+        """How many columns of draws `Transform` takes; those of a resized crop come last."""
+        return DRAWS + 4 * TRIES * bool(self.resized_crop)
 
 
 PLAIN = Augment()
@@ -63,6 +74,29 @@ def flip(images: Tensor, chosen: Tensor, axis: int) -> Tensor:
     batch = len(images)
     both = torch.cat((images, images.flip(axis)))
     return both.index_select(0, torch.arange(batch, device=images.device) + batch * chosen)
+
+
+def boxes(draws: Tensor, height: int, width: int, smallest: float) -> Tensor:
+    """Draw parts of square images, [B, 4]: top, left, height, width; the first that fits. draws: [B, 4 * TRIES]."""
+    area, shape, down, right = draws.view(len(draws), TRIES, 4).unbind(-1)
+    wanted = height * width * (smallest + area * (1 - smallest))
+    aspect = torch.exp((2 * shape - 1) * math.log(RATIO))
+    w, h = (wanted * aspect).sqrt().round(), (wanted / aspect).sqrt().round()
+    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+    found = torch.stack(((down * (height - h + 1)).floor(), (right * (width - w + 1)).floor(), h, w), -1)
+    first = found.gather(1, fits.int().argmax(1)[:, None, None].expand(-1, 1, 4))[:, 0]
+    return torch.where(fits.any(1)[:, None], first, first.new_tensor([0, 0, height, width]))
+
+
+def resized_crop(images: Tensor, parts: Tensor) -> Tensor:
+    """Bring parts [B, 4] (see `boxes`) of float images [B, C, H, W] to the images' size; bilinear, within the part."""
+    places = []
+    for axis, size in enumerate(images.shape[-2:]):
+        start, extent = parts[:, axis, None], parts[:, axis + 2, None]
+        centres = (torch.arange(size, device=images.device) + 0.5) * extent / size - 0.5
+        places.append((2 * (start + centres.clamp(min=0).minimum(extent - 1)) + 1) / size - 1)
+    y, x = torch.broadcast_tensors(places[0][:, :, None], places[1][:, None, :])
+    return functional.grid_sample(images, torch.stack((x, y), -1).to(images.dtype), align_corners=False)
 
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
@@ -112,7 +146,7 @@ class Transform:
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
     def __call__(self, images: Tensor, draws: Tensor | None = None) -> Tensor:
-        """Transform uint8 [B, C, H, W]; draws [B, DRAWS] augment it, None only normalises it.
+        """Transform uint8 [B, C, H, W]; draws [B, augment.draws] augment it, None only normalises it.
 
         Arithmetic is float32 in the plain layout, rounded and laid out once, at the end: the other orders are slower
         on a CPU, and bfloat16 throughout is less exact.
@@ -131,6 +165,8 @@ class Transform:
         for axis in FLIPS[wanted.flip]:
             images = flip(images, draws[:, 2 if axis == -1 else 3] < 0.5, axis)
         values = images.to(torch.float32)
+        if wanted.resized_crop:
+            values = resized_crop(values, boxes(draws[:, DRAWS:], height, width, wanted.resized_crop))
         if wanted.rotation:
             values = rotate(values, (2 * draws[:, 4] - 1) * wanted.rotation)
         values = normalise_(values, self.scale, self.shift)

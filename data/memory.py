@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from data.augment import DRAWS, PLAIN, Augment, Transform
+from data.augment import PLAIN, Augment, Transform
 from data.dataset import Dataset, Place, fingerprint, held_out, uniform
 from data.files import whole_numbers
 
@@ -67,7 +67,7 @@ class MemorySplit:
         """Yield a batch on the device for each tensor of positions: see data.dataset.Split."""
         key = 0 if key is None and self.always_augment else key
         for positions in order:
-            yield self._batch(positions, None if key is None else uniform(key, positions, DRAWS))
+            yield self._batch(positions, None if key is None else uniform(key, positions, self.transform.augment.draws))
 
     def _batch(self, positions: Tensor, draws: Tensor | None) -> tuple[Tensor, Tensor]:
         device = self.images.device

@@ -33,6 +33,7 @@ ABSENT: dict[str, Any] = {
     "model.layers": 20,
     "model.width_multiplier": 1.0,
     "optimizer.base": None,
+    "data.augment.resized_crop": 0.0,
 }
 
 # A place, of whose content its group has a fingerprint.

@@ -94,6 +94,17 @@ class Cosine(ToTheEnd):
 
 
 @dataclass(frozen=True)
+class ConstantCosine(Cosine):
+    """The full rate for the share `constant` of what the warm-up leaves, then half a cosine (SING, C.4)."""
+
+    constant: float = 0.6
+
+    def shape(self, progress: float) -> float:
+        """Return 1, and then half a cosine's height."""
+        return super().shape(max(0.0, progress - self.constant) / (1 - self.constant))
+
+
+@dataclass(frozen=True)
 class Linear(ToTheEnd):
     """A straight line."""
 

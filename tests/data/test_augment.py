@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.augment import DRAWS, Augment, Transform, crop, cutout_, flip, normalise_, rotate
+from data.augment import DRAWS, TRIES, Augment, Transform, boxes, crop, cutout_, flip, normalise_, resized_crop, rotate
 from data.dataset import uniform
 
 IMAGES = torch.randint(0, 256, (24, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -28,6 +28,28 @@ def test_crop_of_other_shapes(shape: tuple[int, ...]) -> None:
     if shape[2] > 2:
         expected[:, :, : shape[2] - 2, 2:] = images[:, :, 2:, : shape[3] - 2]
     assert torch.equal(corners, expected)
+
+
+@pytest.mark.parametrize("smallest", [0.08, 0.9])
+def test_parts_and_their_resizing_are_torchvisions(smallest: float) -> None:
+    from torchvision.transforms.v2 import functional
+
+    from data.streaming import View
+
+    draws = uniform(3, torch.arange(200), 4 * TRIES)
+    parts = boxes(draws, 32, 32, smallest)
+    view = View(scale=(smallest, 1.0))
+    assert parts.tolist() == [list(view.box(32, 32, [*row, 0.0])) for row in draws.tolist()]
+    images = IMAGES.float()
+    for image, part, ours in zip(images, parts[:24].int().tolist(), resized_crop(images, parts[:24]), strict=True):
+        theirs = functional.resized_crop(image, *part, [32, 32], antialias=True)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-3)
+
+
+def test_a_resized_crop_changes_no_other_draw() -> None:
+    cut = Augment(crop_padding=4, flip="horizontal", resized_crop=1.0)  # the whole area: boxes of 32 x 32, or nearly
+    assert (cut.draws, Augment().draws) == (DRAWS + 4 * TRIES, DRAWS)
+    assert torch.equal(uniform(5, torch.arange(9), cut.draws)[:, :DRAWS], uniform(5, torch.arange(9), DRAWS))
 
 
 @pytest.mark.parametrize("axis", [-1, -2])

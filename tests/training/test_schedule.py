@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler as torchs
 
-from training.schedule import Constant, Cosine, Horizon, Linear, MultiStep, RangeTest, Schedule, Step
+from training.schedule import Constant, ConstantCosine, Cosine, Horizon, Linear, MultiStep, RangeTest, Schedule, Step
 
 HORIZON = Horizon(steps_per_epoch=5, total_steps=100)
 
@@ -27,6 +27,11 @@ def torchs_rates(make, every: int) -> list[float]:
     return found
 
 
+def in_two_parts(optimizer):
+    parts = [torchs.ConstantLR(optimizer, 1.0), torchs.CosineAnnealingLR(optimizer, 40)]
+    return torchs.SequentialLR(optimizer, parts, [60])
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "every"),
     [
@@ -35,10 +40,20 @@ def torchs_rates(make, every: int) -> list[float]:
         (Cosine(), lambda o: torchs.CosineAnnealingLR(o, 100), 1),
         (Cosine(per="epoch"), lambda o: torchs.CosineAnnealingLR(o, 20), 5),
         (Cosine(final=0.1), lambda o: torchs.CosineAnnealingLR(o, 100, eta_min=0.04), 1),
+        (ConstantCosine(constant=0.6), in_two_parts, 1),
         (Linear(), lambda o: torchs.LinearLR(o, 1.0, 0.0, 100), 1),
         (Constant(), lambda o: torchs.ConstantLR(o, 1.0), 1),
     ],
-    ids=("step", "multistep", "cosine", "cosine by epochs", "cosine to a tenth", "linear", "constant"),
+    ids=(
+        "step",
+        "multistep",
+        "cosine",
+        "cosine by epochs",
+        "cosine to a tenth",
+        "constant, then cosine",
+        "linear",
+        "constant",
+    ),
 )
 def test_schedules_equal_torchs(ours: Schedule, theirs, every: int) -> None:
     assert rates(ours) == pytest.approx(torchs_rates(theirs, every), rel=1e-9, abs=1e-12)
