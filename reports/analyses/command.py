@@ -30,6 +30,7 @@ FILES = {
     "rmsgd": ("quality", "nats"),
     "rosenbrock": ("rosenbrock3d", "theorem4"),
     "sing": ("narrow", "rde_sheet"),
+    "sphere": ("sphere",),
     "toys": ("toy2d",),
 }
 ANALYSES = {name: f"reports.analyses.{file}:{name}" for file, names in FILES.items() for name in names}

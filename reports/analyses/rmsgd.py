@@ -1,5 +1,6 @@
 """RMSGD, Figures 1b, 3, 5, 6 and 2: structure of the layers over training, and how Q goes with generalisation."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -13,44 +14,51 @@ from reports.analyses.command import Check, Scale
 from reports.analyses.training import Run, long, made, scalars, train
 
 SETS = {"cpu": "digits", "paper": "cifar10"}
-NETS = {"cpu": ["resnet20", "shufflenetv2"], "paper": ["resnet18", "resnet34", "resnet50"], "smoke": ["resnet18"]}
-# Layers need epochs to grow a structure; Figure 2a needs many trainings.
-LONG = {"cpu": ["budget.epochs=30", "schedule=cosine"], "paper": ["protocol=rmsgd_cifar"]}
-SHORT = {"cpu": ["budget.epochs=6", "schedule=cosine"], "paper": ["protocol=rmsgd_cifar"]}
+BOTH = ["cifar10", "cifar100"]
+ALL_SETS = {"cpu": ["digits"], "paper": BOTH, "smoke": BOTH[:1]}  # of Figure 2a
+RESNETS = ["resnet18", "resnet34", "resnet50", "resnet101"]
+NETS = {"cpu": ["resnet20", "shufflenetv2"], "paper": RESNETS, "smoke": RESNETS[:1]}
+LAYERS_OF = {"cpu": ["model=resnet20"], "paper": ["model=resnet50", "budget.epochs=140"]}  # Figure 3
+BETAS_OF = {"cpu": [("digits", "resnet20")], "paper": [("cifar10", "resnet34"), *((data, "vgg16_bn") for data in BOTH)]}
+# Layers need epochs to grow a structure; Figure 2a needs many trainings. Paper: the values of Table 5 and E.2.1.
+LONG = {"cpu": ["budget.epochs=30", "schedule=cosine"], "paper": ["protocol=rmsgd_cifar", "tuned=rmsgd"]}
+SHORT = {"cpu": ["budget.epochs=6", "schedule=cosine"], "paper": LONG["paper"]}
 HEAVY = ["optimizer.momentum=0.9", "optimizer.weight_decay=5e-4"]
-OPTIMIZERS = {
+OWN = {
     "sgd": ["optimizer.lr=0.1", *HEAVY],
     "adam": ["optimizer.lr=1e-3"],
     "adabelief": ["optimizer.lr=1e-3"],
     "adamp": ["optimizer.lr=1e-3"],
     "rmsgd": ["optimizer.lr=0.03", "optimizer.weight_decay=5e-4", "schedule=constant"],
 }
+NINE = ("adabound", "adagrad", "adam", "adamp", "sam", "sls", "sgd", "sgdp", "rmsgd")  # Section D
+TUNED: dict[str, list[str]] = {name: [] for name in NINE}
+OPTIMIZERS = {"cpu": OWN, "paper": TUNED, "smoke": {name: TUNED[name] for name in ("sgd", "adam", "sam", "rmsgd")}}
 DRAWN = ("sgd", "adam", "rmsgd")
 BETAS, SEEDS = {"paper": (0.8, 0.9, 0.98), "smoke": (0.98,)}, {"paper": (0, 1, 2), "smoke": (0,)}
 VALUES = {"stable_rank": "stable rank s (Eq. 2)", "condition": "condition (Eq. 3)", "quality": "quality q (Eq. 4)"}
 EARLY = 12 / 90  # share of the training at which Figure 2b looks first
 NOTE = "{words}. Paper: ResNets on CIFAR, hundreds of epochs."
+BETA_NOTE = "The paper's values of beta are in its figures only; these are ours. "
 
 
 def quality(out: Path, scale: Scale) -> list[Check]:
-    """Draw quality.* (layers x epochs), rates.* (rates, and beta) and generalisation.* (Figure 2a); no checks."""
-    nets, words = scale.of(NETS), [*scale.words(SETS, LONG), f"model={scale.of(NETS)[0]}"]
-    runs = {name: one(words, name) for name in DRAWN}
-    betas = {beta: one(words, "rmsgd", f"optimizer.beta={beta}") for beta in scale.of(BETAS)}
-    tables = {name: long(run.rows, "ranks") for name, run in runs.items()}
+    """Draw quality.* (layers x epochs), rates.*, beta.* and generalisation.* (Figure 2a); no checks."""
+    words = [*scale.words(SETS, LONG), *scale.of(LAYERS_OF)]
+    tables = {name: long(one(scale, words, name).rows, "ranks") for name in DRAWN}
     note = NOTE.format(words=" ".join(words))
     layers(out, tables, note)
-    rates(out, tables, betas, f"{note} Its values of beta are in a figure only, these are ours.")
-    words = scale.words(SETS, SHORT)
-    keys = [(net, name, seed) for net in nets for name in OPTIMIZERS for seed in scale.of(SEEDS)]
-    points = [summary(*key, one([*words, f"model={key[0]}"], key[1], f"seed={key[2]}")) for key in keys]
-    generalisation(out, pd.DataFrame(points), NOTE.format(words=" ".join(words)))
+    rates(out, tables, note)
+    beta(out, scale)
+    places = itertools.product(scale.of(ALL_SETS), scale.of(NETS), scale.of(OPTIMIZERS), scale.of(SEEDS))
+    points = pd.DataFrame([summary(scale, *place) for place in places])
+    generalisation(out, points, NOTE.format(words=" ".join(scale.of(SHORT))))
     return []
 
 
-def one(words: list[str], name: str, *more: str) -> Run:
-    """Train by the words of a command line with an optimizer of OPTIMIZERS."""
-    return train([*words, f"optimizer={name}", *OPTIMIZERS[name], *more, "probe=ranks"])
+def one(scale: Scale, words: list[str], name: str, *more: str) -> Run:
+    """Train by the words of a command line with an optimizer, as the scale has it."""
+    return train([*words, f"optimizer={name}", *scale.of(OPTIMIZERS)[name], *more, "probe=ranks"])
 
 
 def layers(out: Path, tables: dict[str, pd.DataFrame], note: str) -> None:
@@ -80,30 +88,38 @@ def structured(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["rank"] > 0]
 
 
-def rates(out: Path, tables: dict[str, pd.DataFrame], betas: dict[float, Run], note: str) -> None:
-    """Draw RMSGD's rates by layer (darker: deeper, Figure 5), the optimizers' (3), and what beta does (3, 6)."""
+def rates(out: Path, tables: dict[str, pd.DataFrame], note: str) -> None:
+    """Draw RMSGD's rates by layer (darker: deeper, Figure 5), and the means of all optimizers (3)."""
     lines = tables["rmsgd"].pivot(index="epoch", columns="layer", values="rate")
     order = list(dict.fromkeys(tables["rmsgd"].layer))
-    ablation = []
-    with style.figure(4, 1, 3, 2.8) as (made, ((by_layer, mean, rank, error),)):
+    with style.figure(2, 1, 3.6, 2.8) as (made, ((by_layer, mean),)):
         for depth, layer in enumerate(order):
             by_layer.plot(lines[layer], color=colormaps["Blues"](0.25 + 0.75 * depth / len(order)), linestyle="-")
         for name, table in tables.items():
             rate = table.groupby("epoch").rate.mean()
             mean.plot(rate, label=name, **style.look(name, len(rate)))
-        for beta, run in betas.items():
-            rows = scalars(run.rows, "ranks").assign(beta=beta, test_error=100 - run.epochs.test_top1.to_numpy())
-            ablation.append(rows)
-            rank.plot(rows.epoch, rows.mean_stable_rank)
-            error.plot(rows.epoch, rows.test_error, label=f"beta {beta}")
         by_layer.set(title="RMSGD's rates by layer (darker: deeper)", xlabel="epoch")
         mean.set(title="mean rate", xlabel="epoch", yscale="log", ylim=(1e-5, None))  # schedules end at 0
-        rank.set(title="mean stable rank s of RMSGD", xlabel="epoch")
-        error.set(title="test error of RMSGD (%)", xlabel="epoch", yscale="log")
         mean.legend()
-        error.legend()
-        data = pd.concat([*ablation, *(table.assign(optimizer=name) for name, table in tables.items())])
-        style.save(made, out / "rates", data, note)
+        style.save(made, out / "rates", pd.concat([t.assign(optimizer=name) for name, t in tables.items()]), note)
+
+
+def beta(out: Path, scale: Scale) -> None:
+    """Draw what beta does to the stable rank and the test error of RMSGD, a row a net (Figures 3, 6)."""
+    ablation, places = [], scale.of(BETAS_OF)
+    with style.figure(2, len(places), 3.6, 2.6) as (made, axes):
+        for (rank, error), (data, net) in zip(axes, places, strict=True):
+            words = [*scale.words({"paper": data}, LONG), f"model={net}"]
+            for value in scale.of(BETAS):
+                run = one(scale, words, "rmsgd", f"optimizer.beta={value}")
+                rows = scalars(run.rows, "ranks").assign(test_error=100 - run.epochs.test_top1.to_numpy())
+                ablation.append(rows.assign(data=data, net=net, beta=value))
+                rank.plot(rows.epoch, rows.mean_stable_rank)
+                error.plot(rows.epoch, rows.test_error, label=f"beta {value}")
+            rank.set(title=f"mean stable rank s of RMSGD, {net}, {data}", xlabel="epoch")
+            error.set(title=f"test error (%), {net}, {data}", xlabel="epoch", yscale="log")
+            error.legend()
+        style.save(made, out / "beta", pd.concat(ablation), BETA_NOTE + " ".join(scale.of(LONG)))
 
 
 def generalisation(out: Path, table: pd.DataFrame, note: str) -> None:
@@ -112,7 +128,7 @@ def generalisation(out: Path, table: pd.DataFrame, note: str) -> None:
     A net without structure in any layer has no Q: it is in the data and not in the figure.
     """
     drawn = table.dropna(subset="Q")
-    markers = dict(zip(table.net.unique(), "o^sD", strict=False))
+    markers = dict(zip(drawn.net.unique(), "o^sDvPX*", strict=False))
     with style.figure(2, 1, 4.5, 3.4) as (made, axes):
         for axis, value in zip(axes[0], ("test_accuracy", "gap"), strict=True):
             for (net, name), rows in drawn.groupby(["net", "optimizer"], sort=False):
@@ -154,10 +170,13 @@ def looks(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(shown | {"Q": quality.Q.to_numpy(), "test_accuracy": accuracy.test_top1.to_numpy()})
 
 
-def summary(net: str, name: str, seed: int, run: Run) -> dict[str, object]:
+def summary(scale: Scale, data: str, net: str, name: str, seed: int) -> dict[str, object]:
+    """Return Q of the last epoch, test accuracy and gap of one training."""
+    run = one(scale, [*scale.words({"paper": data}, SHORT), f"model={net}"], name, f"seed={seed}")
     last = run.epochs.iloc[-1]
     found = {"Q": scalars(run.rows, "ranks").Q.iloc[-1], "test_accuracy": last.test_top1}
-    return {"net": net, "optimizer": name, "seed": seed, **found, "gap": last.train_top1 - last.test_top1}
+    where = net if data == scale.of(SETS) else f"{net}, {data}"
+    return {"net": where, "optimizer": name, "seed": seed, **found, "gap": last.train_top1 - last.test_top1}
 
 
 def correlations(x: pd.Series, y: pd.Series, draws: int = 2000) -> str:

@@ -8,8 +8,8 @@ import torch
 
 import optim
 from conf.errors import UsageError
-from reports.analyses import rosenbrock, toys
-from reports.analyses.command import main
+from reports.analyses import rosenbrock, sphere, toys
+from reports.analyses.command import Scale, main
 from reports.analyses.rosenbrock import angles, rosenbrock_start
 from reports.analyses.toys import SGD, Method, cosine_loss, descend
 
@@ -69,3 +69,10 @@ def test_any_optimizer_walks_the_surfaces_as_its_yaml_has_it(tmp_path):
         main(["toy2d", "optimizer=sig"])
     with pytest.raises(UsageError, match="only toy2d takes optimizers"):
         main(["growth", "optimizer=sing"])
+
+
+def test_steps_on_the_sphere_are_as_eq_12_and_18_say(tmp_path):
+    assert all(check.met for check in sphere.sphere(tmp_path, Scale("cpu")))
+    table = pd.read_csv(tmp_path / "sphere.csv")
+    assert table.along.dropna().tolist() == pytest.approx([math.cos(math.radians(5 * k)) for k in range(18)])
+    assert (tmp_path / "sphere.png").stat().st_size > 5000
