@@ -73,13 +73,16 @@ def _outcome(words: list[str], composing: Callable[[list[str]], Config]) -> Conf
 def _checked(words: list[str]) -> Config:
     given = grammar.parse(words)
     validate.command_line(given)
-    config, choices = layered(given, {})
+    asked, choices = layered(given, {})
     explicit = {override.key_or_group for override in given} | experiment_keys(choices)
-    paper = config["tuned"] and config["replace"].get("tuned", {}).get("*", config["tuned"])
-    found = _lookup(paper, config, choices) if paper else Tuned()
+    other = _replaced(asked, choices)
+    config, now = layered(given, other) if other else (asked, choices)
+    ours = asked["replace"].get("tuned", {}).get("*")  # a scale's own values are for its own data and nets
+    paper = asked["tuned"] and (ours or asked["tuned"])
+    found = _lookup(paper, *((config, now) if ours else (asked, choices))) if paper else Tuned()
     values, notes = found.values, {key: note for key, note in found.notes.items() if note}
-    other = _replaced(config, choices, values, explicit)
-    config, now = layered(given, other) if other else (config, choices)
+    groups_too = {key: value for key, value in values.items() if key in groups.GROUPS and key not in explicit}
+    config, now = layered(given, other | groups_too) if groups_too else (config, now)
     _fill(config, now, values, explicit)
     config = json.loads(json.dumps(resolved(config)))  # plain scalars only, or an error here, not in the run's record
     names = {"protocol_name": now["protocol"], "scale_name": choices["scale"]}
@@ -108,16 +111,16 @@ def _named(config: Config, group: str, option: str) -> str:
     return str(config[group]["name"] or option) if groups.is_open(groups.raw(group, option)) else option
 
 
-def _replaced(config: Config, choices: Choices, values: Config, explicit: set[str]) -> Choices:
-    """Return the options to choose instead: the scale's protocol, data sets and nets, the schedule of `tuned` values.
+def _replaced(config: Config, choices: Choices) -> Choices:
+    """Return the options that the scale puts in the place of the chosen ones: a protocol, a data set, a net.
 
-    A scale replaces what the command line chose, too (`replace: {model: {resnet34: resnet20, "*": resnet20}}`).
+    It replaces what the command line chose, too (`replace: {model: {resnet34: resnet20, "*": resnet20}}`).
     """
-    other = {key: value for key, value in values.items() if key in groups.GROUPS and key not in explicit}
-    for group in choices.keys() & config["replace"].keys():
-        table = config["replace"][group]
-        if choices[group] in table or "*" in table:
-            other[group] = table.get(choices[group], table.get("*"))
+    other = {
+        group: table.get(choices[group], table.get("*", choices[group]))
+        for group, table in config["replace"].items()
+        if group in choices
+    }
     return {group: option for group, option in other.items() if option != choices[group]}
 
 

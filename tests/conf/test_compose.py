@@ -15,6 +15,7 @@ from conf.compose import compose, composed
 from conf.errors import UsageError
 from conf.grammar import parse
 from conf.layers import layered, resolved
+from conf.tuned import read
 from record.identity import run_id, semantic
 
 
@@ -242,3 +243,16 @@ def test_several_command_lines_are_composed_at_once() -> None:
 def test_composing_needs_no_torch() -> None:
     code = "import sys; from conf.compose import compose; compose([]); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("norm, epsilon", [("linf", 4.0), ("l2", 80.0)])
+def test_a_scales_values_are_those_of_the_data_and_net_that_it_puts_in_place(norm, epsilon):
+    """AdamP's table at scale cpu takes what the study's own words take."""
+    attack = [f"task.{part}.{pair}" for part in ("train", "test") for pair in (f"norm={norm}", f"epsilon={epsilon}")]
+    words = ["scale=cpu", "optimizer=adam", *attack]
+    papers = compose([*words, "protocol=adamp_adversarial", "tuned=adamp", "data=cifar10", "model=wrn_34_10"])
+    ours = compose([*words, "protocol=study_adversarial", "tuned=study", "data=cifar10_jpeg", "model=resnet20"])
+    assert papers["optimizer"] == ours["optimizer"]
+    mine = [entry for entry in read("study_rates") if entry["optimizer"] == "adam"]
+    rates = [entry["set"] for entry in mine if entry.get("where", {}).get("task.train.norm") == norm]
+    assert rates == [{"optimizer.lr": ours["optimizer"]["lr"]}]
