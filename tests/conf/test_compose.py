@@ -245,7 +245,7 @@ def test_composing_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize("norm, epsilon", [("linf", 4.0), ("l2", 80.0)])
+@pytest.mark.parametrize(("norm", "epsilon"), [("linf", 4.0), ("l2", 80.0)])
 def test_a_scales_values_are_those_of_the_data_and_net_that_it_puts_in_place(norm, epsilon):
     """AdamP's table at scale cpu takes what the study's own words take."""
     attack = [f"task.{part}.{pair}" for part in ("train", "test") for pair in (f"norm={norm}", f"epsilon={epsilon}")]
