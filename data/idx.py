@@ -1,4 +1,4 @@
-"""Sets in MNIST's idx format: Fashion-MNIST (Xiao, Rasul and Vollgraf 2017, MIT licence).
+"""Sets in MNIST's idx format: Fashion-MNIST (Xiao, Rasul and Vollgraf 2017, MIT licence), and MNIST for data/biased.py.
 
 torchvision only downloads: its reader takes seconds to import, reads no .gz (as Debian packages them), and meets a
 damaged file with an assertion.
@@ -7,6 +7,7 @@ damaged file with an assertion.
 import gzip
 import hashlib
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +30,18 @@ def fashion_mnist(
     return in_memory(place, recipe, *read(place, verify, download, synthetic), num_classes=10)
 
 
-def read(place: Place, verify: bool, download: bool, synthetic: int) -> tuple[Arrays, Arrays]:
-    """Read training and test part from <root>/FashionMNIST/raw (torchvision's layout), else where Debian puts them."""
-    root, verify = source(place, "fashion_mnist", verify, synthetic, write_synthetic)
-    paths = [root / file for file in needed.FILES["fashion_mnist"]]
+def read(
+    place: Place, verify: bool, download: bool, synthetic: int, name: str = "fashion_mnist"
+) -> tuple[Arrays, Arrays]:
+    """Read training and test part of `name` in torchvision's layout, Fashion-MNIST else where Debian puts it."""
+    root, verify = source(place, name, verify, synthetic, partial(write_synthetic, name=name))
+    paths = [root / file for file in needed.FILES[name]]
     if download and not synthetic:
-        files.download("fashion_mnist", "FashionMNIST", root)
-    elif _found(paths[0]) is None and needed.DEBIAN.is_dir():
+        files.download(name, paths[0].parts[-3], root)
+    elif name == "fashion_mnist" and _found(paths[0]) is None and needed.DEBIAN.is_dir():
         paths = [needed.DEBIAN / path.name for path in paths]
-    checksums = needed.FILES["fashion_mnist"].values() if verify else [None] * 4
-    found = [_read(path, md5, dims) for path, md5, dims in zip(paths, checksums, (3, 1, 3, 1), strict=True)]
+    checksums = needed.FILES[name].values() if verify else [None] * 4
+    found = [_read(name, path, md5, dims) for path, md5, dims in zip(paths, checksums, (3, 1, 3, 1), strict=True)]
     return _part(found[0], found[1], paths[1]), _part(found[2], found[3], paths[3])
 
 
@@ -52,10 +55,10 @@ def _found(path: Path) -> Path | None:
     return next((some for some in (path, path.with_name(f"{path.name}.gz")) if some.is_file()), None)
 
 
-def _read(wanted: Path, md5: str | None, dimensions: int) -> Tensor:
+def _read(name: str, wanted: Path, md5: str | None, dimensions: int) -> Tensor:
     path = _found(wanted)
     if path is None:
-        raise needed.missing("fashion_mnist", wanted)
+        raise needed.missing(name, wanted)
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(LARGEST + 1)
@@ -90,9 +93,9 @@ def write(path: Path, values: NDArray[np.uint8]) -> None:
     path.write_bytes(np.array([0x800 + values.ndim, *values.shape], ">i4").tobytes() + values.tobytes())
 
 
-def write_synthetic(root: Path, size: int) -> None:
+def write_synthetic(root: Path, size: int, name: str = "fashion_mnist") -> None:
     """Write synthetic idx files with `size` training images."""
-    paths = [root / file for file in needed.FILES["fashion_mnist"]]
+    paths = [root / file for file in needed.FILES[name]]
     paths[0].parent.mkdir(parents=True)
     for n, (labels, images) in enumerate(parts((size, test_size(size)), 10, 28, channels=1)):
         write(paths[2 * n], images[..., 0])

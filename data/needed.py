@@ -15,6 +15,7 @@ HOW = {
     "{{train,t10k}}-{{images-idx3,labels-idx1}}-ubyte, plain or .gz, there",
     "imagenet": "register at image-net.org, then `python -m data.imagenet prepare --tars DIR --root {folder}` unpacks "
     "the tars",
+    "mnist": "data.download=true fetches it, or put its four idx files, plain or .gz, there",
     "mhist": "ask for access at bmirds.github.io/MHIST, then unpack images.zip beside it, as images/MHIST_*.png",
     **dict.fromkeys(
         ("text", "text_small"), "put train.txt, valid.txt and test.txt there, or name a folder by data.path"
@@ -63,6 +64,9 @@ FILES: dict[str, dict[str, str | None]] = {  # below the data folder, in the ord
         "FashionMNIST/raw/t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
         "FashionMNIST/raw/t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
     },
+    "mnist": dict.fromkeys(
+        f"MNIST/raw/{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+    ),
     "imagenet": {"imagenet/train": None, "imagenet/val": None},
     "mhist": {"mhist/annotations.csv": None},
     "cub": {"CUB_200_2011/images.txt": None},
@@ -96,7 +100,7 @@ def missing(name: str, what: Path) -> FileNotFoundError:
 
 def look(options: Mapping[str, Any], root: Path) -> None:
     """Raise FileNotFoundError, one line, for the first file, or library, that a data configuration needs and lacks."""
-    name = str(options["name"]).removesuffix("_retrieval")  # of the same files
+    name = str(options.get("images", options["name"])).removesuffix("_retrieval")  # of the same files
     if name in SOUNDS and find_spec("soundfile") is None:
         raise FileNotFoundError(f"data={name}: soundfile not found; pip install soundfile (the extra `audio`)")
     made = options.get("synthetic") or options.get("generated")

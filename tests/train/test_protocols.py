@@ -29,6 +29,7 @@ PROTOCOLS = {  # one net of each protocol's own, the quickest, for every run of 
     "adamp_retrieval": ("adamp", "inshop", "resnet50_embedding"),
     "adamp_detection": ("adamp", "coco", "centernet_resnet18"),
     "adamp_detection_ssd": ("adamp", "coco", "ssd300_vgg16_bn"),
+    "adamp_biased_mnist": ("adamp", "biased_mnist", "conv_pair"),
     "sing_squad": ("sing", "squad", "span_encoder"),
     "sing_swag": ("sing", "swag", "choice_encoder"),
     "adamp_audio": ("adamp", "mtat", "harmonic_cnn"),
@@ -71,7 +72,7 @@ def check(result):
 def test_every_kind_of_protocol_runs(protocol, tmp_path, cache):
     paper, data, model = PROTOCOLS[protocol]
     kinds = dict.fromkeys(("adversarial", "retrieval", "detection", "detection_ssd"), "adamp") | {"wikitext": "adamw"}
-    kinds |= dict.fromkeys(("sing_squad", "sing_swag"), "sing") | {"audio": "adamp"}
+    kinds |= dict.fromkeys(("sing_squad", "sing_swag"), "sing") | dict.fromkeys(("audio", "biased_mnist"), "adamp")
     optimizer = kinds.get(protocol.removeprefix("adamp_"), "sgd")
     words = (f"protocol={protocol}", f"tuned={paper}", f"data={data}", f"model={model}", f"optimizer={optimizer}")
     check(two_steps(words, tmp_path, cache))

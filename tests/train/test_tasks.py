@@ -103,6 +103,17 @@ def test_reading_resumes_exactly(make, words) -> None:
     assert 0 <= whole["metrics"].get("test_f1", whole["metrics"].get("test_top1")) <= 100
 
 
+PAINTED = ("data=biased_mnist", "data.synthetic=60", "model=conv_pair_small", "model.width=2", "batch_size=20")
+
+
+@pytest.mark.parametrize("words", [("optimizer=adamp",), ("optimizer=sam", "accumulation=2")])
+def test_debiasing_resumes_exactly(make, words) -> None:
+    words = (*PAINTED, "budget.epochs=3", "optimizer.lr=0.01", *words)
+    whole = make(*words)
+    same(make(*words, stops=(1, 3, 2)), whole)
+    assert 0 <= whole["metrics"]["test_unbiased_top1"] <= 100
+
+
 SOUGHT = (
     *("data=fashion_mnist_retrieval", "data.synthetic=60", "model=embedding_small", "model.embedding=8"),
     *("batch_size=20", "budget.epochs=3", "task.held_epochs=1", "optimizer.lr=0.01"),
