@@ -133,19 +133,17 @@ def write(
     entries = {" ".join(names): _entry(names, tried, points, metric) for names, tried in scores.items()}
     for entry in entries.values() if everywhere else ():
         del entry["data"], entry["model"]
-    number = {names[2]: len(tried) for names, tried in scores.items()}
-    _add(path, number, list(entries.values()))
+    _add(path, list(entries.values()))
     return [f"{names}: {entry['set']} ({entry['from']})" for names, entry in entries.items()]
 
 
-def _add(path: Path, trials: dict[str, int], entries: list[Settings]) -> None:
+def _add(path: Path, entries: list[Settings]) -> None:
     before = yamls.mapping(str(path), yamls.load(path)) if path.is_file() else {}
     ours = [_place(entry) for entry in entries]
     kept = [entry for entry in before.get("entries", []) if _place(entry) not in ours]
     head = "# Written by `python -m sweep tune`; every trial is in the store.\n"
-    content = {"trials": before.get("trials", {}) | trials, "entries": kept + entries}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(head + yamls.dump(content), encoding="utf-8")
+    path.write_text(head + yamls.dump({"entries": kept + entries}), encoding="utf-8")
 
 
 def _place(entry: Settings) -> Settings:
