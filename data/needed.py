@@ -88,7 +88,10 @@ FILES: dict[str, dict[str, str | None]] = {  # below the data folder, in the ord
         f"dcase2017/groundtruth_weak_label_{part}_set.csv" for part in ("training", "testing", "evaluation")
     ),
 }
-SOUNDS = ("speech_commands", "spoken_words", "mtat", "dcase2017")  # which soundfile reads
+LIBRARIES = {  # of the sets that need more than the suite: a module, what installs it, the extra
+    **dict.fromkeys(("speech_commands", "spoken_words", "mtat", "dcase2017"), ("soundfile", "soundfile", "audio")),
+    **dict.fromkeys(("squad", "spans_small", "swag", "choices_small"), ("tokenizers", "transformers", "finetune")),
+}
 EXTRA = {"svhn": {"extra_32x32.mat": "a93ce644f1a588dc4d68dda5feec44a7"}}  # where data.extra=true
 
 
@@ -101,8 +104,9 @@ def missing(name: str, what: Path) -> FileNotFoundError:
 def look(options: Mapping[str, Any], root: Path) -> None:
     """Raise FileNotFoundError, one line, for the first file, or library, that a data configuration needs and lacks."""
     name = str(options.get("images", options["name"])).removesuffix("_retrieval")  # of the same files
-    if name in SOUNDS and find_spec("soundfile") is None:
-        raise FileNotFoundError(f"data={name}: soundfile not found; pip install soundfile (the extra `audio`)")
+    module, package, extra = LIBRARIES.get(name, ("", "", ""))
+    if module and find_spec(module) is None:
+        raise FileNotFoundError(f"data={name}: {module} not found; pip install {package} (the extra `{extra}`)")
     made = options.get("synthetic") or options.get("generated")
     if made or options.get("download") or (name == "fashion_mnist" and DEBIAN.is_dir()):
         return

@@ -8,7 +8,6 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -162,10 +161,8 @@ def tokenizer(place: Place, texts: Iterable[str], length: int, stride: int | Non
     """Return what cuts pairs of texts into `length` tokens: tokenizer.json of the folder place.pretrained.
 
     Without one: the most frequent words of `texts`, in lower case, and special tokens like BERT's. stride: tokens that
-    two windows of a long second text share; None: what is too long is cut off. Raises ImportError, ValueError.
+    two windows of a long second text share; None: what is too long is cut off. Raises ValueError.
     """
-    if find_spec("tokenizers") is None:
-        raise ImportError("data: tokenizers not found; pip install transformers")
     from tokenizers import Tokenizer
 
     size, file = place.facts["num_classes"], place.pretrained and place.pretrained / "tokenizer.json"

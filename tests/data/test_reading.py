@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.needed import FILES
+from data.needed import FILES, look
 from data.reading import choices_small, questions, spans_small, squad, swag, words, write_synthetic
 from tests.data.places import one_line, place
 
@@ -153,3 +153,12 @@ def test_the_tokenizer_is_that_of_the_pretrained_net(tmp_path: Path) -> None:
     (folder / "tokenizer.json").write_text(own.to_str().replace("[PAD]", "[FILL]"))
     with one_line(ValueError, "tokenizer.json has none of [PAD], <pad>"):
         squad(here)
+
+
+@pytest.mark.parametrize("name", ["squad", "choices_small"])
+def test_without_the_library_the_line_names_the_extra(name: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("data.needed.find_spec", lambda module: None)
+    with one_line(
+        FileNotFoundError, f"data={name}: tokenizers not found; pip install transformers (the extra `finetune`)"
+    ):
+        look({"name": name}, tmp_path)
