@@ -133,8 +133,12 @@ def generalisation(out: Path, table: pd.DataFrame, note: str) -> None:
         for axis, value in zip(axes[0], ("test_accuracy", "gap"), strict=True):
             for (net, name), rows in drawn.groupby(["net", "optimizer"], sort=False):
                 colour = style.look(str(name))["color"]
-                axis.scatter(rows.Q, rows[value], 20, colour, marker=markers[net], label=f"{name}, {net}")
+                axis.scatter(rows.Q, rows[value], 20, colour, marker=markers[net])
             axis.set(xlabel="Q", ylabel=value.replace("_", " ") + " (%)", title=correlations(drawn.Q, drawn[value]))
+        for net, marker in markers.items():  # a form a net, a colour an optimizer: all pairs would be 72
+            axes[0, 0].scatter([], [], 20, "0.4", marker=marker, label=net)
+        for name in drawn.optimizer.unique():
+            axes[0, 0].scatter([], [], 20, style.look(str(name))["color"], label=name)
         made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=6)
         style.save(made, out / "generalisation", table, note)
 
