@@ -52,14 +52,16 @@ def net_and_batch():
 def test_each_player_gets_the_gradient_of_its_own_loss(player: str) -> None:
     net, batch = net_and_batch()
     turn = Turn(player=player, meter=Meter())
-    loss = Debiasing(10, outer=2.0, inner=3.0).loss(Model(net, net, "fp32", CPU), batch, turn)
+    loss = Debiasing(10, outer=2.0, inner=3.0, sigma=0.1).loss(Model(net, net, "fp32", CPU), batch, turn)
     loss.backward()
     assert {name.split(".")[0] for name, p in net.named_parameters() if p.grad is not None} == {player}
     assert bool(turn.meter.sums) is (player == "target")
     logits, features, others, seen = net(batch[0])
     weight, scores = (2.0, logits) if player == "target" else (-3.0, others)
-    expected = torch.nn.functional.cross_entropy(scores, batch[1]) + weight * hsic(features, seen, 1.0)
-    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    plain, dependence = torch.nn.functional.cross_entropy(scores, batch[1]), hsic(features, seen, 0.1)
+    added, dependence = float((loss - plain).detach()), float(dependence.detach())
+    assert abs(dependence) > 1e-3
+    assert added == pytest.approx(weight * dependence, rel=1e-3)
 
 
 def test_accuracies_are_told_apart_by_role() -> None:
