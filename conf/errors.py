@@ -13,10 +13,20 @@ class UsageError(ValueError, ArgumentTypeError):
     """
 
 
+LIKE = 0.5  # share of the letters of two words that they have in common
+
+
 def nearest(word: object, options: Iterable[str]) -> str:
-    """Return `; nearest: x` for the option that `word` was probably meant to be, or an empty string."""
-    close = difflib.get_close_matches(str(word), [str(option) for option in options], n=1, cutoff=0.5)
-    return f"; nearest: {close[0]}" if close else ""
+    """Return `; nearest: x` for the option that `word` was probably meant to be, or an empty string.
+
+    Of options that are equally near, one that begins with the word.
+    """
+    said = str(word)
+    alike = [
+        (difflib.SequenceMatcher(None, name, said).ratio(), name.startswith(said), name) for name in map(str, options)
+    ]
+    best = max(alike, default=(0.0, False, ""))
+    return f"; nearest: {best[2]}" if best[0] >= LIKE else ""
 
 
 def unknown(key: str, word: object, options: Iterable[str], meant: str | None = None) -> UsageError:
