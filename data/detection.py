@@ -69,8 +69,8 @@ def coco(
     place: Place,
     *,
     path: str = "coco",
-    scale: Sequence[float] = (0.3, 1.0),
-    ratio: Sequence[float] = (0.5, 2.0),
+    scale: Sequence[float] = [0.3, 1.0],
+    ratio: Sequence[float] = [0.5, 2.0],
     normalise: Mapping[str, Sequence[float]] = NORMALISE,
     synthetic: int = 0,
 ) -> Dataset:
@@ -199,7 +199,9 @@ def boxed(reader: Callable[P, Dataset]) -> Callable[P, Dataset]:
     return load
 
 
-rde_boxes = boxed(partial(rde, rectangles=[2, 3], sides=[8, 16], min_visible=12))
+rde_boxes = boxed(
+    partial(rde, rectangles=[2, 3], sides=[8, 16], min_visible=12, train=10_000, validation=1_000, test=2_000)
+)
 
 
 class SceneSplit:
