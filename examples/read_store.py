@@ -2,8 +2,8 @@
 
     python examples/read_store.py [STORE]
 
-Prints mean, standard deviation and number of seeds of each configuration of STORE (default: results, the runs that
-come with the suite). Nothing in a store is executed, so it may come from anyone; torch is not imported.
+Prints mean, standard deviation and number of seeds of each configuration of STORE (default: results, the runs that come
+with the suite), for each test metric. Nothing in a store is executed, so it may be anyone's; torch is not imported.
 """
 
 import sys
@@ -37,9 +37,9 @@ def summary(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def main(store: str | Path = ROOT / "results") -> None:
     runs = frame(store)
-    for name in ("test_top1", "test_accuracy", "test_recall_at_1"):  # classes, depths, retrieval; all in %
-        if (metric := f"metrics.{name}") in runs:
-            print(f"{metric}\n{summary(runs, metric).to_string()}\n")
+    measured = (name for name in sorted(runs.columns) if name.startswith("metrics.test_"))
+    for metric in measured:  # of all tasks: accuracies in %, losses in nats, perplexities, ...
+        print(f"{metric}\n{summary(runs, metric).to_string()}\n")
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         if word not in allowed:
             raise unknown(key, word, allowed)
     if given.run and not {"all", *WITH_RUNS} & set(given.names):
-        raise UsageError(f"--run: only {' and '.join(sorted(WITH_RUNS))} look at runs")
+        raise UsageError(f"--run: only {', '.join(sorted(WITH_RUNS))} look at runs")
     if optimizers and given.names != ["toy2d"]:
         raise UsageError("optimizer: only toy2d takes optimizers, e.g. analyse toy2d optimizer=sing,adamw")
     scale, missed = Scale(given.scale, given.data, tuple(given.run), optimizers), 0

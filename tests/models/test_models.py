@@ -109,7 +109,7 @@ def test_a_yaml_lists_every_keyword_of_its_target_with_its_default(name):
     values = options(name)
     module, _, attribute = values["target"].rpartition(".")
     signature = inspect.signature(getattr(import_module(module), attribute)).parameters
-    given = {"num_classes", "in_channels", "image_size", "name"}
+    given = {"num_classes", "in_channels", "image_size", "name", "weights"}
     keywords = {key: p.default for key, p in signature.items() if key not in given}
     listed = {key: value for key, value in values.items() if key not in RESERVED}
     assert listed.keys() == keywords.keys()

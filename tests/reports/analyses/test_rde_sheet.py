@@ -44,5 +44,5 @@ def test_a_run_that_is_not_there_is_one_line(tmp_path):
 
 
 def test_other_analyses_take_no_run(tmp_path):
-    with pytest.raises(UsageError, match="--run: only landscape and rde_sheet look at runs"):
+    with pytest.raises(UsageError, match="--run: only landscape, nats, rde_sheet look at runs"):
         main(["toy2d", "--run", str(tmp_path)])
