@@ -90,8 +90,8 @@ class Pairs:
 def pairs(order: Sequence[str], cells: Sequence[Filled]) -> Pairs:
     """Compare, in every task, each optimizer of `order` with the next; a single one with all others.
 
-    order: names, also with values of their own (`sing denominator=eps`). Pairs that are made of the same runs, since a
-    small scale maps their cells onto one, are one comparison; its effect in the paper is their mean.
+    order: names, also with values of their own (`sing denominator=eps`). Pairs of one metric that are made of the same
+    runs, since a small scale maps their cells onto one, are one comparison; its effect in the paper is their mean.
     """
     found = []
     for group in grouped((cell.cell.task, cell) for cell in cells).values():
@@ -100,7 +100,8 @@ def pairs(order: Sequence[str], cells: Sequence[Filled]) -> Pairs:
             found += [(named[a], named[b]) for a, b in pairwise(order) if a in named and b in named]
         elif order[0] in named:
             found += [(named[order[0]], cell) for cell in group if _optimizer(cell) != order[0]]
-    same = list(grouped((_runs(*pair), pair) for pair in found if all(cell.complete for cell in pair)).values())
+    complete = (pair for pair in found if all(cell.complete for cell in pair))
+    same = list(grouped(((pair[0].cell.metric, *_runs(*pair)), pair) for pair in complete).values())
     ready = [pairs[0] for pairs in same]
     tests = [welch(a.summary, b.summary) for a, b in ready]
     effects = [_mean(_effect(a, b) for a, b in pairs) for pairs in same]

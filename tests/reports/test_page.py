@@ -180,6 +180,8 @@ def test_cells_that_a_scale_maps_onto_the_same_runs_are_one_comparison() -> None
     assert len(pairs.pairs(["rmsgd", "sgd"], result.cells).ready) == len(result.cells) / 2 > 1
     found = pairs.pairs(["rmsgd", "sgd"], cells)
     assert (len(found.ready), found.missing) == (1, 0)
+    other = [replace(cell, cell=replace(cell.cell, metric="test_top5")) for cell in cells]
+    assert len(pairs.pairs(["rmsgd", "sgd"], [*cells, *other]).ready) == 2  # another metric of the same runs
 
 
 @pytest.mark.parametrize(("last", "verdict"), [(97.0, "supported"), (92.0, "contradicted"), (95.1, "inconclusive")])
@@ -393,7 +395,8 @@ def test_a_figure_of_fifty_panels_is_not_drawn() -> None:
 @pytest.mark.extras
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
 def test_the_page_runs_in_a_browser_without_an_error(written: Path) -> None:
-    click = "<script>document.querySelectorAll('.sortable th button')[1].click()</script></body>"
+    table = "[...document.querySelectorAll('.sortable')].find(one => one.textContent.includes('cifar10 resnet18'))"
+    click = f"<script>{table}.querySelectorAll('th button')[1].click()</script></body>"
     clicked = written.with_name("clicked.html")
     clicked.write_text(written.read_text().replace("</body>", click))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=2000"]
