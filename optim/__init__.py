@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from torch.optim import Optimizer
 
+from .adam_then_sgd import AdamThenSGD
 from .adamp import SGDP, AdamP
 from .adamsrt import SGDMRT, AdamS, AdamSRT
 from .adan import Adan
@@ -29,10 +30,10 @@ from .stages import by_name
 
 __all__ = [
     "GC_SGD", "LAMB", "MARS", "RMSGD", "SAM", "SGDG", "SGDMRT", "SGDP", "SING", "SLS", "SOAP", "AdaBelief",
-    "AdaBound", "AdaHessian", "Adafactor", "AdamG", "AdamGRepo", "AdamGStar", "AdamP", "AdamS", "AdamSRT", "Adan",
-    "Cautious", "Chain", "GC_AdamW", "Lion", "LookAhead", "Muon", "Prodigy", "ScheduleFreeAdamW", "ScheduleFreeSGD",
-    "Shampoo", "Sophia", "Yogi", "build", "closure", "configure", "create_optimizer", "describe",
-    "list_optimizers", "param_groups", "split_groups", "suspects",
+    "AdaBound", "AdaHessian", "Adafactor", "AdamG", "AdamGRepo", "AdamGStar", "AdamP", "AdamS", "AdamSRT",
+    "AdamThenSGD", "Adan", "Cautious", "Chain", "GC_AdamW", "Lion", "LookAhead", "Muon", "Prodigy",
+    "ScheduleFreeAdamW", "ScheduleFreeSGD", "Shampoo", "Sophia", "Yogi", "build", "closure", "configure",
+    "create_optimizer", "describe", "list_optimizers", "param_groups", "split_groups", "suspects",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:
