@@ -1,4 +1,4 @@
-"""Adam for some epochs, then SGD: the mixture that music taggers are trained with."""
+"""Adam for some epochs, then SGD, as music taggers are. Raises ValueError, one line, for a value out of range."""
 
 from collections.abc import Mapping
 from dataclasses import replace
