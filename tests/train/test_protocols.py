@@ -3,6 +3,7 @@
 from math import isfinite
 
 import pytest
+import torch
 
 import train
 from conf import groups
@@ -11,7 +12,7 @@ from record.identity import run_folder
 from record.read import read_result
 from record.run import Run
 from training.distribution import World
-from training.runtime import pick_device
+from training.runtime import pick_device, set_kernels
 
 PROTOCOLS = {  # one net of each protocol's own, the quickest, for every run of the tests
     "rmsgd_cifar_cutout": ("rmsgd", "cifar100", "shufflenetv2"),
@@ -53,11 +54,11 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-def two_steps(words, store, cache):
+def two_steps(words, store, cache, device="cpu"):
     where = (f"paths.store={store}", f"paths.cache={cache}", "progress=false", "workers=0", "scale=smoke")
     config = compose([*words, *where]) | {"world_size": 1}
-    with Run(config["paths"]["store"], config, facts={"device": "cpu"}) as run:
-        run.finish(*train.Trainer(config, World(), pick_device("cpu")).fit(run, False))
+    with Run(config["paths"]["store"], config, facts={"device": device}) as run:
+        run.finish(*train.Trainer(config, World(), pick_device(device)).fit(run, False))
     result = read_result(run_folder(store, config))
     assert result is not None
     return result
@@ -68,14 +69,28 @@ def check(result):
     assert isfinite(result["metrics"]["train_loss"])
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_every_kind_of_protocol_runs(protocol, tmp_path, cache):
+def words_of(protocol):
     paper, data, model = PROTOCOLS[protocol]
     kinds = dict.fromkeys(("adversarial", "retrieval", "detection", "detection_ssd"), "adamp") | {"wikitext": "adamw"}
     kinds |= dict.fromkeys(("sing_squad", "sing_swag"), "sing") | dict.fromkeys(("audio", "biased_mnist"), "adamp")
     optimizer = kinds.get(protocol.removeprefix("adamp_"), "sgd")
-    words = (f"protocol={protocol}", f"tuned={paper}", f"data={data}", f"model={model}", f"optimizer={optimizer}")
-    check(two_steps(words, tmp_path, cache))
+    return (f"protocol={protocol}", f"tuned={paper}", f"data={data}", f"model={model}", f"optimizer={optimizer}")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_kind_of_protocol_runs(protocol, tmp_path, cache):
+    check(two_steps(words_of(protocol), tmp_path, cache))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_kind_of_protocol_runs_on_a_gpu(protocol, tmp_path, cache):
+    """And none asks for a kernel that has no deterministic form."""
+    set_kernels("fp32", torch.device("cuda"), threads=0)
+    try:
+        check(two_steps(words_of(protocol), tmp_path, cache, device="cuda"))
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.soak
