@@ -104,12 +104,13 @@ def resumed(device: str) -> str:
 
 def tested() -> str:
     """Run the tests that need a GPU."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-n", "4", "-p", "no:cacheprovider", "tests"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    last = (done.stdout.strip().splitlines() or [done.stderr.strip()])[-1]
+    lines = done.stdout.strip().splitlines() or [done.stderr.strip()]
     if done.returncode:
-        raise AssertionError(last)
-    return last
+        failed = [line.split()[1] for line in lines if line.startswith(("FAILED ", "ERROR "))]
+        raise AssertionError(f"{lines[-1]}: {', '.join(failed)}")
+    return lines[-1]
 
 
 def timed(method: str, device: str, net: str) -> str:
