@@ -1,8 +1,9 @@
 """Time of one optimizer step, side by side with peers: `python -m benchmarks.optimizers`.
 
 A method is any option of conf/optimizer whose class is in optim/. Its sides: ours eager and compiled, the peers that
-are installed (extra `bench`), torch's fused AdamW. They step in turn over tensors of one net's shapes, so that a slow
-moment of the machine hits all; medians. Prints tables and writes build/benchmarks/optimizers.json.
+are installed (extra `bench`), torch's fused AdamW; on CUDA ours and torch's in a CUDA graph too. They step in turn over
+tensors of one net's shapes, so that a slow moment of the machine hits all; medians. Prints tables and writes
+build/benchmarks/optimizers.json.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -108,6 +110,26 @@ def sides(method: str, params: Callable[[], list[Parameter]], compiled: bool) ->
     return made | {"torch AdamW fused": torch.optim.AdamW(params(), fused=True, weight_decay=1e-2)}
 
 
+def graphs(method: str, params: Callable[[], list[Parameter]]) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield steps that a CUDA graph holds, by name: torch's, and ours where the method can be held."""
+    held = torch.optim.AdamW(params(), fused=True, weight_decay=1e-2, capturable=True)
+    yield "torch AdamW in a graph", captured(stepper(held))
+    with suppress(ValueError):  # it is not capturable, and says why
+        yield "ours in a graph", captured(stepper(ours(method, params(), capturable=True)))
+
+
+def captured(step: Callable[[], object]) -> Callable[[], object]:
+    """Hold a step in a CUDA graph, after three that make the state; returns the replay."""
+    side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    side.synchronize()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
 def stepper(optimizer: Optimizer) -> Callable[[], object]:
     """Return a step at fixed gradients, for any optimizer: its closure's loss falls with every call."""
     params: list[Parameter] = [p for group in optimizer.param_groups for p in group["params"]]
@@ -131,13 +153,13 @@ def compare(
     """Step the sides of a method in turn, after three steps that are not timed."""
     made = sides(method, lambda: tensors(shapes, device), compiled)
     calls = {name: stepper(optimizer) for name, optimizer in made.items()}
+    if device == "cuda":
+        calls |= dict(graphs(method, lambda: tensors(shapes, device)))
     in_turns(calls, 3)
     medians = {name: statistics.median(times) for name, times in in_turns(calls, rounds, clock).items()}
     weights = 4 * sum(shape.numel() for shape in shapes)
-    base = medians["torch AdamW fused"]
-    return [
-        Side(name, 1e3 * median, median / base, _state_bytes(made[name]) / weights) for name, median in medians.items()
-    ]
+    base, state = medians["torch AdamW fused"], {name: _state_bytes(made[name]) / weights for name in made}
+    return [Side(name, 1e3 * ms, ms / base, state.get(name, state["ours"])) for name, ms in medians.items()]
 
 
 def _state_bytes(optimizer: Optimizer) -> int:
@@ -158,7 +180,7 @@ def show(title: str, rows: Sequence[Side]) -> None:
     """Print a table."""
     print(f"\n{title}\n  {'side':<22}{'ms/step':>10}{'x fused AdamW':>16}{'state/weights':>16}")
     for row in rows:
-        print(f"  {row.side:<22}{row.ms:>10.1f}{row.of_adamw:>16.2f}{row.state:>16.2f}", flush=True)
+        print(f"  {row.side:<22}{row.ms:>10.2f}{row.of_adamw:>16.2f}{row.state:>16.2f}", flush=True)
 
 
 def arguments() -> argparse.Namespace:
