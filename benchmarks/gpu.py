@@ -30,6 +30,7 @@ LOOSE = {  # methods whose last digits are the device's or the compiler's choice
     "muon": "Newton-Schulz in bfloat16",
     "soap": "a basis of eigenvectors, free where eigenvalues are equal",
 }
+QUIET = ("-W", "default", "-p", "no:cacheprovider")  # libraries of other versions than the lock's warn of other things
 PATIENCE = 300  # seconds for one run
 Way = dict[str, bool]  # how `ours` builds an optimizer
 Check = Callable[[], str]  # returns what the table shows; an exception is a failure
@@ -104,7 +105,7 @@ def resumed(device: str) -> str:
 
 def tested() -> str:
     """Run the tests that need a GPU."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-n", "4", "-p", "no:cacheprovider", "tests"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-n", "4", *QUIET, "tests"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     lines = done.stdout.strip().splitlines() or [done.stderr.strip()]
     if done.returncode:
