@@ -134,12 +134,12 @@ def checks(device: str) -> Iterator[tuple[str, Check]]:
     exact = [method for method in METHODS if method not in LOOSE]
     yield "tests that need a GPU", tested
     yield "optimizers, eager as on the CPU", partial(alike, exact, (device, lists), ("cpu", loop))
-    yield "optimizers, compiled as eager", partial(alike, exact, (device, compiled), (device, lists))
     for precision in ("bf16", "tf32"):
         yield f"a run in {precision}", partial(trained, device, f"precision={precision}")
     yield "a run that is stopped and goes on", partial(resumed, device)
     for processes in range(1, min(torch.cuda.device_count(), 2) + 1):
         yield f"NCCL, {processes} of the GPUs", partial(trained, device, processes=processes)
+    yield "optimizers, compiled as eager", partial(alike, exact, (device, compiled), (device, lists))
     for method in ("sing", "adamp"):
         yield f"a step of {method}, ResNet-50", partial(timed, method, device, "resnet50")
 

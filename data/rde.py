@@ -75,9 +75,10 @@ class RdeSplit:
     def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         size, shape = len(rows), (len(rows), -1, self.side, self.side)
         index, colours, levels = torch.split(rows, [self.side**2, 3 * self.labels, self.labels], dim=1)
-        unit = levels.amax(1, keepdim=True) if self.in_image else self.unit
+        full = partial(torch.full, (), device=rows.device)  # to divide by a number is not exact on a GPU
+        unit = levels.amax(1, keepdim=True) if self.in_image else full(self.unit)
         numbers = torch.arange(self.labels, device=rows.device, dtype=torch.float32).expand(size, 1, -1)
-        table = torch.cat((colours.view(size, 3, -1) / 255, numbers, (levels / unit)[:, None]), 1)
+        table = torch.cat((colours.view(size, 3, -1) / full(255.0), numbers, (levels / unit)[:, None]), 1)
         planes = table.gather(2, index[:, None].long().expand(-1, 5, -1)).view(shape)
         return planes[:, :3].to(self.dtype).contiguous(memory_format=self.layout), planes[:, 3:]
 

@@ -74,6 +74,36 @@ def test_sizes_are_free_in_a_trace(name):
     assert counters["stats"]["unique_graphs"] == len({tuple(size == 1 for size in shape) for shape in shapes})
 
 
+@pytest.mark.parametrize("name", ["sing", "adamp", "lookahead", "muon"])
+@pytest.mark.parametrize("capturable", [False, True])
+def test_a_list_at_once_as_on_a_gpu(name, capturable, monkeypatch):
+    """One function for tensors of several shapes, of which one misses the first step; a new rate compiles nothing."""
+    monkeypatch.setattr("optim.compiled.at_once", lambda bucket: True)
+    functions = []
+
+    def traced(kernel, **_):
+        functions.append(kernel)
+        return kernel if name != "sing" else compiled(kernel, fullgraph=True)
+
+    compiled = torch.compile
+    monkeypatch.setattr(torch, "compile", traced)
+
+    def trained(compile: bool) -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(1)
+        params = [Parameter(torch.randn(shape, generator=generator)) for shape in SHAPES]
+        optimizer = ROWS[name].build(params, weight_decay=0.1, compile=compile, capturable=capturable, foreach=True)
+        for step in range(5):
+            goals = [torch.randn(shape, generator=generator) for shape in SHAPES]
+            params[1].requires_grad_(step > 0)
+            optimizer.step(closure_of(params, goals))
+            optimizer.param_groups[0]["lr"] *= 0.9
+        return [p.detach() for p in params]
+
+    for x, y in zip(trained(compile=True), trained(compile=False), strict=True):
+        assert (x - y).abs().max() <= 1e-6 * y.abs().max()
+    assert len(functions) == 2  # of one tensor, and of both
+
+
 @pytest.mark.parametrize("turn", [sorted, lambda names: sorted(names, reverse=True)])
 def test_a_state_in_another_order_steps_the_same(monkeypatch, turn):
     """Of two tensors of one shape, one resumed from a store that orders its keys, and one new."""
