@@ -15,10 +15,10 @@ from .stages.lists import is_sharded
 
 Kernel = Callable[..., None]
 
-OPTIONS: dict[str, Any] = {
-    # The key says all that a trace depends on but for relations of sizes, so the other guards are dropped: they cost
-    # more than a small step.
-    "guard_filter_fn": lambda guards: [guard.guard_type == "SHAPE_ENV" for guard in guards],
+# The key says all that a trace depends on but for relations of sizes, so the other guards are dropped: they cost more
+# than a small step.
+OF_A_LIST: dict[str, Any] = {"guard_filter_fn": lambda guards: [guard.guard_type == "SHAPE_ENV" for guard in guards]}
+OF_A_TENSOR = OF_A_LIST | {
     # A value that is read more than once is computed again rather than written to memory, which is what a step waits
     # for: new m and v went to fresh memory, and were read and copied in a loop of their own (SING 2.3 -> 1.7 x AdamW).
     "realize_reads_threshold": 1000,
@@ -59,7 +59,7 @@ class Compiled:
             kernel = self.kernels.get(key)
             if kernel is None:
                 layout = Layout([names], [0], [(*fixed, *moving)], dict(bucket.options))
-                kernel = self.kernels[key] = self._compile(layout, free_sizes=not is_sharded(param))
+                kernel = self.kernels[key] = self._compile(layout, not is_sharded(param), OF_A_TENSOR)
                 # Sizes that are equal here need not be so in the next tensor.
                 with cast(ConfigModule, _config).patch("use_duck_shape", False):
                     kernel(*arguments)
@@ -79,7 +79,7 @@ class Compiled:
         key = (forms, *kinds, params[0].device, tuple(bucket.options.items()))
         if key not in self.kernels:
             layout = Layout(names, which, [(*fixed, *moving) for fixed, moving in parts], dict(bucket.options))
-            self.kernels[key] = self._compile(layout, free_sizes=False)
+            self.kernels[key] = self._compile(layout, False, OF_A_LIST)
         vectors = [self._vector(fixed, params[0]) for fixed, _ in parts]
         moving = [list(moving.values()) for _, moving in parts]
         self.kernels[key]([p.detach() for p in params], bucket.grads, buffers, vectors, moving)
@@ -91,7 +91,7 @@ class Compiled:
             self.last = scalars, vector.to(like.device, non_blocking=True)
         return self.last[1]
 
-    def _compile(self, layout: "Layout", free_sizes: bool) -> Kernel:
+    def _compile(self, layout: "Layout", free_sizes: bool, how: dict[str, Any]) -> Kernel:
         advance, (names, which, scalars, options) = self.eager, layout
 
         def kernel(
@@ -110,7 +110,7 @@ class Compiled:
         # number of traces of each below its limit.
         kernel.__code__ = kernel.__code__.replace(co_name=f"step_{len(self.kernels)}")
         assert isinstance(kernel, types.FunctionType)
-        return torch.compile(kernel, fullgraph=True, dynamic=free_sizes, options=OPTIONS)
+        return torch.compile(kernel, fullgraph=True, dynamic=free_sizes, options=how)
 
 
 class Layout(NamedTuple):
