@@ -13,10 +13,10 @@ from tests.optim.table import NAMES, ROWS
 SHAPES = [(4, 3, 3, 3), (5,)]
 
 
-def run(row, compiled: bool, steps: int = 5, shapes=SHAPES, together=None) -> list[torch.Tensor]:
+def run(row, compiled: bool, steps: int = 5, shapes=SHAPES) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     params = [Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
-    optimizer = row.build(params, weight_decay=0.1, compile=compiled, foreach=together)
+    optimizer = row.build(params, weight_decay=0.1, compile=compiled)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
     for _ in range(steps):
         goals = [torch.randn(shape, generator=generator) for shape in shapes]
@@ -102,14 +102,6 @@ def test_a_list_at_once_as_on_a_gpu(name, capturable, monkeypatch):
     for x, y in zip(trained(compile=True), trained(compile=False), strict=True):
         assert (x - y).abs().max() <= 1e-6 * y.abs().max()
     assert len(functions) == 2  # of one tensor, and of both
-
-
-@pytest.mark.extras
-@pytest.mark.parametrize("name", NAMES)
-def test_every_list_compiles(name, monkeypatch):
-    monkeypatch.setattr("optim.compiled.at_once", lambda bucket: True)
-    for x, y in zip(*(run(ROWS[name], compiled, together=True) for compiled in (True, False)), strict=True):
-        assert (x - y).abs().max() <= 1e-6 * y.abs().max()
 
 
 @pytest.mark.parametrize("turn", [sorted, lambda names: sorted(names, reverse=True)])
