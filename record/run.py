@@ -182,10 +182,11 @@ class Run:
     def _begin(self, overrides: list[str], facts: dict[str, Any]) -> None:
         """Write config, environment and status."""
         self._claim.check()
+        before = self._attempts_before()
         write_atomic(self.folder / "config.yaml", config_text(self.config), self._claim.check)
         source = {"source": source_hashes(self.semantic)}
         attempt = {"started": time.time(), **environment(), **source, "overrides": overrides, **facts}
-        self._attempts = [*self._attempts_before(), cast(Attempt, attempt)]
+        self._attempts = [*before, cast(Attempt, attempt)]
         self.attempt = len(self._attempts)  # from 1
         if diff := code_diff():
             path = self.folder / f"code-{self.attempt}.diff"
@@ -194,15 +195,20 @@ class Run:
         self._write_status("running")
 
     def _attempts_before(self) -> list[Attempt]:
+        """The earlier attempts; the last of them ended when it last wrote its status or its metrics."""
         try:
-            return read_as(Environment, self.folder / "environment.json")["attempts"]
+            attempts = read_as(Environment, self.folder / "environment.json")["attempts"]
         except FileNotFoundError:
             return []
         except ValueError as error:
             self._notice(f"{error}; its lines about earlier attempts are lost")
             return []
+        written = [self.folder / name for name in ("status.json", "metrics.jsonl")]
+        attempts[-1]["ended"] = max((path.stat().st_mtime for path in written if path.exists()), default=time.time())
+        return attempts
 
     def _result(self) -> dict[str, Any]:
+        now = time.time()
         return {
             "schema": SCHEMA,
             "id": self.id,
@@ -210,7 +216,8 @@ class Run:
             "config": self.semantic,
             "labels": labels_of(self.config),
             **provenance(self._attempts),
-            "finished": time.time(),
+            "spans": [[attempt["started"], attempt.get("ended", now)] for attempt in self._attempts],
+            "finished": now,
             "metrics_sha256": digest(self.folder / "metrics.jsonl"),
         }
 

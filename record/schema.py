@@ -135,9 +135,10 @@ class Target(TypedDict, total=False):
 
 
 class Result(Provenance):
-    """result.json: what a finished run came to."""
+    """result.json: what a finished run came to. spans: when each attempt began and ended; not in results of before."""
 
     schema: Count
+    spans: NotRequired[list[list[float]]]
     id: str
     group_id: str
     config: Config
@@ -168,6 +169,7 @@ class Attempt(TypedDict):
     """One start of a run: when, by which command line, and where."""
 
     started: float
+    ended: NotRequired[float]
     overrides: list[str]
     versions: dict[str, str]
     commit: NotRequired[str | None]

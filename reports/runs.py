@@ -91,11 +91,12 @@ def _overlapping(rows: Iterable[Row]) -> Iterator[Row]:
     """Yield the runs that shared their machine: another run of the store was under way on it at the same time."""
     timed = [row for row in rows if row.get("started") and row.get("finished")]
     for members in grouped(((row.get("machine.host"), device(row)), row) for row in timed).values():
-        latest: Row | None = None
-        for row in sorted(members, key=lambda row: float(row["started"])):
-            if latest is not None and row["started"] < latest["finished"]:
-                yield from (latest, row)
-            latest = row if latest is None or row["finished"] > latest["finished"] else latest
+        spans = [(*span, row) for row in members for span in row.get("spans", [[row["started"], row["finished"]]])]
+        latest: tuple[float, Row] | None = None
+        for begin, end, row in sorted(spans, key=lambda span: float(span[0])):
+            if latest is not None and begin < latest[0] and row is not latest[1]:
+                yield from (latest[1], row)
+            latest = (end, row) if latest is None or end > latest[0] else latest
 
 
 def identify(runs: Runs) -> Identify:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,15 @@ def test_a_state_that_cannot_come_back_is_found_at_the_first_save(tmp_path, conf
         assert "\n" not in str(caught.value)
         assert found(run.folder) == []
         run.stop()
+
+
+def test_a_result_says_when_each_attempt_was_under_way(tmp_path, config):
+    with Run(tmp_path, config) as run:
+        run.stop()
+    time.sleep(0.05)
+    with Run(tmp_path, config) as run:
+        (begin, end), (again, finished) = run.finish({"state": "done", "metrics": {}})["spans"]
+    assert begin < end < again - 0.04 < finished
 
 
 def test_another_runs_checkpoint_is_never_resumed(tmp_path):

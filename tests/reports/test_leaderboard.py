@@ -89,6 +89,9 @@ def test_runs_that_overlap_on_a_machine_shared_it() -> None:
 
     rows = Runs([run("a", 1, 9), run("b", 2, 3), run("c", 4, 5), run("d", 9, 12), run("e", 4, 5, "y")]).rows
     assert [row["id"] for row in rows if row.get("shared")] == ["a", "b", "c"]
+    stopped = run("f", 1, 9) | {"spans": [[1, 2], [8, 9]]}  # and went on when the others were over
+    rows = Runs([stopped, run("g", 3, 4), run("h", 5, 8.5)]).rows
+    assert [row["id"] for row in rows if row.get("shared")] == ["f", "h"]
 
 
 def test_several_stores_are_read_as_one() -> None:
