@@ -1,18 +1,31 @@
 """AdamP and SGDP (Heo et al. 2021, arXiv 2006.08217): the projection of an update away from the weight."""
 
 import math
+import operator
 from collections.abc import Mapping
 from typing import Annotated, Any, Unpack
 
 import torch
 from torch import Tensor
-from torch.linalg import vecdot, vector_norm
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
 from .stages.base import Bucket, Numbers, Scalar, Stage, Step
 from .stages.keywords import Betas, Momentum, NotNegative, Positive, Rate, Share, WeightDecay
-from .stages.lists import once, rows
+from .stages.lists import (
+    at_once,
+    copy_,
+    dots,
+    less_products,
+    matrices,
+    maxima,
+    norms,
+    numbers,
+    once,
+    row_norms,
+    row_wise,
+    sums,
+)
 from .stages.moments import Dampening, adam, heavy_ball
 
 Threshold = Annotated[NotNegative, "threshold of the cosine"]
@@ -104,23 +117,37 @@ class radial_projection(Stage):
         return super().scalars(hyper, step) | {"gain": gain}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
-        bucket.decay_scale = [s * g for s, g in zip(bucket.decay_scale, bucket.scalar(self, "gain"), strict=True)]
-        return [self._one(bucket, i, u) if u.ndim > 1 else u for i, u in enumerate(updates)]
+        bucket.decay_scale = numbers(operator.mul, bucket.decay_scale, bucket.scalar(self, "gain"))
+        found = [*updates]
+        for places in matrices(updates):
+            results = self._projected(bucket, places, [updates[i] for i in places])
+            for i, result in zip(places, results, strict=True):
+                found[i] = result
+        return found
 
-    def _one(self, bucket: Bucket, i: int, update: Tensor) -> Tensor:
-        weight = bucket.params[i]
-        delta, ratio, eps = (bucket.scalar(self, key)[i] for key in ("delta", "wd_ratio", "eps"))
-        length, channel, layer = cosines(weight, bucket.grads[i], eps)
-        by_channel = channel < delta / math.sqrt(weight[0].numel())
-        by_layer = layer < delta / math.sqrt(weight.numel())
-        along = vecdot(rows(update), rows(weight))
-        by_row, whole = along / (length + eps) ** 2, along.sum() / (vector_norm(length) + eps) ** 2
-        part = once(torch.where(by_channel, by_row, torch.where(by_layer, whole, 0.0)))
-        projected = once((by_channel | by_layer).to(weight.dtype))
-        bucket.states[i][f"{self.name}.projected"].copy_(projected)
-        bucket.decay_scale[i] = bucket.decay_scale[i] * (1 - projected * (1 - ratio))
-        parts = part.view(-1, *[1] * (update.ndim - 1))
-        return torch.addcmul(update, parts, weight, value=-1, out=bucket.spare(update))
+    def _projected(self, bucket: Bucket, places: list[int], updates: list[Tensor]) -> list[Tensor]:
+        """The updates of the bucket's matrices at these places, all of as many dimensions."""
+        weights, grads = ([tensors[i] for i in places] for tensors in (bucket.params, bucket.grads))
+        w, g, u = ([row_wise(x) for x in tensors] for tensors in (weights, grads, updates))
+        delta, ratio, eps = (bucket.scalar(self, key)[places[0]] for key in ("delta", "wd_ratio", "eps"))
+        lengths, channel, layer = cosines(w, g, eps)
+        by_channel = _below(channel, [delta / math.sqrt(x.shape[1:].numel()) for x in w])
+        by_layer = _below(layer, [delta / math.sqrt(x.numel()) for x in w])
+        self._keep(bucket, places, at_once(lambda a, b: once((a | b).to(w[0].dtype)), by_channel, by_layer), ratio)
+
+        along, column = dots(u, w), [-1] + [1] * (updates[0].ndim - 1)
+        by_row = at_once(lambda dot, length: (dot / (length + eps) ** 2).view(column), along, lengths)
+        whole = at_once(lambda dot, length: dot / (length + eps) ** 2, [dot.sum() for dot in along], norms(lengths))
+        other = at_once(lambda yes, part: torch.where(yes, part, 0.0), by_layer, whole)
+        parts = [once(torch.where(*choice)) for choice in zip(by_channel, by_row, other, strict=True)]
+        return less_products(bucket, updates, parts, weights)
+
+    def _keep(self, bucket: Bucket, places: list[int], projected: list[Tensor], ratio: Scalar) -> None:
+        """Note which matrices are projected, and have these decay less."""
+        copy_([bucket.states[i][f"{self.name}.projected"] for i in places], projected)
+        scales = [bucket.decay_scale[i] for i in places]
+        for i, scale in zip(places, numbers(lambda s, p: s * (1 - p * (1 - ratio)), scales, projected), strict=True):
+            bucket.decay_scale[i] = scale
 
     def metrics(self, chain: Chain) -> dict[str, float]:
         """`projected_fraction`: of the tensors with two and more dimensions, how many the last step projected."""
@@ -129,10 +156,19 @@ class radial_projection(Stage):
         return {"projected_fraction": sum(flags) / len(flags)} if flags else {}
 
 
-def cosines(weight: Tensor, grad: Tensor, eps: Scalar) -> tuple[Tensor, Tensor, Tensor]:
-    """The norm of each row of the weight; the largest |cos(row, its gradient)|; |cos| of the whole tensor (Eq. 11)."""
-    w, g = rows(weight), rows(grad)
-    length, steepness, product = vector_norm(w, dim=1), vector_norm(g, dim=1), vecdot(w, g)
-    channel = product.abs() / (length.clamp(min=eps) * steepness.clamp(min=eps))
-    layer = product.sum().abs() / (vector_norm(length).clamp(min=eps) * vector_norm(steepness).clamp(min=eps))
-    return length, channel.max(), layer
+def cosines(weights: list[Tensor], grads: list[Tensor], eps: Scalar) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Of tensors with whole rows: these norms; the largest |cos(row, its gradient)|; |cos| of all (Eq. 11)."""
+    lengths, steepness = ([row_norms(x) for x in xs] for xs in (weights, grads))
+    products = dots(weights, grads)
+
+    def cosine(product: Tensor, w: Tensor, g: Tensor) -> Tensor:
+        return product.abs() / (w.clamp(min=eps) * g.clamp(min=eps))
+
+    by_row = at_once(cosine, products, lengths, steepness)
+    whole = at_once(cosine, [product.sum() for product in products], norms(lengths), norms(steepness))
+    return lengths, maxima(by_row), whole
+
+
+def _below(cosines: list[Tensor], bounds: list[Scalar]) -> list[Tensor]:
+    """Whether cosine < bound, tensor by tensor."""
+    return at_once(lambda above: above < 0, sums(cosines, [-bound for bound in bounds]))

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from .adamp import cosines
 from .stages.base import near
+from .stages.lists import row_wise
 
 KINDS = ("channel", "layer")
 _IMAGE_SIZES = (224, 32, 64, 28, 256, 299, 384, 128, 8)  # tried in turn; on the meta device a try costs milliseconds
@@ -130,7 +131,7 @@ def radial_cosine(weight: Tensor, gradient: Tensor, kind: str) -> Tensor:
     `kind` "channel": groups are the rows of dim 0; "layer": the tensor. Shape []. A zero weight or gradient gives 0.
     """
     smallest = torch.finfo(weight.dtype).tiny ** 0.5  # two of which have a product
-    _, channel, layer = cosines(weight.detach(), gradient.detach(), smallest)
+    _, (channel,), (layer,) = cosines([row_wise(weight.detach())], [row_wise(gradient.detach())], smallest)
     return channel * math.sqrt(weight[0].numel()) if kind == "channel" else layer * math.sqrt(weight.numel())
 
 

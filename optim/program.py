@@ -3,12 +3,13 @@
 Apart from the optimizer, so that it can be traced (`optim.compiled`).
 """
 
+import operator
 from collections.abc import Sequence
 
 from torch import Tensor
 
 from .stages.base import Bucket, Hyper, Stage
-from .stages.lists import add_, multiply_, scaled
+from .stages.lists import add_, multiply_, numbers, scaled
 
 CHAIN = Hyper()  # owner of Chain's own numbers in a bucket: the rate, the decay of this step, and the L2 coefficient
 CHAIN.name = "chain"
@@ -36,8 +37,8 @@ class Program:
     def _move(self, bucket: Bucket, updates: list[Tensor]) -> None:
         if bucket.options["decay"] not in ("none", "coupled"):
             decay = bucket.scalar(CHAIN, "decay")
-            multiply_(bucket.params, [1 - d * scale for d, scale in zip(decay, bucket.decay_scale, strict=True)])
-        rates = [lr * s for lr, s in zip(bucket.scalar(CHAIN, "lr"), bucket.rate_scale, strict=True)]
+            multiply_(bucket.params, numbers(lambda d, scale: 1 - d * scale, decay, bucket.decay_scale))
+        rates = numbers(operator.mul, bucket.scalar(CHAIN, "lr"), bucket.rate_scale)
         for stage in self.retract_stages:
             steps = [update * rate for update, rate in zip(updates, rates, strict=True)]
             moved = stage.retract(bucket, steps)

@@ -1,10 +1,10 @@
 """List operations with one scalar a tensor, where torch's foreach functions have none, and what makes such scalars.
 
-A scalar is a float, or a tensor of no dimensions where the step is traced or captured.
+A scalar is a float, or a tensor of no dimensions where the step is traced or captured, or where it was measured.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeGuard
 
 import torch
@@ -18,6 +18,8 @@ def add_(xs: list[Tensor], ys: list[Tensor], scalars: Sequence[Scalar]) -> None:
     """x += scalar * y, in place, tensor by tensor; without a temporary where all scalars are one float."""
     if _floats(scalars) and all(scalar == scalars[0] for scalar in scalars):
         torch._foreach_add_(xs, ys, alpha=scalars[0])
+    elif _floats(scalars):
+        torch._foreach_add_(xs, torch._foreach_mul(ys, scalars))
     else:
         torch._foreach_add_(xs, [y * scalar for y, scalar in zip(ys, scalars, strict=True)])
 
@@ -58,11 +60,17 @@ def blend_(xs: list[Tensor], ys: list[Tensor], scalars: Sequence[Scalar]) -> Non
 
 def multiply_(xs: list[Tensor], scalars: Sequence[Scalar]) -> None:
     """x *= scalar, in place, tensor by tensor; nothing is done where all scalars are the float one."""
-    if not _floats(scalars):
+    if _floats(scalars):
+        if any(scalar != 1.0 for scalar in scalars):
+            torch._foreach_mul_(xs, scalars)
+    elif apart(xs[0]):
         for x, scalar in zip(xs, scalars, strict=True):
             x.mul_(scalar)
-    elif any(scalar != 1.0 for scalar in scalars):
-        torch._foreach_mul_(xs, scalars)
+    else:
+        for kind in (float, Tensor):  # a list of both has no foreach form
+            pairs = [(x, scalar) for x, scalar in zip(xs, scalars, strict=True) if isinstance(scalar, kind)]
+            if pairs:
+                torch._foreach_mul_(*map(list, zip(*pairs, strict=True)))
 
 
 def quotients(xs: list[Tensor], ys: list[Tensor]) -> list[Tensor]:
@@ -77,6 +85,11 @@ def norms(xs: list[Tensor]) -> list[Tensor]:
     if torch.compiler.is_compiling():  # row by row: each row is in the cache, and its mean just found (`centralize`)
         return [vector_norm(vector_norm(x, dim=tuple(range(1, x.ndim))) if x.ndim > 1 else x) for x in xs]
     return list(torch._foreach_norm(xs))
+
+
+def maxima(xs: list[Tensor]) -> list[Tensor]:
+    """The largest entry of each whole tensor, 0-d."""
+    return [xs[0].max()] if len(xs) == 1 else list(torch._foreach_max(xs))
 
 
 def once(x: Tensor) -> Tensor:
@@ -97,17 +110,74 @@ def scaled(bucket: Bucket, xs: list[Tensor], scalars: Sequence[Scalar]) -> list[
     return [x * scalar for x, scalar in zip(xs, scalars, strict=True)]
 
 
+def dots(xs: list[Tensor], ys: list[Tensor]) -> list[Tensor]:
+    """The inner product of each row of x and of y, tensor by tensor: a vector each."""
+    return [product.sum(dim=tuple(range(1, product.ndim))) for product in torch._foreach_mul(xs, ys)]
+
+
+def less_products(bucket: Bucket, xs: list[Tensor], ys: list[Tensor], zs: list[Tensor]) -> list[Tensor]:
+    """x - y * z, tensor by tensor; a list of one is written over x where the bucket spares it."""
+    if len(xs) == 1:
+        return [torch.addcmul(xs[0], ys[0], zs[0], value=-1, out=bucket.spare(xs[0]))]
+    return list(torch._foreach_addcmul(xs, ys, zs, value=-1))
+
+
 def copy_(xs: list[Tensor], ys: list[Tensor]) -> None:
     """x <- y, tensor by tensor, each rounded to the precision of x."""
-    if is_sharded(xs[0]):
+    if apart(xs[0]):
         for x, y in zip(xs, ys, strict=True):
             x.copy_(y)
     else:
         torch._foreach_copy_(xs, ys)
 
 
+def at_once(formula: Callable[..., Tensor], *columns: list[Tensor]) -> list[Tensor]:
+    """formula(x, y, ..), entry by entry, for each place of lists of small tensors: worked out on all of them joined.
+
+    A place has 0-d tensors, or tensors with as many rows each. So ResNet-50's 161 tensors take one operation, not 161.
+    """
+    first = columns[0]
+    if len(first) == 1 or apart(first[0]):
+        return [formula(*entry) for entry in zip(*columns, strict=True)]
+    if first[0].ndim:
+        return list(formula(*map(torch.cat, columns)).split([len(x) for x in first]))
+    return list(formula(*map(torch.stack, columns)).unbind())
+
+
+def numbers(formula: Callable[..., Scalar], *columns: Sequence[Scalar]) -> list[Scalar]:
+    """formula(x, y, ..) for each place of lists of scalars, worked out at once where they are tensors."""
+    entries = list(zip(*columns, strict=True))
+    moving = [entry for entry in entries if not _floats(entry)]
+    kinds = {tuple(x if isinstance(x, float) else None for x in entry) for entry in moving}
+    if len(moving) < 2 or len(kinds) > 1 or any(apart(x) for x in moving[0] if isinstance(x, Tensor)):
+        return [formula(*entry) for entry in entries]
+    joined = formula(*map(_joined, zip(*moving, strict=True)))
+    assert isinstance(joined, Tensor)
+    results = iter(joined.unbind())
+    return [formula(*entry) if _floats(entry) else next(results) for entry in entries]
+
+
+def _joined(scalars: Sequence[Scalar]) -> Scalar:
+    tensors = [scalar for scalar in scalars if isinstance(scalar, Tensor)]
+    return torch.stack(tensors) if tensors else scalars[0]
+
+
+def matrices(xs: list[Tensor]) -> list[list[int]]:
+    """The places of tensors of two and more dimensions, in lists of as many dimensions; one by one where `apart`."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for place, x in enumerate(xs):
+        if x.ndim > 1:
+            found.setdefault((x.ndim, place if apart(x) else 0), []).append(place)
+    return list(found.values())
+
+
 def rows(x: Tensor) -> Tensor:
-    """x as a matrix, one row for each entry of the first dimension.
+    """x as a matrix, one row for each entry of the first dimension."""
+    return row_wise(x).reshape(x.shape[0], -1)
+
+
+def row_wise(x: Tensor) -> Tensor:
+    """x with each row in one piece of memory, a row being what belongs to an entry of the first dimension.
 
     A sharded tensor gets its shards along that dimension: others cannot be flattened where they are uneven.
     """
@@ -116,7 +186,18 @@ def rows(x: Tensor) -> Tensor:
 
         assert isinstance(x, DTensor)
         x = x.redistribute(placements=[Shard(0) if isinstance(p, Shard) else p for p in x.placements])
-    return x.reshape(x.shape[0], -1)
+    return x.contiguous()
+
+
+def row_norms(x: Tensor) -> Tensor:
+    """The 2-norm of each row, a vector."""
+    norms: Tensor = vector_norm(x, dim=tuple(range(1, x.ndim)))
+    return norms
+
+
+def apart(x: Tensor) -> bool:
+    """Whether tensors as x are taken one by one: in a trace, which fuses them so, and where they are sharded."""
+    return torch.compiler.is_compiling() or is_sharded(x)
 
 
 def is_sharded(x: Tensor) -> bool:
