@@ -135,10 +135,14 @@ class radial_projection(Stage):
         by_layer = _below(layer, [delta / math.sqrt(x.numel()) for x in w])
         self._keep(bucket, places, at_once(lambda a, b: once((a | b).to(w[0].dtype)), by_channel, by_layer), ratio)
 
+        def part(dot: Tensor, length: Tensor) -> Tensor:
+            share: Tensor = dot / (length + eps) ** 2
+            return share
+
         along, column = dots(u, w), [-1] + [1] * (updates[0].ndim - 1)
-        by_row = at_once(lambda dot, length: (dot / (length + eps) ** 2).view(column), along, lengths)
-        whole = at_once(lambda dot, length: dot / (length + eps) ** 2, [dot.sum() for dot in along], norms(lengths))
-        other = at_once(lambda yes, part: torch.where(yes, part, 0.0), by_layer, whole)
+        by_row = at_once(lambda dot, length: part(dot, length).view(column), along, lengths)
+        whole = [dot.sum() for dot in along], norms(lengths)
+        other = at_once(lambda yes, dot, length: torch.where(yes, part(dot, length), 0.0), by_layer, *whole)
         parts = [once(torch.where(*choice)) for choice in zip(by_channel, by_row, other, strict=True)]
         return less_products(bucket, updates, parts, weights)
 
