@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 from .chain import Chain, Options
 from .stages.base import Bucket, Numbers, Stage, Step
 from .stages.keywords import Eps, In, Rate, WeightDecay
-from .stages.lists import add_product_, blend_, either, root
+from .stages.lists import add_product_, add_scalar_, blend_, copy_, either, quotients, root
 from .stages.plugins import decay_rate
 
 ThreeBetas = Annotated[
@@ -62,19 +62,24 @@ class adan(Stage):
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         m, v, n, previous = bucket.buffers(self, *self.zeros)
-        differences = [(g - old) * x for g, old, x in zip(updates, previous, bucket.scalar(self, "later"), strict=True)]
-        looked = [g + d * b for g, d, b in zip(updates, differences, bucket.scalar(self, "beta2"), strict=True)]
+        differences = list(torch._foreach_sub(updates, previous))
+        torch._foreach_mul_(differences, bucket.scalar(self, "later"))
+        looked = list(torch._foreach_mul(differences, bucket.scalar(self, "beta2")))
+        torch._foreach_add_(looked, updates)
         blend_(m, updates, bucket.scalar(self, "new1"))
         blend_(v, differences, bucket.scalar(self, "new2"))
         torch._foreach_mul_(n, bucket.scalar(self, "beta3"))
         add_product_(n, looked, looked, bucket.scalar(self, "new3"))
-        for old, g in zip(previous, updates, strict=True):  # a foreach_copy knows no sharded tensors
-            old.copy_(g)
+        copy_(previous, updates)
         bucket.decay_scale = [0.0] * len(updates)  # done by `retract`
-        numbers = zip(*(bucket.scalar(self, key) for key in ("mean", "diff", "root", "eps")), strict=True)
-        sums = zip(m, v, n, numbers, strict=True)
-        return [(a * mean + b * diff) / (c.sqrt() * root + eps) for a, b, c, (mean, diff, root, eps) in sums]
+        tops = list(torch._foreach_mul(m, bucket.scalar(self, "mean")))
+        torch._foreach_add_(tops, torch._foreach_mul(v, bucket.scalar(self, "diff")))
+        roots = list(torch._foreach_sqrt(n))
+        torch._foreach_mul_(roots, bucket.scalar(self, "root"))
+        add_scalar_(roots, bucket.scalar(self, "eps"))
+        return quotients(tops, roots)
 
     def retract(self, bucket: Bucket, steps: list[Tensor]) -> list[Tensor] | None:
-        shrinks = bucket.scalar(self, "shrink")
-        return [(p - step) * shrink for p, step, shrink in zip(bucket.params, steps, shrinks, strict=True)]
+        moved = list(torch._foreach_sub(bucket.params, steps))
+        torch._foreach_mul_(moved, bucket.scalar(self, "shrink"))
+        return moved

@@ -12,7 +12,7 @@ from .stages import by_name
 from .stages.base import Bucket, Numbers, Stage, Step
 from .stages.by_name import Base
 from .stages.keywords import Betas, Eps, Rate, WeightDecay
-from .stages.lists import blend_
+from .stages.lists import blend_, blended, multiply_
 
 
 class Lion(Chain):
@@ -77,8 +77,7 @@ class lion(Stage):
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         (average,) = bucket.buffers(self, "exp_avg")
-        mixed = [m.clone() for m in average]
-        blend_(mixed, updates, bucket.scalar(self, "new1"))
+        mixed = blended(average, updates, bucket.scalar(self, "new1"))
         blend_(average, updates, bucket.scalar(self, "new2"))
         return signs(mixed)
 
@@ -89,14 +88,19 @@ class cautious(Stage):
     name = "cautious"
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
-        return [_masked(u, g) for u, g in zip(updates, bucket.grads, strict=True)]
-
-
-def _masked(u: Tensor, g: Tensor) -> Tensor:
-    agrees = (u * g > 0).to(u.dtype)
-    return u * agrees * (u.numel() / (agrees.sum() + 1))
+        agree = list(torch._foreach_mul(updates, bucket.grads))
+        torch._foreach_sign_(agree)
+        torch._foreach_clamp_min_(agree, 0.0)  # 1 where u g > 0, else 0
+        shares = list(torch._foreach_add([mask.sum() for mask in agree], 1.0))
+        torch._foreach_reciprocal_(shares)
+        torch._foreach_mul_(shares, [float(u.numel()) for u in updates])
+        torch._foreach_mul_(agree, updates)
+        multiply_(agree, shares)
+        return agree
 
 
 def signs(xs: list[Tensor]) -> list[Tensor]:
     """The sign of each entry; nan for nan, whose sign torch takes for 0, which would hide a divergence."""
-    return [torch.where(x.isnan(), x, x.sign()) for x in xs]
+    found = list(torch._foreach_clamp_max(xs, -1.0))  # nan where x is, and else at most its sign
+    torch._foreach_maximum_(found, torch._foreach_sign(xs))
+    return found

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import Bucket, Numbers, Stage, Step
+from .stages.base import Bucket, Numbers, Scalar, Stage, Step
 from .stages.keywords import Betas, Eps, NotNegative, Rate, WeightDecay
+from .stages.lists import at_once, copy_, norms, once, products
 from .stages.moments import adam
 
 
@@ -56,13 +57,18 @@ class mars(Stage):
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         (previous,) = bucket.buffers(self, "previous")
-        entries = zip(updates, previous, bucket.scalar(self, "gain"), strict=True)
-        out = [_clipped(g + (g - old) * x) if g.ndim > 1 or self.optimize_1d else g for g, old, x in entries]
-        for old, g in zip(previous, updates, strict=True):  # a foreach_copy knows no sharded tensors
-            old.copy_(g)
-        return out
+        places = [i for i, g in enumerate(updates) if g.ndim > 1 or self.optimize_1d]
+        found = [*updates]
+        if places:
+            lists = [[xs[i] for i in places] for xs in (updates, previous, bucket.scalar(self, "gain"))]
+            for i, corrected in zip(places, _corrected(*lists), strict=True):
+                found[i] = corrected
+        copy_(previous, updates)
+        return found
 
 
-def _clipped(x: Tensor) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(x)
-    return x / norm.clamp(min=1.0)
+def _corrected(grads: list[Tensor], previous: list[Tensor], gains: list[Scalar]) -> list[Tensor]:
+    """c = g + gain (g - previous), divided by its norm where that is above 1."""
+    found = products(list(torch._foreach_sub(grads, previous)), gains)
+    torch._foreach_add_(found, grads)
+    return list(torch._foreach_div(found, at_once(lambda length: once(length.clamp(min=1.0)), norms(found))))

@@ -6,10 +6,11 @@ Apart from the optimizer, so that it can be traced (`optim.compiled`).
 import operator
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from .stages.base import Bucket, Hyper, Stage
-from .stages.lists import add_, multiply_, numbers, scaled
+from .stages.lists import add_, copy_, multiply_, numbers, products, scaled
 
 CHAIN = Hyper()  # owner of Chain's own numbers in a bucket: the rate, the decay of this step, and the L2 coefficient
 CHAIN.name = "chain"
@@ -30,7 +31,7 @@ class Program:
         updates = bucket.coupled()
         for stage in self.stages:
             updates = stage.update(bucket, updates)
-        before = [p.clone() for p in bucket.params] if self.needs_before else []
+        before = list(torch._foreach_mul(bucket.params, 1.0)) if self.needs_before else []  # copies
         self._move(bucket, updates)
         self.after_step(bucket, before, traced=True)
 
@@ -40,7 +41,7 @@ class Program:
             multiply_(bucket.params, numbers(lambda d, scale: 1 - d * scale, decay, bucket.decay_scale))
         rates = numbers(operator.mul, bucket.scalar(CHAIN, "lr"), bucket.rate_scale)
         for stage in self.retract_stages:
-            steps = [update * rate for update, rate in zip(updates, rates, strict=True)]
+            steps = products(updates, rates)
             moved = stage.retract(bucket, steps)
             if moved is not None:
                 return _write(bucket.params, moved)
@@ -61,6 +62,6 @@ def _defines(stage: Stage, method: str) -> bool:
 
 
 def _write(params: list[Tensor], values: list[Tensor]) -> None:
-    for param, value in zip(params, values, strict=True):
-        if value is not param:
-            param.copy_(value)
+    pairs = [(param, value) for param, value in zip(params, values, strict=True) if value is not param]
+    if pairs:
+        copy_(*map(list, zip(*pairs, strict=True)))

@@ -1,5 +1,6 @@
 """Schedule-Free SGD and AdamW (Defazio et al. 2024). Each raises ValueError, one line, for a value out of range."""
 
+import operator
 from collections.abc import Mapping
 from typing import Annotated, Any, Unpack
 
@@ -8,9 +9,9 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .chain import Chain, Options
-from .stages.base import Bucket, Numbers, Scalar, Stage, Step
+from .stages.base import Bucket, Numbers, Stage, Step
 from .stages.keywords import Betas, Eps, In, NotNegative, Rate, WeightDecay
-from .stages.lists import clip, quotients
+from .stages.lists import at_once, clip, numbers, products, quotients
 from .stages.moments import adam
 from .stages.plugins import decay_rate, with_decay
 
@@ -127,22 +128,27 @@ class schedule_free(Stage):
         if not bucket.options["train_mode"]:
             raise RuntimeError("the weights are those to evaluate: call optimizer.train() before optimizer.step()")
         warmups = bucket.scalar(self, "warmup")
-        bucket.rate_scale = [scale * warmup for scale, warmup in zip(bucket.rate_scale, warmups, strict=True)]
+        bucket.rate_scale = numbers(operator.mul, bucket.rate_scale, warmups)
         return with_decay(bucket, updates, bucket.scalar(self, "decay"))
 
     def retract(self, bucket: Bucket, steps: list[Tensor]) -> list[Tensor] | None:
         shares, betas = self._shares(bucket), bucket.scalar(self, "beta")
         (zs,) = bucket.buffers(self, "z")
-        moves = zip(bucket.params, zs, steps, shares, betas, strict=True)
-        moved = [y + c * (z - y) + (beta * (1 - c) - 1) * step for y, z, step, c, beta in moves]
+        moved = list(torch._foreach_sub(zs, bucket.params))  # y + c (z - y) + (beta (1 - c) - 1) step
+        torch._foreach_mul_(moved, shares)
+        torch._foreach_add_(moved, bucket.params)
+        torch._foreach_add_(moved, products(steps, numbers(lambda c, beta: beta * (1 - c) - 1, shares, betas)))
         torch._foreach_sub_(zs, steps)
         return moved
 
     def _shares(self, bucket: Bucket) -> list[Tensor]:
         """c, the share of the new z in x."""
         largest, sums = bucket.buffers(self, "lr_max", "weight_sum")
-        numbers = zip(*(bucket.scalar(self, key) for key in ("rate", "power", "age")), strict=True)
-        return [_share(m, s, *number) for m, s, number in zip(largest, sums, numbers, strict=True)]
+        torch._foreach_clamp_min_(largest, bucket.scalar(self, "rate"))
+        weights = list(torch._foreach_pow(largest, bucket.scalar(self, "power")))
+        torch._foreach_mul_(weights, bucket.scalar(self, "age"))
+        torch._foreach_add_(sums, weights)
+        return at_once(lambda weight, total: torch.where(total > 0, weight / total, 0.0), weights, sums)
 
     def switch(self, chain: Chain, training: bool) -> None:
         for group in chain.param_groups:
@@ -152,13 +158,6 @@ class schedule_free(Stage):
                 if p in chain.state:
                     z = chain.state[p][f"{self.name}.z"]
                     p.data.copy_(p.data.to(z.dtype).lerp(z, share))
-
-
-def _share(largest: Tensor, total: Tensor, rate: Scalar, power: Scalar, age: Scalar) -> Tensor:
-    largest.copy_(largest.clamp(min=rate))
-    weight = age * largest**power
-    total.add_(weight)
-    return torch.where(total > 0, weight / total, 0.0)
 
 
 class schedule_free_betas(schedule_free):

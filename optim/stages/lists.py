@@ -16,12 +16,25 @@ from .base import COUNT, Bucket, Scalar
 
 def add_(xs: list[Tensor], ys: list[Tensor], scalars: Sequence[Scalar]) -> None:
     """x += scalar * y, in place, tensor by tensor; without a temporary where all scalars are one float."""
-    if _floats(scalars) and all(scalar == scalars[0] for scalar in scalars):
+    if _alike(scalars):
         torch._foreach_add_(xs, ys, alpha=scalars[0])
     elif _floats(scalars):
         torch._foreach_add_(xs, torch._foreach_mul(ys, scalars))
     else:
         torch._foreach_add_(xs, [y * scalar for y, scalar in zip(ys, scalars, strict=True)])
+
+
+def plus(bucket: Bucket, xs: list[Tensor], ys: list[Tensor], scalars: Sequence[Scalar]) -> list[Tensor]:
+    """x + scalar * y, tensor by tensor; x where the scalar is the float 0, written over where the bucket spares it."""
+    if len(xs) > 1 and _alike(scalars) and scalars[0]:
+        return list(torch._foreach_add(xs, ys, alpha=scalars[0]))
+    return [_plus(bucket, *entry) for entry in zip(xs, ys, scalars, strict=True)]
+
+
+def _plus(bucket: Bucket, x: Tensor, y: Tensor, scalar: Scalar) -> Tensor:
+    if isinstance(scalar, Tensor):
+        return x + y * scalar
+    return torch.add(x, y, alpha=scalar, out=bucket.spare(x)) if scalar else x
 
 
 def add_scalar_(xs: list[Tensor], scalars: Sequence[Scalar]) -> None:
@@ -56,6 +69,13 @@ def blend_(xs: list[Tensor], ys: list[Tensor], scalars: Sequence[Scalar]) -> Non
     else:  # traced: a foreach_lerp with tensors would not fuse with its neighbours
         for x, y, scalar in zip(xs, ys, scalars, strict=True):
             x.mul_(1 - scalar).add_(y * scalar)
+
+
+def blended(xs: list[Tensor], ys: list[Tensor], scalars: Sequence[Scalar]) -> list[Tensor]:
+    """x + scalar * (y - x), tensor by tensor."""
+    if _floats(scalars):
+        return list(torch._foreach_lerp(xs, ys, scalars))
+    return [x * (1 - scalar) + y * scalar for x, y, scalar in zip(xs, ys, scalars, strict=True)]
 
 
 def multiply_(xs: list[Tensor], scalars: Sequence[Scalar]) -> None:
@@ -104,7 +124,14 @@ def scaled(bucket: Bucket, xs: list[Tensor], scalars: Sequence[Scalar]) -> list[
     """x * scalar, tensor by tensor; a list of one is written over x where the bucket spares it."""
     if len(xs) == 1:
         return [torch.mul(xs[0], scalars[0], out=bucket.spare(xs[0]))]
+    return products(xs, scalars)
+
+
+def products(xs: list[Tensor], scalars: Sequence[Scalar]) -> list[Tensor]:
+    """x * scalar, tensor by tensor, in new memory."""
     tensors = [scalar for scalar in scalars if isinstance(scalar, Tensor)]
+    if _floats(scalars):
+        return list(torch._foreach_mul(xs, scalars))
     if len(tensors) == len(xs):
         return list(torch._foreach_mul(xs, tensors))
     return [x * scalar for x, scalar in zip(xs, scalars, strict=True)]
@@ -177,7 +204,7 @@ def rows(x: Tensor) -> Tensor:
 
 
 def row_wise(x: Tensor) -> Tensor:
-    """x with each row in one piece of memory, a row being what belongs to an entry of the first dimension.
+    """x such that its rows can be reduced in the order of a matrix's, a row being an entry of the first dimension.
 
     A sharded tensor gets its shards along that dimension: others cannot be flattened where they are uneven.
     """
@@ -186,7 +213,7 @@ def row_wise(x: Tensor) -> Tensor:
 
         assert isinstance(x, DTensor)
         x = x.redistribute(placements=[Shard(0) if isinstance(p, Shard) else p for p in x.placements])
-    return x.contiguous()
+    return x if x.ndim == 2 else x.contiguous()
 
 
 def row_norms(x: Tensor) -> Tensor:
@@ -220,6 +247,10 @@ def either(condition: bool | Tensor, yes: Scalar, no: Scalar) -> Scalar:
     if not isinstance(condition, Tensor):
         return yes if condition else no
     return torch.where(condition, yes if isinstance(yes, Tensor) else torch.full_like(condition, yes, dtype=COUNT), no)
+
+
+def _alike(scalars: Sequence[Scalar]) -> TypeGuard[Sequence[float]]:
+    return _floats(scalars) and all(scalar == scalars[0] for scalar in scalars)
 
 
 def _floats(scalars: Sequence[Scalar]) -> TypeGuard[Sequence[float]]:

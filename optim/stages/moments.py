@@ -235,5 +235,7 @@ class adabound(adam):
     def divide(self, bucket: Bucket, m: list[Tensor], v: list[Tensor]) -> list[Tensor]:
         rates = self.roots(bucket, v)
         torch._foreach_reciprocal_(rates)
-        lows, highs = bucket.scalar(self, "low"), bucket.scalar(self, "high")
-        return [rate.clamp_(low, high).mul_(x) for x, rate, low, high in zip(m, rates, lows, highs, strict=True)]
+        torch._foreach_clamp_min_(rates, bucket.scalar(self, "low"))
+        torch._foreach_clamp_max_(rates, bucket.scalar(self, "high"))
+        torch._foreach_mul_(rates, m)
+        return rates

@@ -2,6 +2,7 @@
 LAMB's rate, LookAhead.
 """
 
+import operator
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from .base import Bucket, Numbers, Ranges, Scalar, Stage, Step
 from .keywords import Count, Eps, In, Share
-from .lists import either, norms, once, scaled, sums
+from .lists import at_once, either, norms, numbers, once, plus, scaled, sums
 
 
 class centralize(Stage):
@@ -76,13 +77,12 @@ class trust_ratio(Stage):
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
         out = with_decay(bucket, updates, bucket.scalar(self, "decay"))
-        ratios = [self._ratio(p, u) for p, u in zip(bucket.params, out, strict=True)]
-        bucket.rate_scale = [r * ratio for r, ratio in zip(bucket.rate_scale, ratios, strict=True)]
+        ratios = at_once(self._ratio, norms(bucket.params), norms(out))
+        bucket.rate_scale = numbers(operator.mul, bucket.rate_scale, ratios)
         return out
 
-    def _ratio(self, weight: Tensor, update: Tensor) -> Tensor:
-        w, u = torch.linalg.vector_norm(weight), torch.linalg.vector_norm(update)
-        return once(torch.where((w > 0) & (u > 0), w.clamp(max=self.max_norm) / u, torch.ones_like(w)))
+    def _ratio(self, w: Tensor, u: Tensor) -> Tensor:
+        return once(torch.where((w > 0) & (u > 0), w.clamp(max=self.max_norm) / u, 1.0))
 
 
 def decay_rate(hyper: Mapping[str, Any]) -> float:
@@ -93,15 +93,9 @@ def decay_rate(hyper: Mapping[str, Any]) -> float:
 
 def with_decay(bucket: Bucket, updates: list[Tensor], decays: list[Scalar]) -> list[Tensor]:
     """u + decay * w, by `decay_rate`; Chain then has no decay left to do."""
-    scaled = [d * s for d, s in zip(decays, bucket.decay_scale, strict=True)]
+    scaled = numbers(operator.mul, decays, bucket.decay_scale)
     bucket.decay_scale = [0.0] * len(updates)
-    return [_sum(bucket, u, p, d) for u, p, d in zip(updates, bucket.params, scaled, strict=True)]
-
-
-def _sum(bucket: Bucket, u: Tensor, w: Tensor, decay: Scalar) -> Tensor:
-    if isinstance(decay, Tensor):
-        return u + w * decay
-    return torch.add(u, w, alpha=decay, out=bucket.spare(u)) if decay else u
+    return plus(bucket, updates, bucket.params, scaled)
 
 
 class lookahead(Stage):

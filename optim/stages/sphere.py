@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .base import Bucket, Numbers, Ranges, Stage, Step
 from .keywords import Betas, Eps
-from .lists import once
+from .lists import at_once, matrices, once, products
 from .moments import adam
 
 if TYPE_CHECKING:
@@ -35,10 +35,18 @@ def without_groups(chain: "Chain") -> str | None:
 
 def inner(x: Tensor, y: Tensor, kind: str) -> Tensor:
     """Return <x, y> over each group: [O, 1, ..] for "channel", [1, 1, ..] for "layer", x * y for "none"."""
-    product = x * y
-    if kind == "none" or x.ndim < 2:
+    return _summed(x * y, kind)
+
+
+def inners(xs: list[Tensor], ys: list[Tensor], kind: str) -> list[Tensor]:
+    """`inner`, tensor by tensor."""
+    return [_summed(product, kind) for product in torch._foreach_mul(xs, ys)]
+
+
+def _summed(product: Tensor, kind: str) -> Tensor:
+    if kind == "none" or product.ndim < 2:
         return product
-    return once(product.sum(tuple(range(1 if kind == "channel" else 0, x.ndim)), keepdim=True))
+    return once(product.sum(tuple(range(1 if kind == "channel" else 0, product.ndim)), keepdim=True))
 
 
 class group_adam(adam):
@@ -59,8 +67,8 @@ class group_adam(adam):
     def second(self, bucket: Bucket, m: list[Tensor], v: list[Tensor], g: list[Tensor]) -> None:
         kind, news = bucket.options["invariance"], bucket.scalar(self, "new2")
         torch._foreach_mul_(v, bucket.scalar(self, "beta2"))
-        for average, gradient, new in zip(v, g, news, strict=True):
-            average.add_(inner(gradient, gradient, kind) * (new * average.numel() / gradient.numel()))
+        shares = [new * x.numel() / y.numel() for new, x, y in zip(news, v, g, strict=True)]
+        torch._foreach_add_(v, products(inners(g, g, kind), shares))
 
 
 def group_moments(param: Tensor, kind: str) -> dict[str, Tensor]:
@@ -101,7 +109,7 @@ class transported(Wrapper):
 
     def __init__(self, stage: Stage, first: str, second: str | None = None) -> None:
         super().__init__(stage)
-        self.stage, self.first, self.second = stage, first, second
+        self.stage, self.names = stage, [first] if second is None else [first, second]
 
     def init(self, param: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         return self.stage.init(param, options)
@@ -116,22 +124,28 @@ class transported(Wrapper):
         kind = bucket.options["invariance"]
         if kind == "none":
             return None
-        (moments,) = bucket.buffers(self, self.first)
-        for m, x, new in zip(moments, before, bucket.params, strict=True):
-            if m.ndim > 1:
-                turned = inner(new, x, kind) * m - inner(new, m, kind) * x
-                m.copy_(_over(turned, inner(new, new, kind)))
-        if self.second is not None:
-            (squares,) = bucket.buffers(self, self.second)
-            for v, x, new in zip(squares, before, bucket.params, strict=True):
-                if x.ndim > 1:
-                    v.mul_(_over(inner(x, x, kind), inner(new, new, kind)))
+        for places in matrices(before):
+            self._carry(bucket, places, [before[i] for i in places], kind)
         return None
 
+    def _carry(self, bucket: Bucket, places: list[int], x: list[Tensor], kind: str) -> None:
+        """Carry the momentum of the matrices at these places from x to where the weights are now."""
+        new = [bucket.params[i] for i in places]
+        squares = inners(new, new, kind)
+        zero = at_once(lambda square: square == 0, squares)  # there the quotients are 0
+        m, *v = ([buffers[i] for i in places] for buffers in bucket.buffers(self, *self.names))
+        ahead, along = inners(new, x, kind), inners(new, m, kind)
+        torch._foreach_mul_(m, ahead)
+        torch._foreach_sub_(m, torch._foreach_mul(x, along))
+        torch._foreach_div_(m, squares)
+        for moment, nothing in zip(m, zero, strict=True):
+            moment.masked_fill_(nothing, 0.0)
+        for second in v:
+            torch._foreach_mul_(second, at_once(_over, inners(x, x, kind), squares))
 
-def _over(x: Tensor, square: Tensor) -> Tensor:
-    """x / square, and 0 where a group of weights has come to be 0."""
-    return torch.where(square == 0, 0.0, x / square)
+
+def _over(old: Tensor, square: Tensor) -> Tensor:
+    return torch.where(square == 0, 0.0, old / square)
 
 
 class by_invariance(Wrapper):
