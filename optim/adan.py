@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 from .chain import Chain, Options
 from .stages.base import Bucket, Numbers, Stage, Step
 from .stages.keywords import Eps, In, Rate, WeightDecay
-from .stages.lists import add_product_, add_scalar_, blend_, copy_, either, quotients, root
+from .stages.lists import add_product_, add_scalar_, blend_, copy_, either, root
 from .stages.plugins import decay_rate
 
 ThreeBetas = Annotated[
@@ -64,12 +64,12 @@ class adan(Stage):
         m, v, n, previous = bucket.buffers(self, *self.zeros)
         differences = list(torch._foreach_sub(updates, previous))
         torch._foreach_mul_(differences, bucket.scalar(self, "later"))
-        looked = list(torch._foreach_mul(differences, bucket.scalar(self, "beta2")))
-        torch._foreach_add_(looked, updates)
         blend_(m, updates, bucket.scalar(self, "new1"))
         blend_(v, differences, bucket.scalar(self, "new2"))
+        torch._foreach_mul_(differences, bucket.scalar(self, "beta2"))
+        torch._foreach_add_(differences, updates)
         torch._foreach_mul_(n, bucket.scalar(self, "beta3"))
-        add_product_(n, looked, looked, bucket.scalar(self, "new3"))
+        add_product_(n, differences, differences, bucket.scalar(self, "new3"))
         copy_(previous, updates)
         bucket.decay_scale = [0.0] * len(updates)  # done by `retract`
         tops = list(torch._foreach_mul(m, bucket.scalar(self, "mean")))
@@ -77,7 +77,8 @@ class adan(Stage):
         roots = list(torch._foreach_sqrt(n))
         torch._foreach_mul_(roots, bucket.scalar(self, "root"))
         add_scalar_(roots, bucket.scalar(self, "eps"))
-        return quotients(tops, roots)
+        torch._foreach_div_(tops, roots)
+        return tops
 
     def retract(self, bucket: Bucket, steps: list[Tensor]) -> list[Tensor] | None:
         moved = list(torch._foreach_sub(bucket.params, steps))

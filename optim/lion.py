@@ -79,7 +79,7 @@ class lion(Stage):
         (average,) = bucket.buffers(self, "exp_avg")
         mixed = blended(average, updates, bucket.scalar(self, "new1"))
         blend_(average, updates, bucket.scalar(self, "new2"))
-        return signs(mixed)
+        return signs_(mixed)
 
 
 class cautious(Stage):
@@ -99,8 +99,9 @@ class cautious(Stage):
         return agree
 
 
-def signs(xs: list[Tensor]) -> list[Tensor]:
-    """The sign of each entry; nan for nan, whose sign torch takes for 0, which would hide a divergence."""
+def signs_(xs: list[Tensor]) -> list[Tensor]:
+    """The sign of each entry, xs being spent; nan for nan, which torch takes for 0: that would hide a divergence."""
     found = list(torch._foreach_clamp_max(xs, -1.0))  # nan where x is, and else at most its sign
-    torch._foreach_maximum_(found, torch._foreach_sign(xs))
+    torch._foreach_sign_(xs)
+    torch._foreach_maximum_(found, xs)
     return found

@@ -1,16 +1,19 @@
 """Adafactor's second moment."""
 
 import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
-from .base import Bucket, Numbers, Stage, Step
+from .base import Bucket, Numbers, Scalar, Stage, Step
 from .keywords import In, NotNegative, Positive
-from .lists import clip, root
+from .lists import clip, norms, numbers, root
 from .moments import SHARPNESS, Denominator, positive_softplus
+from .sphere import share
 
 EPS = torch.finfo(torch.float32).eps
 Beta2Decay = Annotated[float, In("(-inf, 0]"), "exponent of b2_t = 1 - t^beta2_decay"]
@@ -53,34 +56,63 @@ class adafactor(Stage):
         return super().scalars(hyper, step) | {"new": step ** float(hyper["beta2_decay"]), "cap": cap}
 
     def update(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
-        numbers = zip(*(bucket.scalar(self, key) for key in ("new", "eps1", "d")), strict=True)
-        out = [self._one(u, s, *n) for u, s, n in zip(updates, bucket.states, numbers, strict=True)]
+        out = self._divided(bucket, updates, self._variances(bucket, updates))
+        excess = torch._foreach_clamp_min(torch._foreach_div(rms(out), bucket.scalar(self, "d")), 1.0)
+        torch._foreach_div_(out, excess)
         if self.scaled:
-            factors = zip(bucket.scalar(self, "eps2"), bucket.scalar(self, "cap"), strict=True)
-            scales = [rms(p).clamp(min=eps2) * cap for p, (eps2, cap) in zip(bucket.params, factors, strict=True)]
-            bucket.rate_scale = [r * s for r, s in zip(bucket.rate_scale, scales, strict=True)]
+            sizes = list(torch._foreach_clamp_min(rms(bucket.params), bucket.scalar(self, "eps2")))
+            scales = numbers(operator.mul, sizes, bucket.scalar(self, "cap"))
+            bucket.rate_scale = numbers(operator.mul, bucket.rate_scale, scales)
         return out
 
-    def _one(self, u: Tensor, state: dict[str, Tensor], new: Any, eps1: Any, d: Any) -> Tensor:
-        variance = self._variance(u, state, new, eps1)
-        if self.denominator == "softplus":
-            out = u / positive_softplus(variance.sqrt() * SHARPNESS) * SHARPNESS
-        else:
-            out = u * variance.clamp(min=eps1 * eps1).rsqrt()
-        clipped: Tensor = out / (rms(out) / d).clamp(min=1.0)
-        return clipped
+    def _divided(self, bucket: Bucket, updates: list[Tensor], variances: list[Tensor]) -> list[Tensor]:
+        if self.denominator == "eps":
+            roots = list(torch._foreach_clamp_min(variances, [eps1 * eps1 for eps1 in bucket.scalar(self, "eps1")]))
+            torch._foreach_rsqrt_(roots)
+            return list(torch._foreach_mul(updates, roots))
+        roots = list(torch._foreach_sqrt(variances))
+        torch._foreach_mul_(roots, SHARPNESS)
+        out = list(torch._foreach_div(updates, [positive_softplus(root) for root in roots]))
+        torch._foreach_mul_(out, SHARPNESS)
+        return out
 
-    def _variance(self, u: Tensor, state: dict[str, Tensor], new: Any, eps1: Any) -> Tensor:
-        if u.ndim < 2:
-            return state[f"{self.name}.variance"].lerp_(u * u, new)
-        rows, columns = state[f"{self.name}.rows"], state[f"{self.name}.columns"]
-        rows.lerp_(torch.linalg.vector_norm(u, dim=-1, keepdim=True).square() / u.shape[-1], new)
-        columns.lerp_(torch.linalg.vector_norm(u, dim=-2, keepdim=True).square() / u.shape[-2], new)
-        estimate: Tensor = rows * columns / rows.mean(dim=-2, keepdim=True).clamp(min=eps1)
-        return estimate
+    def _variances(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        """Vhat of each tensor, after its running means took the update in."""
+        found = [*updates]
+        for flat, form in ((True, self._by_entry), (False, self._by_rows)):
+            places = [i for i, u in enumerate(updates) if (u.ndim < 2) is flat]
+            variances = form(share(bucket, places), [updates[i] for i in places]) if places else []
+            for i, variance in zip(places, variances, strict=True):
+                found[i] = variance
+        return found
+
+    def _by_entry(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        (variances,) = bucket.buffers(self, "variance")
+        _average_(variances, torch._foreach_mul(updates, updates), bucket.scalar(self, "new"))
+        return variances
+
+    def _by_rows(self, bucket: Bucket, updates: list[Tensor]) -> list[Tensor]:
+        rows, columns = bucket.buffers(self, "rows", "columns")
+        for means, dim in ((rows, -1), (columns, -2)):
+            lengths = [vector_norm(u, dim=dim, keepdim=True) for u in updates]
+            squares = torch._foreach_mul(lengths, lengths)
+            squares = torch._foreach_div(squares, [float(u.shape[dim]) for u in updates])
+            _average_(means, squares, bucket.scalar(self, "new"))
+        whole = [x.mean(dim=-2, keepdim=True) for x in rows]
+        whole = list(torch._foreach_clamp_min(whole, bucket.scalar(self, "eps1")))
+        return list(torch._foreach_div(torch._foreach_mul(rows, columns), whole))
 
 
-def rms(x: Tensor) -> Tensor:
-    """Root of the mean square of all entries, a 0-d tensor."""
-    norm: Tensor = torch.linalg.vector_norm(x)
-    return norm / math.sqrt(x.numel())
+def _average_(means: list[Tensor], squares: Sequence[Tensor], shares: list[Scalar]) -> None:
+    """mean += share * (square - mean), in place, tensor by tensor."""
+    floats = [share for share in shares if isinstance(share, float)]
+    if len(floats) == len(means):
+        torch._foreach_lerp_(means, list(squares), floats)
+    else:  # traced or captured
+        for mean, square, share in zip(means, squares, shares, strict=True):
+            mean.lerp_(square, share)
+
+
+def rms(xs: list[Tensor]) -> list[Tensor]:
+    """Root of the mean square of all entries, tensor by tensor: 0-d each."""
+    return list(torch._foreach_div(norms(xs), [math.sqrt(x.numel()) for x in xs]))

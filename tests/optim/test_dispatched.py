@@ -17,6 +17,7 @@ AT_MOST = {
     **dict.fromkeys(("AdaBelief", "AdaBound", "Adan", "LAMB", "Lion", "MARS", "Yogi"), 0.6),
     **dict.fromkeys(("ScheduleFreeAdamW", "ScheduleFreeSGD"), 0.6),
     "AdamS": 0.7,
+    "Adafactor": 1.1,
     "Cautious": 1.1,
     "SGDMRT": 1.3,
     "SING": 1.4,
