@@ -174,6 +174,8 @@ def at_once(formula: Callable[..., Tensor], *columns: list[Tensor]) -> list[Tens
 def numbers(formula: Callable[..., Scalar], *columns: Sequence[Scalar]) -> list[Scalar]:
     """formula(x, y, ..) for each place of lists of scalars, worked out at once where they are tensors."""
     entries = list(zip(*columns, strict=True))
+    if len(entries) == 1:  # one tensor at a time, as on a CPU
+        return [formula(*entries[0])]
     moving = [entry for entry in entries if not _floats(entry)]
     kinds = {tuple(x if isinstance(x, float) else None for x in entry) for entry in moving}
     if len(moving) < 2 or len(kinds) > 1 or any(apart(x) for x in moving[0] if isinstance(x, Tensor)):
