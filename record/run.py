@@ -204,7 +204,8 @@ class Run:
             self._notice(f"{error}; its lines about earlier attempts are lost")
             return []
         written = [self.folder / name for name in ("status.json", "metrics.jsonl")]
-        attempts[-1]["ended"] = max((path.stat().st_mtime for path in written if path.exists()), default=time.time())
+        for last in attempts[-1:]:
+            last["ended"] = max((path.stat().st_mtime for path in written if path.exists()), default=time.time())
         return attempts
 
     def _result(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def test_the_optimizer_of_ones_own_leaves_a_run_like_any_other(tmp_path: Path) -
 def test_the_store_is_printed_by_configuration() -> None:
     rows, _ = read_store(ROOT / "results")
     printed = run("read_store")
-    assert all(row["group_id"] in printed for row in rows)
+    assert all(row["group_id"] in printed for row in rows if row["state"] == "done")  # a diverged run has no metrics
     (accuracies,) = (part for part in printed.split("\n\n") if part.startswith("metrics.test_top1\n"))
     sing = [row for row in rows if (row["data"], row["optimizer"]) == ("fashion_mnist", "sing")]
     same = [float(row["metrics.test_top1"]) for row in sing if row["group_id"] == sing[0]["group_id"]]
