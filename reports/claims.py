@@ -102,7 +102,7 @@ def _printed(cells: list[Filled]) -> list[Filled]:
 
 
 def _order(claim: Claim, cells: list[Filled]) -> Found:
-    found = pairs(claim["order"], cells)
+    found = pairs(claim["order"], cells, claim.get("others", ()))
     if not found.ready:
         return OPEN, f"none of {found.missing} comparisons can be made" if found.missing else "no such cells"
     verdict = _verdict(claim, found)

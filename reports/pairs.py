@@ -87,8 +87,8 @@ class Pairs:
         return f"{self.missing} comparisons lack runs" if self.missing else ""
 
 
-def pairs(order: Sequence[str], cells: Sequence[Filled]) -> Pairs:
-    """Compare, in every task, each optimizer of `order` with the next; a single one with all others.
+def pairs(order: Sequence[str], cells: Sequence[Filled], others: Sequence[str] = ()) -> Pairs:
+    """Compare, in every task, each optimizer of `order` with the next; a single one with all others, or with `others`.
 
     order: names, also with values of their own (`sing denominator=eps`). Pairs of one metric that are made of the same
     runs, since a small scale maps their cells onto one, are one comparison; its effect in the paper is their mean.
@@ -99,7 +99,8 @@ def pairs(order: Sequence[str], cells: Sequence[Filled]) -> Pairs:
         if len(order) > 1:
             found += [(named[a], named[b]) for a, b in pairwise(order) if a in named and b in named]
         elif order[0] in named:
-            found += [(named[order[0]], cell) for cell in group if _optimizer(cell) != order[0]]
+            beside = [cell for cell in group if _optimizer(cell) != order[0]]
+            found += [(named[order[0]], cell) for cell in beside if not others or _optimizer(cell) in others]
     complete = (pair for pair in found if all(cell.complete for cell in pair))
     same = list(grouped(((pair[0].cell.metric, *_runs(*pair)), pair) for pair in complete).values())
     ready = [pairs[0] for pairs in same]

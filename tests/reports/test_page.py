@@ -64,6 +64,8 @@ def test_a_claim_is_supported_only_by_significant_differences_throughout() -> No
     result = drawn({"rmsgd": 95.0, "sgd": 94.0, "adam": 93.0})
     assert judged(result, test="above", order=["rmsgd", "sgd", "adam"]).verdict == "supported"
     assert judged(result, test="best", order=["rmsgd"]).verdict == "supported"
+    assert judged(result, test="best", order=["sgd"]).verdict == "contradicted"
+    assert judged(result, test="best", order=["sgd"], others=["adam"]).verdict == "supported"  # whatever is above it
     turned = judged(result, test="above", order=["adam", "sgd"])
     assert turned.verdict == "contradicted"
     assert "against: Adam 9" in turned.evidence
