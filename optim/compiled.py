@@ -45,7 +45,7 @@ class Compiled:
 
     def advance(self, bucket: Bucket) -> None:
         """Step the bucket."""
-        if at_once(bucket):
+        if steps_whole(bucket):
             self._together(bucket)
             return
         options = tuple(bucket.options.items())
@@ -72,8 +72,8 @@ class Compiled:
         names = [[name for name in state if name != "step"] for state in bucket.states]
         buffers = [[state[name] for name in own] for state, own in zip(bucket.states, names, strict=True)]
         numbers = {id(scalars): scalars for scalars in bucket.scalars}  # most tensors share theirs
-        parts = [_parted(scalars) for scalars in numbers.values()]
-        which = [list(numbers).index(id(scalars)) for scalars in bucket.scalars]
+        parts, places = [_parted(scalars) for scalars in numbers.values()], {key: i for i, key in enumerate(numbers)}
+        which = [places[id(scalars)] for scalars in bucket.scalars]
         forms = tuple([(x.shape, x.stride(), x.dtype) for x in chain(params, bucket.grads, *buffers)])
         kinds = tuple(map(tuple, names)), tuple(which), tuple(tuple(moving) for _, moving in parts)
         key = (forms, *kinds, params[0].device, tuple(bucket.options.items()))
@@ -122,7 +122,7 @@ class Layout(NamedTuple):
     options: dict[str, Any]
 
 
-def at_once(bucket: Bucket) -> bool:
+def steps_whole(bucket: Bucket) -> bool:
     """Tell whether a bucket is stepped by one function."""
     return bucket.params[0].is_cuda and not any(is_sharded(p) for p in bucket.params)
 

@@ -182,11 +182,10 @@ class Run:
     def _begin(self, overrides: list[str], facts: dict[str, Any]) -> None:
         """Write config, environment and status."""
         self._claim.check()
-        before = self._attempts_before()
         write_atomic(self.folder / "config.yaml", config_text(self.config), self._claim.check)
         source = {"source": source_hashes(self.semantic)}
         attempt = {"started": time.time(), **environment(), **source, "overrides": overrides, **facts}
-        self._attempts = [*before, cast(Attempt, attempt)]
+        self._attempts = [*self._attempts_before(), cast(Attempt, attempt)]
         self.attempt = len(self._attempts)  # from 1
         if diff := code_diff():
             path = self.folder / f"code-{self.attempt}.diff"

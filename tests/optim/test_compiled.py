@@ -78,7 +78,7 @@ def test_sizes_are_free_in_a_trace(name):
 @pytest.mark.parametrize("capturable", [False, True])
 def test_a_list_at_once_as_on_a_gpu(name, capturable, monkeypatch):
     """One function for tensors of several shapes, of which one misses the first step; a new rate compiles nothing."""
-    monkeypatch.setattr("optim.compiled.at_once", lambda bucket: True)
+    monkeypatch.setattr("optim.compiled.steps_whole", lambda bucket: True)
     functions = []
 
     def traced(kernel, **_):
