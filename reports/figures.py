@@ -1,6 +1,6 @@
 """All figures of filled tables, and those that compare scores: sensitivity, ranks over tasks, performance profiles."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,14 +132,16 @@ def mean_score(cell: Filled) -> float | None:
 
 
 def time_to_target(cell: Filled, unit: str = "seconds") -> float | None:
-    """Return a complete cell's median seconds (or steps) to the target, inf where a seed missed it.
-
-    None where there is no target, and for seconds taken on several devices.
-    """
-    if not cell.complete or (unit == "seconds" and len({device(row) for row in cell.runs}) > 1):
+    """Return a complete cell's median seconds (or steps) to the target, inf where a seed missed it; None without."""
+    if not cell.complete:
         return None
     times = [row.get(f"target.reached.{unit}") for row in cell.runs]
     return np.inf if None in times else float(np.median(np.array(times, float)))
+
+
+def one_device(cells: Iterable[Filled]) -> bool:
+    """Tell whether one device made all runs of the cells: only then are their seconds compared."""
+    return len({device(row) for cell in cells for row in cell.runs}) < 2
 
 
 def rank_diagram(result: Result) -> "Iterator[Figure]":
@@ -185,7 +187,10 @@ def _too_few(tasks: int, optimizers: int) -> str:
 
 def profile(result: Result) -> "Iterator[Figure]":
     """Performance profile over the time to the target, where runs have one; see `draw_profile`."""
-    names, times, left = scores_by_task(result.groups(), time_to_target)
+    groups = result.groups()
+    alike = [group for group in groups if one_device(group)]
+    names, times, left = scores_by_task(alike, time_to_target)
+    left += [" ".join(group[0].cell.task) for group in groups if group not in alike]
     for made in draw_profile(names, times, "time"):
         note(made, result, f"{len(left)} tasks left out" if left else "", timed(result)[1])
         yield made

@@ -17,7 +17,7 @@ from conf import metrics
 from reports import style
 from reports.cells import Filled, Result
 from reports.compare import main_metric, validation_score
-from reports.figures import LR, draw_profile, draw_ranks, mean_score, time_to_target
+from reports.figures import LR, draw_profile, draw_ranks, mean_score, one_device, time_to_target
 from reports.layout import DASH, Entry, Grid
 from reports.panels import SHARED, shown_as
 from reports.runs import Row, Runs, grouped, proper, scale, settings, synthetic, variant
@@ -62,9 +62,13 @@ class Board:
         return np.array(means, float).reshape(len(tasks), len(names))
 
     def times(self, unit: str) -> tuple[list[str], Scores]:
-        """Return optimizers and their seconds or steps to the target, [tasks, optimizers], where all have a target."""
+        """Return optimizers and their seconds or steps to the target, [tasks, optimizers], where all have a target.
+
+        unit: "step" or "seconds", which are compared where one device made all runs of a task.
+        """
         names, tasks = self.common()
-        rows = [[time_to_target(self.tasks[task][name], unit) for name in names] for task in tasks]
+        cells = [[self.tasks[task][name] for name in names] for task in tasks]
+        rows = [[time_to_target(cell, unit) for cell in task] for task in cells if unit == "step" or one_device(task)]
         known = [row for row in rows if None not in row and any(isfinite(time or inf) for time in row)]
         return names, np.array(known, float).reshape(len(known), len(names))
 

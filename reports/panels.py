@@ -3,7 +3,7 @@
 A plot is a generator: it yields its figure, or nothing where a result has nothing to show, and closes it afterwards.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import zip_longest
@@ -161,9 +161,20 @@ def machines(result: Result) -> str:
 
 
 def timed(result: Result) -> tuple[Callable[[Row], bool], str]:
-    """Tell which runs' times count: of those that had their machine to themselves; where none had, all, and a mark."""
+    """Tell which runs' times count, and what to say of it.
+
+    Those that had their machine to themselves, or all where none had; of these those on the device with most runs.
+    """
     shared = all(row.get("shared") for row in result.runs)
-    return (lambda row: shared or not row.get("shared")), SHARED if shared and result.runs else ""
+    devices = [device(row) for row in result.runs if shared or not row.get("shared")]
+    machine = usual(devices) if devices else ""
+    marks = SHARED if shared and devices else "", f"times on {machine} alone" if len(set(devices)) > 1 else ""
+    return lambda row: (shared or not row.get("shared")) and device(row) == machine, ", ".join(filter(None, marks))
+
+
+def usual(devices: Sequence[str]) -> str:
+    """Return the one that occurs most often, of several the first by name."""
+    return max(sorted(set(devices)), key=devices.count)
 
 
 def curve(row: Row, kind: str = "epoch") -> Curve:
@@ -242,7 +253,7 @@ def bars(field: str, label: str, unit: float) -> Plot:
         found = [device(row) for _, row in rows]
         if not found:
             return False
-        machine = max(sorted(set(found)), key=found.count)
+        machine = usual(found)
         here = grouped((name, row[field] / unit) for name, row in rows if device(row) == machine)
         middles = np.array([np.median(values) for values in here.values()])
         ends = np.array([[min(values), max(values)] for values in here.values()]).T

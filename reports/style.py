@@ -58,16 +58,18 @@ def look(name: str, points: int = 0) -> dict[str, Any]:
 
     points: length of a line that is to have about six markers.
 
-    `name` may go on after a blank (`sgd lr=0.1`): then the rest chooses the line style, unless the whole has a look of
-    its own (`sing eps`). An unknown name gets a look from its letters, always the same.
+    `name` may go on after a blank (`sgd lr=0.1`): then the rest chooses line style and marker, unless the whole has a
+    look of its own (`sing eps`). An unknown name gets a look from its letters, always the same.
     """
     first, _, rest = name.partition(" ")
     number, hues = crc32(first.encode()), [hue for hue in HUES if hue not in ("black", "red")]
     drawn = hues[number % len(hues)], MARKERS[number % len(MARKERS)], LINES[number % len(LINES)]
     whole = LOOKS.get(name.replace(" ", "_"))
     hue, marker, line = whole or LOOKS.get(first, drawn)
-    drawn_as = LINES[crc32(rest.encode()) % len(LINES)] if rest and not whole else line
-    return {"color": (HUES | SING)[hue], "marker": marker, "linestyle": drawn_as, "markevery": max(1, points // 6)}
+    if rest and not whole:
+        turn, place = divmod(crc32(rest.encode()), len(LINES))
+        line, marker = LINES[place], MARKERS[turn % len(MARKERS)]
+    return {"color": (HUES | SING)[hue], "marker": marker, "linestyle": line, "markevery": max(1, points // 6)}
 
 
 @contextmanager

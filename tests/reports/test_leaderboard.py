@@ -4,7 +4,7 @@ from math import inf, log10
 
 import pytest
 
-from reports import leaderboard
+from reports import leaderboard, panels
 from reports.cells import Result
 from reports.runs import Row, Runs, read
 from tests.reports import synthetic
@@ -46,6 +46,25 @@ def test_times_are_over_the_fastest_and_say_who_missed_the_target() -> None:
     shown = leaderboard.grid(board(result))
     texts = [shown.entries[name, "steps to target"].main for name in ("RMSGD", "SGD", "Adam")]
     assert texts == ["1.00", "2.00", "never (of 6)"]
+
+
+def test_seconds_of_several_devices_are_not_compared() -> None:
+    result = drawn(MEANS, seeds=2)
+    for row in result.runs:
+        row |= {"target.reached.step": 10, "target.reached.seconds": 5.0, "machine.cpu": "one"}
+    assert [len(board(result).times(unit)[1]) for unit in ("step", "seconds")] == [6, 6]
+    for row in result.runs:
+        row["machine.cpu"] = row["optimizer"]
+    assert [len(board(result).times(unit)[1]) for unit in ("step", "seconds")] == [6, 0]
+
+
+def test_a_figures_times_are_of_the_device_with_most_runs() -> None:
+    result = drawn(MEANS, seeds=2)
+    for row in result.runs:
+        row["machine.cpu"] = "fast" if row["optimizer"] == "adam" else "slow"
+    counts, said = panels.timed(result)
+    assert {row["optimizer"] for row in result.runs if counts(row)} == {"rmsgd", "sgd"}
+    assert said == "times on slow alone"
 
 
 def test_smoke_and_synthetic_data_are_on_no_board() -> None:

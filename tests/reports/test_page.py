@@ -293,6 +293,8 @@ def test_every_optimizer_of_the_suite_has_its_own_look() -> None:
     variants = [eps, *(style.look(name) for name in groups.options("optimizer") if name.startswith("sing"))]
     assert len({look["color"] for look in variants}) == len({look["marker"] for look in variants}) == len(variants)
     assert style.look("somebody's own") == style.look("somebody's own")
+    decays = [style.look(f"sing weight_decay={decay}") for decay in (0.001, 0.01, 0.1, 1.0)]
+    assert len({(look["marker"], look["linestyle"]) for look in decays}) == 4
 
 
 @pytest.fixture(scope="module")
