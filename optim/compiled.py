@@ -17,8 +17,9 @@ Kernel = Callable[..., None]
 
 # The key says all that a trace depends on but for relations of sizes, so the other guards are dropped: they cost more
 # than a small step.
-OF_A_LIST: dict[str, Any] = {"guard_filter_fn": lambda guards: [guard.guard_type == "SHAPE_ENV" for guard in guards]}
-OF_A_TENSOR = OF_A_LIST | {
+GUARDS: dict[str, Any] = {"guard_filter_fn": lambda guards: [guard.guard_type == "SHAPE_ENV" for guard in guards]}
+OF_A_LIST = GUARDS | {"loop_ordering_after_fusion": False}  # it fails on Adafactor's factors (torch 2.11)
+OF_A_TENSOR = GUARDS | {
     # A value that is read more than once is computed again rather than written to memory, which is what a step waits
     # for: new m and v went to fresh memory, and were read and copied in a loop of their own (SING 2.3 -> 1.7 x AdamW).
     "realize_reads_threshold": 1000,

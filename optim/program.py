@@ -6,11 +6,10 @@ Apart from the optimizer, so that it can be traced (`optim.compiled`).
 import operator
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from .stages.base import Bucket, Hyper, Stage
-from .stages.lists import add_, copy_, multiply_, numbers, products, scaled
+from .stages.lists import add_, copies, copy_, multiply_, numbers, products, scaled
 
 CHAIN = Hyper()  # owner of Chain's own numbers in a bucket: the rate, the decay of this step, and the L2 coefficient
 CHAIN.name = "chain"
@@ -31,7 +30,7 @@ class Program:
         updates = bucket.coupled()
         for stage in self.stages:
             updates = stage.update(bucket, updates)
-        before = list(torch._foreach_mul(bucket.params, 1.0)) if self.needs_before else []  # copies
+        before = copies(bucket.params) if self.needs_before else []
         self._move(bucket, updates)
         self.after_step(bucket, before, traced=True)
 

@@ -92,7 +92,7 @@ def _judged(claim: Claim, scale: str, results: Sequence[Result]) -> Judged:
 
 def _counts(cell: Filled, where: dict[str, Any]) -> bool:
     place = cell.cell.coordinates | {"metric": cell.cell.metric}
-    return all(place.get(key) == value for key, value in where.items())
+    return all(place.get(key) in (value if isinstance(value, list) else [value]) for key, value in where.items())
 
 
 def _printed(cells: list[Filled]) -> list[Filled]:

@@ -158,6 +158,14 @@ def copy_(xs: list[Tensor], ys: list[Tensor]) -> None:
         torch._foreach_copy_(xs, ys)
 
 
+def copies(xs: list[Tensor]) -> list[Tensor]:
+    """Copies, tensor by tensor.
+
+    On a GPU a trace with `_foreach_mul(xs, 1.0)` reads what is in xs later (torch 2.11: Adam-SRT's v was 0.4 % off).
+    """
+    return [x.clone() for x in xs] if apart(xs[0]) else list(torch._foreach_mul(xs, 1.0))
+
+
 def at_once(formula: Callable[..., Tensor], *columns: list[Tensor]) -> list[Tensor]:
     """formula(x, y, ..), entry by entry, for each place of lists of small tensors: worked out on all of them joined.
 

@@ -117,6 +117,9 @@ def test_many_comparisons_are_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "welch", lambda a, b: Comparison(-1.0, 0.3, 8.0, 0.02))
     assert judged(result, test="above", order=["rmsgd", "sgd"]).verdict == "inconclusive"  # six tasks: 0.12 after Holm
     assert judged(result, test="above", order=["rmsgd", "sgd"], where={"model": "net0"}).verdict == "contradicted"
+    several = judged(result, test="above", order=["rmsgd", "sgd"], where={"model": ["net0", "net1"]})
+    assert several.evidence.startswith("0 of 2 comparisons")
+    assert several.verdict == "contradicted"
 
 
 def test_a_claim_without_runs_stays_open_and_says_what_is_missing() -> None:
