@@ -59,7 +59,7 @@ def begin(finished: Callable[[dict[str, Any]], bool], look: Callable[[dict[str, 
             raise SystemExit(0)
         look(config["data"], Path(config["paths"]["data"]))
         return Asked([(config, words)])
-    except (ValueError, FileNotFoundError) as error:  # a UsageError, a damaged result, or a data set that is not there
+    except (ValueError, OSError) as error:  # a UsageError, a damaged result, or files that are not there
         refuse(error, show="traceback=true" in sys.argv)
 
 

@@ -74,6 +74,8 @@ def _checked(words: list[str]) -> Config:
     given = grammar.parse(words)
     validate.command_line(given)
     asked, choices = layered(given, {})
+    for key in ("source", "tuned"):  # read before the whole is checked
+        check_value(key, asked[key], groups.root()[key], groups.root_ranges().get(key))
     explicit = {override.key_or_group for override in given} | experiment_keys(choices)
     other = _replaced(asked, choices)
     config, now = layered(given, other) if other else (asked, choices)
@@ -169,16 +171,18 @@ def _source_values(config: Config, choices: Choices) -> Config:
     that choice alone: `any: {data=cifar10: {data: {normalise: ...}}}`.
     """
     values: Config = {}
-    for prefix in ("data.", "model.", "optimizer.", ""):
-        blocks = get(config, f"{prefix}sources") or {}
+    own = {
+        f"{group}.": groups.raw(group, choices[group]).get("sources", {}) for group in ("data", "model", "optimizer")
+    }
+    for prefix, blocks in {**own, "": config["sources"]}.items():
         for name in ("any", config["source"]):
-            values |= {f"{prefix}{key}": value for key, value in _holding(blocks.get(name), choices).items()}
+            values |= {f"{prefix}{key}": value for key, value in _holding(blocks.get(name, {}), choices).items()}
     return values
 
 
-def _holding(block: Config | None, choices: Choices) -> Config:
+def _holding(block: Config, choices: Choices) -> Config:
     values: Config = {}
-    for key, entry in (block or {}).items():
+    for key, entry in block.items():
         group, conditional, option = str(key).partition("=")
         if not conditional:
             values |= yamls.leaves({str(key): entry})
@@ -210,7 +214,7 @@ def _shrink(config: Config) -> None:
     """Cut a budget that is longer than the scale's to it, and by the same factor all that counts epochs."""
     for unit, longest in config["shrink"].items():
         length = config["budget"].get(unit)
-        if length is not None and length > longest:
+        if isinstance(length, int | float) and length > longest:
             config["budget"][unit] = longest
             for key in COUNT_EPOCHS:
                 value = get(config, key)
@@ -221,7 +225,9 @@ def _shrink(config: Config) -> None:
 def _times(value: Any, ratio: float) -> Any:
     if isinstance(value, list):
         return [_times(entry, ratio) for entry in value]
-    return max(1, round(value * ratio)) if isinstance(value, int) else value * ratio
+    if isinstance(value, int):
+        return max(1, round(value * ratio))
+    return value * ratio if isinstance(value, float) else value  # what is no number is refused later
 
 
 def _warnings(config: Config, choices: Choices, tuned: Config) -> dict[str, str]:

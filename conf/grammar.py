@@ -30,7 +30,7 @@ def parse(words: Iterable[str], loader: ConfigLoader | None = None) -> list[Over
 def _parsed(word: str, loader: ConfigLoader | None) -> Override:
     try:
         return OverridesParser.create(config_loader=loader).parse_overrides([word])[0]
-    except HydraException as error:
+    except (HydraException, ValueError) as error:  # the latter of a number of more digits than Python reads
         raise UsageError(f"command line: {str(error).strip().splitlines()[0]}") from error
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from conf import yamls
-from conf.check import check_tree
-from conf.errors import UsageError
+from conf.check import check_name, check_number, check_tree
+from conf.errors import UsageError, unknown
 
 ROOT = Path(__file__).parent
 FOLDER = "STEPBENCH_CONFIG_DIR"
@@ -45,6 +45,14 @@ TARGETED = ("data", "task", "model", "optimizer", "schedule", "budget")  # group
 def options(group: str) -> tuple[str, ...]:
     """Return the names of a group's options: its yaml files and, for optimizers, installed plug-ins."""
     return tuple(sorted({*files(group), *(plugins() if group == "optimizer" else ())}))
+
+
+def require(key: str, group: str, value: Any) -> None:
+    """Raise UsageError unless `value` is an option of a group, or, of a group that takes several, a list of them."""
+    for option in value if isinstance(value, list) and group in LISTS else [value]:
+        if str(option) not in options(group):
+            raise unknown(key, option, options(group))
+        check_name(key, str(option))
 
 
 def files(group: str) -> list[str]:
@@ -141,9 +149,14 @@ def is_open(content: dict[str, Any]) -> bool:
 
 
 def _complete(group: str, option: str, content: Any) -> dict[str, Any]:
-    if not isinstance(content, dict) or not isinstance(content.get("ranges", {}), dict):
-        raise UsageError("not a mapping, or its `ranges` are none")
-    if group not in CHECKED:
+    if not isinstance(content, dict):
+        raise UsageError("is not a mapping of keys to values")
+    for key in ("ranges", *(CONSUMED if group in OVERLAYS else ("sources",))):
+        yamls.mapping(key, content.get(key, {}))
+    for name, block in content.get("sources", {}).items():
+        _check_source(f"sources: {name}", name, block)
+    if group in OVERLAYS:
+        _check_overlay(content)
         return content
     facts = FACTS.get(group, {})
     for key in (*(NAMING if group in TARGETED else ()), *facts):
@@ -153,11 +166,41 @@ def _complete(group: str, option: str, content: Any) -> dict[str, Any]:
         raise UsageError(f"name: {content['name']!r} is not {option!r}, the file's own")
     facts = facts | ({key: IMAGES[key] for key in IMAGES if key in content} if group == "data" else {})
     ranges = {key: allowed for key, allowed in facts.items() if allowed} | content.get("ranges", {})
-    for key in ranges:
-        if not _has(content, key):
-            raise UsageError(f"ranges: {key!r} is none of its keys")
+    for key, allowed in ranges.items():
+        if not _has(content, key) or not isinstance(allowed, str | list):
+            raise UsageError(f"ranges: {key!r} is none of its keys, or {allowed!r} no range")
     check_tree(group, values(content), values(content), ranges)
     return {**content, "ranges": ranges} if ranges else content
+
+
+def _check_source(key: str, name: str, block: Any) -> None:
+    """Check a block of `sources` as far as composition reads it: an entry may be `group=option: {...}`."""
+    if name not in (known := ("any", *root_ranges()["source"])):
+        raise unknown("sources", name, known)
+    for entry, values in yamls.mapping(key, block).items():
+        chosen, conditional, _ = entry.partition("=")
+        if conditional and chosen not in GROUPS:
+            raise unknown(key, chosen, GROUPS)
+        if conditional:
+            yamls.mapping(f"{key}: {entry}", values)
+
+
+def _check_overlay(content: dict[str, Any]) -> None:
+    """Check what composition reads of an overlay before the whole configuration is checked."""
+    yamls.values("defaults", content.get("defaults", []))
+    for group in CHECKED:
+        if not isinstance(content.get(group, {}), dict):
+            how = f"`defaults: [override /{group}: ...]` chooses an option, `{group}: {{key: value}}` sets its keys"
+            raise UsageError(f"{group}: {content[group]!r} is not a mapping; {how}")
+    for group, table in content.get("replace", {}).items():
+        if group not in (*GROUPS, "tuned"):
+            raise unknown("replace", group, (*GROUPS, "tuned"))
+        yamls.mapping(f"replace: {group}", table)
+    for key in content.get("set_if_present", {}):
+        if key.partition(".")[0] not in CHECKED:
+            raise unknown("set_if_present", key, CHECKED)
+    for unit, longest in content.get("shrink", {}).items():
+        check_number(f"shrink: {unit}", longest, "(0, inf)")
 
 
 def _has(content: dict[str, Any], key: str) -> bool:

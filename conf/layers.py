@@ -124,11 +124,13 @@ def _interpolated(node: Any) -> Any:
         raise UsageError(f"{error.full_key or 'configuration'}: {lines[0]}") from error
 
 
-def _overlay(group: str, option: str, choices: Choices) -> list[Config]:
+def _overlay(group: str, option: str, choices: Choices, above: tuple[str, ...] = ()) -> list[Config]:
     """Return an overlay's content between those that it builds on, weakest first.
 
-    The options that it chooses go into `choices`, where nothing stronger has chosen.
+    The options that it chooses go into `choices`, where nothing stronger has chosen. above: what builds on it.
     """
+    if option in above:
+        raise UsageError(f"{groups.path(group, option)}: defaults: builds on itself")
     content = groups.raw(group, option)
     entries = content.get("defaults", [])
     bases = [entry for entry in entries if isinstance(entry, str)]
@@ -140,7 +142,7 @@ def _overlay(group: str, option: str, choices: Choices) -> list[Config]:
         choices.setdefault(key, value)
     layers: list[Config] = [] if "_self_" in bases else [own]
     for base in bases:
-        layers += [own] if base == "_self_" else _overlay(group, base, choices)
+        layers += [own] if base == "_self_" else _overlay(group, base, choices, (*above, option))
     return layers
 
 
@@ -151,7 +153,6 @@ def _chosen(where: str, entries: Sequence[Any]) -> Choices:
         group = key.removeprefix("override /")
         if group == key or group not in groups.GROUPS:
             raise unknown(where, key, [f"override /{name}" for name in groups.GROUPS])
-        if option not in groups.options(group):
-            raise unknown(f"{where}: {group}", option, groups.options(group))
+        groups.require(f"{where}: {group}", group, option)
         chosen[group] = option
     return chosen

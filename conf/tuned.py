@@ -9,7 +9,7 @@
 `set` may name any key of the configuration, and a group (`schedule: constant`). `from` says where the value is printed;
 `default` says why there is one although no source prints it. `source` keeps an entry for source=text or source=code,
 `where` for runs with those values, e.g. {optimizer.denominator: eps}. Beside `entries`, `data: [name]` holds for all
-entries without one, and `also: [name]` adds another file's. Torch-free.
+entries without one, and `also: [name]` adds another file's; `grids` and `unequal` are for `sweep tune`. Torch-free.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from conf import groups, yamls
+from conf import grammar, groups, yamls
 from conf.errors import UsageError, nearest, unknown
 from conf.yamls import as_list
 
 ROOT = Path(__file__).parent.parent / "papers" / "tuned"
+KEYS = ("entries", "data", "also", "grids", "unequal")
 FIELDS = ("optimizer", "data", "model", "source", "where", "set", "from", "default")
+SETS = ("schedule", "budget")  # groups that an entry may choose
 Given = Callable[[str], Any]
 
 
@@ -75,7 +77,7 @@ def lookup(
 @lru_cache
 def read(tuned: str) -> tuple[dict[str, Any], ...]:
     """Return a tuned file's entries. tuned: a paper's name, or a path that ends in .yaml. Raises UsageError."""
-    path = Path(tuned) if tuned.endswith((".yaml", ".yml")) else ROOT / f"{tuned}.yaml"
+    path = Path(grammar.place(tuned)) if tuned.endswith((".yaml", ".yml")) else ROOT / f"{tuned}.yaml"
     if not path.is_file():
         papers = sorted(file.stem for file in ROOT.glob("*.yaml"))
         raise UsageError(f"tuned: no {tuned!r}; allowed: {', '.join(papers)}, or a .yaml file{nearest(tuned, papers)}")
@@ -83,14 +85,17 @@ def read(tuned: str) -> tuple[dict[str, Any], ...]:
     entries = content.get("entries") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise UsageError(f"tuned: {path} has no list `entries`")
-    for entry in entries:
-        _check(entry, path)
+    for key in content:
+        if key not in KEYS:
+            raise unknown(f"tuned: {path}", key, KEYS)
     everywhere = {"data": content["data"]} if "data" in content else {}
-    own = [everywhere | entry for entry in entries]
-    return (*own, *(entry for name in content.get("also", ()) for entry in read(name)))
+    own = [_checked(entry, path, everywhere) for entry in entries]
+    also = yamls.words(f"tuned: {path}: also", content.get("also", []))
+    return (*own, *(entry for name in also for entry in read(name)))
 
 
-def _check(entry: Any, path: Path) -> None:
+def _checked(entry: Any, path: Path, everywhere: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry, with what holds for all of its file."""
     place = f"tuned: {path}: entry {entry!r}"
     if not isinstance(entry, dict) or "optimizer" not in entry or not isinstance(entry.get("set"), dict):
         raise UsageError(f"{place} needs an `optimizer` and a mapping `set`")
@@ -98,6 +103,25 @@ def _check(entry: Any, path: Path) -> None:
         raise unknown(place, key, FIELDS)
     if ("from" in entry) == ("default" in entry):
         raise UsageError(f"{place} needs either `from` (where it is printed) or `default` (why this value)")
+    full = everywhere | entry
+    for key in ("optimizer", "data", "model", "source"):
+        yamls.words(f"{place}: {key}", full.get(key, "*"))
+    for source in as_list(full.get("source", [])):
+        if source not in groups.root_ranges()["source"]:
+            raise unknown(f"{place}: source", source, groups.root_ranges()["source"])
+    yamls.mapping(f"{place}: where", full.get("where", {}))
+    for key, value in full["set"].items():
+        _check_set(f"{place}: set", key, value)
+    return full
+
+
+def _check_set(place: str, key: str, value: Any) -> None:
+    """Refuse what would choose another entry, or another run, and what composition does not read here."""
+    if key in SETS:
+        groups.require(f"{place}: {key}", key, value)
+    elif key in groups.GROUPS or key.partition(".")[0] in (*groups.HIDDEN, "tuned", "source"):
+        allowed = f"{', '.join(SETS)}, and keys such as optimizer.lr"
+        raise UsageError(f"{place}: {key}: {value!r} cannot be chosen here; allowed: {allowed}")
 
 
 def _fits(entry: dict[str, Any], run: dict[str, str], given: Given) -> bool:

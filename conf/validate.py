@@ -30,16 +30,9 @@ def command_line(overrides: list[Override]) -> None:
         if override.is_delete():
             raise UsageError(f"~{key}: a key cannot be removed; choose another option or value")
         if key in groups.GROUPS:
-            _choice(key, override.value())
+            groups.require(key, key, override.value())
         else:
             _root_key(key, override, chosen)
-
-
-def _choice(group: str, value: Any) -> None:
-    for option in value if isinstance(value, list) and group in groups.LISTS else [value]:
-        if str(option) not in groups.options(group):
-            raise unknown(group, option, groups.options(group))
-        check_name(group, str(option))
 
 
 def _root_key(key: str, override: Override, chosen: Config) -> None:
@@ -97,12 +90,15 @@ def _stray(key: str) -> UsageError:
 
 
 def _group(group: str, values: Config, choice: Any) -> None:
-    known: Config = {}
+    content: Config = {}
     ranges: Config = {}
-    for content in (groups.raw(group, str(option)) for option in yamls.as_list(choice)):
-        known |= groups.values(content)
-        ranges |= content.get("ranges", {})
-    named = groups.values(values)
+    for one in (groups.raw(group, str(option)) for option in yamls.as_list(choice)):
+        content |= one
+        ranges |= one.get("ranges", {})
+    known, named = groups.values(content), groups.values(values)
+    for key in values.keys() - named.keys():
+        if values[key] != content.get(key):
+            raise unknown(group, key, known)
     if group in groups.TARGETED:
         _names(group, choice, named, known)
     if group == "optimizer" and isinstance(named["groups"], dict) and named["groups"].keys() == known["groups"].keys():

@@ -129,6 +129,14 @@ def values(key: str, value: Any) -> list[Any]:
     return value
 
 
+def words(key: str, value: Any) -> list[str]:
+    """Return a word, or a list of words, as a list; raises UsageError for anything else."""
+    found = as_list(value)
+    if not all(isinstance(word, str) for word in found):
+        raise UsageError(f"{key}: {value!r} is neither a word nor a list of words")
+    return found
+
+
 def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the dotted keys and values of nested mappings; an empty mapping is a value."""
     for key, value in node.items():

@@ -137,6 +137,12 @@ WRONG = {
     "data=folder data.paht=/nowhere": "data: unknown 'paht'; .*; nearest: path",  # before anybody looks for files
     "data=folder data.path=/nowhere data.tset=0.2": "data: unknown 'tset'; .*; nearest: test",
     "model=timm model.name=../x": "model.name: '../x' is not a name",
+    "scale=cpu budget.epochs=ten": "budget.epochs: 'ten' is not a whole number",
+    "scale=cpu schedule=multistep schedule.milestones=[a]": r"milestones\[0\]: 'a' is not a whole number",
+    f"seed={'9' * 5000}": "command line: Exceeds the limit",
+    "optimizer.label=x": "optimizer: unknown 'label'",
+    "optimizer.ranges={lr:x}": "optimizer: unknown 'ranges'",
+    "data.sources=3": "data: unknown 'sources'",
     "optimizer=custom optimizer.target=3": "optimizer.target: 3 is not the dotted name of a class",
     "optimizer=custom optimizer.target=SGD": "optimizer.target: 'SGD' is not the dotted name",
 }
@@ -155,6 +161,7 @@ def test_a_wrong_command_line_is_one_line(line: str) -> None:
     [
         *("optimizer=adma", "data=svhn paths.data=nowhere", "--frobnicate", "-m optimizer=sgd,adma"),
         "-m data=digits,svhn paths.data=nowhere",
+        f"tuned={'a' * 300}.yaml",
     ],
 )
 def test_it_ends_with_exit_code_1_before_torch(line: str, tmp_path: Path) -> None:
@@ -250,6 +257,29 @@ def other_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("protocol/p.yaml", "# @package _global_\nseed: !mine 1\n", "protocol=p", "p.yaml: line 2.*!mine"),
         ("protocol/p.yaml", "# @package _global_\n- 1\n", "protocol=p", "p.yaml"),
         ("scale/s.yaml", "# @package _global_\nreplace: {model: {resnet18: resnet81}}\n", "scale=s", "resnet81"),
+        *(
+            (f"{group}/p.yaml", f"{text}\n", f"{group}=p scale=cpu" if group != "scale" else "scale=p", message)
+            for group, text, message in (
+                ("experiment", "optimizer: sgd", "optimizer: 'sgd' is not a mapping; `defaults: .override /optimizer"),
+                ("protocol", "paths: [a]", "paths: .* is not a mapping"),
+                ("protocol", "data: null", "data: None is not a mapping"),
+                ("protocol", "defaults: 3", "p.yaml: defaults: 3 is not a list"),
+                ("protocol", "defaults: [p]", "p.yaml: defaults: builds on itself"),
+                ("protocol", "defaults: [{override /probe: [norms, rank]}]", "probe: unknown 'rank'.*nearest: ranks"),
+                ("scale", "shrink: 3", "p.yaml: shrink: 3 is not a mapping"),
+                ("scale", "shrink: {epochs: a}", "shrink: epochs: 'a' is not a number"),
+                ("scale", "replace: {model: resnet20}", "replace: model: 'resnet20' is not a mapping"),
+                ("scale", "replace: {modl: {}}", "replace: unknown 'modl'.*nearest: model"),
+                ("scale", "set_if_present: {a.b: 3}", "set_if_present: unknown 'a.b'"),
+                ("protocol", "sources: {txt: {}}", "sources: unknown 'txt'.*nearest: text"),
+                ("protocol", "sources: {any: {dta=digits: {}}}", "sources: any: unknown 'dta'.*nearest: data"),
+                ("protocol", "sources: {any: {data=digits: 3}}", "data=digits: 3 is not a mapping"),
+                ("protocol", "source: [text]", "source: .'text'. is not a word"),
+                ("protocol", "tuned: [sing]", "tuned: .'sing'. is not a word"),
+                ("experiment", "budget: {epochs: ten}", "budget.epochs: 'ten' is not a whole number"),
+                ("experiment", "data: {sources: 3}", "data: unknown 'sources'"),
+            )
+        ),
         (
             "protocol/p.yaml",
             "# @package _global_\ndefaults:\n  - override /schedule: cosin\n",
@@ -276,6 +306,18 @@ def other_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             f"name: o\n{OWN}\ngroups: {GROUPS}\nlr: 1.0\nranges: {{rl: '[0, 1]'}}\n",
             "optimizer=o",
             "o.yaml: ranges: 'rl' is none of its keys",
+        ),
+        (
+            "optimizer/o.yaml",
+            f"name: o\n{OWN}\ngroups: {GROUPS}\nlr: 1.0\nranges: {{lr: 5}}\n",
+            "optimizer=o",
+            "or 5 no range",
+        ),
+        (
+            "optimizer/o.yaml",
+            f"name: o\n{OWN}\ngroups: {GROUPS}\nsources: [a]\n",
+            "optimizer=o",
+            "sources: .'a'. is not",
         ),
         ("data/d.yaml", "name: d\n", "data=d", "d.yaml: lacks 'target'"),
         ("data/d.yaml", "- name\n", "data=d", "d.yaml"),

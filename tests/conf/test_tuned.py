@@ -199,6 +199,17 @@ def test_what_does_not_exist_is_one_line(name, optimizer, message):
         ("entries: [{optimizer: sgd, set: {}, from: x, modl: y}]", "unknown 'modl'.*nearest: model"),
         ("entries: [{optimizer: sgd, set: {}}]", "needs either `from`"),
         ("entries: [{optimizer: sgd, set: {}, from: x, default: y}]", "needs either `from`"),
+        ("entries: [{optimizer: {sgd: 1}, set: {}, from: x}]", "optimizer: .* is neither a word nor a list of words"),
+        ("entries: [{optimizer: sgd, data: [[a]], set: {}, from: x}]", "data: .* is neither a word nor a list"),
+        ("entries: [{optimizer: sgd, where: a, set: {}, from: x}]", "where: 'a' is not a mapping"),
+        ("entries: [{optimizer: sgd, source: cod, set: {}, from: x}]", "source: unknown 'cod'.*nearest: code"),
+        ("entries: [{optimizer: sgd, set: {optimizer: {lr: 0.1}}, from: x}]", "optimizer: .* cannot be chosen here"),
+        ("entries: [{optimizer: sgd, set: {scale: smoke}, from: x}]", "scale: 'smoke' cannot be chosen here"),
+        ("entries: [{optimizer: sgd, set: {tuned: sing}, from: x}]", "tuned: 'sing' cannot be chosen here"),
+        ("entries: [{optimizer: sgd, set: {shrink: {epochs: 1}}, from: x}]", "shrink: .* cannot be chosen here"),
+        ("entries: [{optimizer: sgd, set: {schedule: cosin}, from: x}]", "schedule: unknown 'cosin'.*nearest: cosine"),
+        ("dat: cifar10\nentries: []", "unknown 'dat'.*nearest: data"),
+        ("also: 3\nentries: []", "also: 3 is neither a word nor a list"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path, content, message):
