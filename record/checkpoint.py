@@ -69,7 +69,7 @@ def load(folder: Path, run: str, notice: Callable[[str], None]) -> dict[str, Any
 def found(folder: Path) -> list[Path]:
     """Return a run's checkpoints, newest first."""
     paths = [path for path in folder.glob("checkpoint-*.pt") if NAME.fullmatch(path.name)]
-    return sorted(paths, key=lambda path: (path.name.split("-")[1], path.stat().st_mtime_ns), reverse=True)
+    return sorted(paths, key=lambda path: (path.name.split("-")[1], path.lstat().st_mtime_ns), reverse=True)
 
 
 def remove_all(folder: Path) -> None:

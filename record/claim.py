@@ -173,7 +173,10 @@ def _machine() -> str:
 def _started(pid: int) -> str | None:
     """Return when a process started, in the kernel's own count; None if there is none (a zombie is none)."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        stat = Path(f"/proc/{pid}/stat").read_text(
+            errors="replace"
+        )  # a name is cut after 15 bytes, within a letter too
+        fields = stat.rpartition(")")[2].split()
         return None if fields[0] in "ZX" else fields[19]
     except OSError:
         return None if Path("/proc/self/stat").exists() else _signalled(pid)

@@ -9,7 +9,7 @@ from pathlib import Path
 from record.checkpoint import found, remove_all
 from record.claim import STALE, claims, is_live
 from record.files import contents, digest, read_as, temporaries, write_json
-from record.read import read_result, run_folders
+from record.read import behind_a_link, read_result, run_folders
 from record.schema import StatusFile
 
 REPLACED = ".replaced"  # below a store: the runs that were made again
@@ -49,28 +49,33 @@ def set_aside(store: Path, folder: Path) -> None:
 def free(store: Path, days: float = 0.0, only: Collection[Path] | None = None, dry: bool = False) -> tuple[int, int]:
     """Remove weights and checkpoints of finished runs, and replaced runs whole; returns the files and their bytes.
 
-    days: since the run finished, at least. only: folders of runs, relative to the store; None takes all. dry: nothing
-    is removed. Raises OSError.
+    No link is followed. days: since the run finished, at least. only: folders of runs, relative to the store; None
+    takes all. dry: nothing is removed. Raises OSError.
     """
     paths = list(_disposable(store, time.time() - 86_400 * days, only))
     size = sum(path.lstat().st_size for path in paths)
     for path in paths if not dry else ():
         path.unlink()
-    for folder in run_folders(store / REPLACED):
+    for folder in _own_folders(store, store / REPLACED):
         with suppress(OSError):  # not empty
             folder.rmdir()
     return len(paths), size
 
 
 def _disposable(store: Path, latest: float, only: Collection[Path] | None) -> Iterator[Path]:
-    for folder in run_folders(store):
+    for folder in _own_folders(store, store):
         if (only is None or folder.relative_to(store) in only) and _ended_before(latest, folder):
             yield from [*folder.glob("weights.pt"), *found(folder)]
-    for folder in run_folders(store / REPLACED):
+    for folder in _own_folders(store, store / REPLACED):
         name = "-".join(folder.name.split("-")[:2])  # behind it: the hash of its result
         run = folder.relative_to(store / REPLACED).with_name(name)
         if (only is None or run in only) and _ended_before(latest, folder):
             yield from (path for path in folder.rglob("*") if not path.is_dir())
+
+
+def _own_folders(store: Path, place: Path) -> Iterator[Path]:
+    """Yield the folders of runs below `place`, without those that a link leads to: they are another store's."""
+    return (folder for folder in run_folders(place) if not behind_a_link(store, folder))
 
 
 def _ended_before(latest: float, folder: Path) -> bool:

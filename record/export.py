@@ -5,7 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from record.files import Row, read_lines
+from record.files import Row
+from record.lines import read_lines
 from record.loggers import MIRRORS, Logged
 from record.read import read_store
 

@@ -1,7 +1,7 @@
 """Files that survive a kill at any moment, and files that may come from anyone.
 
-Written: whole or not at all, or line by line. Read: only regular files of a bounded size; no link is followed, no pipe
-is waited for.
+Written: whole or not at all; line by line in record/lines.py. Read: only regular files of a bounded size; no link is
+followed, no pipe is waited for.
 """
 
 import hashlib
@@ -17,14 +17,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from record.schema import MetricsRow, check, require_small
+from record.schema import check, require_small
 
 T = TypeVar("T")
 Row = dict[str, Any]
 SCHEMA = 1  # of every JSON file in a run folder; a reader refuses newer ones by name
 MOST = 2**36  # bytes: no file of a run is larger, but a hole in a file may be
-MOST_JSON, MOST_LINES = 2**25, 2**32  # bytes of a JSON file, and of one of a JSON object a line
+MOST_JSON = 2**25  # bytes
 DIGITS = 20  # of an integer: as many as 64 bits need
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -156,7 +157,7 @@ def read_as(kind: type[T], path: Path) -> T:
     too large, no strict JSON in UTF-8 (a NaN is none), nested too deep, of another type.
     """
     try:
-        value = _parsed(contents(path, MOST_JSON))
+        value = parsed(contents(path, MOST_JSON))
         require_small(value)
         return check(value, kind)
     except FileNotFoundError:
@@ -166,47 +167,22 @@ def read_as(kind: type[T], path: Path) -> T:
         raise ValueError(f"{path}: cannot be read ({reason.removeprefix(f'{path}: ')})") from error
 
 
-def read_lines(path: Path) -> tuple[list[Row], int]:
-    """Read a file of one JSON object a line: the rows, and how many lines were torn or malformed and left out.
-
-    A missing file has no rows. Raises OSError; ValueError, one line, for what is no regular file.
-    """
-    lines = _last_lines(path, MOST_LINES) if os.path.lexists(path) else []
-    rows = [row for line in lines if (row := _row(line)) is not None]
-    return rows, len(lines) - len(rows)
-
-
-def last_rows(path: Path, most: int) -> Iterator[Row]:
-    """Yield the rows in the last bytes of such a file, `most` at most, the last row first; no line is read in vain.
-
-    Raises OSError; ValueError, one line, for what is no regular file.
-    """
-    return (row for line in reversed(_last_lines(path, most)) if (row := _row(line)) is not None)
-
-
-def _row(line: bytes) -> Row | None:
+def parsed(text: bytes) -> Any:
+    """Read strict JSON in UTF-8. Raises ValueError, one line."""
     try:
-        row: Row = _parsed(line)
-        check(row, MetricsRow)
-        return row
-    except ValueError:
-        return None
-
-
-def _last_lines(path: Path, most: int) -> list[bytes]:
-    with open_regular(path, most=MOST_LINES) as file:
-        before = file.seek(0, os.SEEK_END) - most
-        file.seek(max(before, 0))
-        if before > 0:
-            file.readline()
-        return [line for line in bytes(file.read()).split(b"\n") if line.strip()]
-
-
-def _parsed(text: bytes) -> Any:
-    try:
-        return _DECODER.decode(text.decode())
+        value = _DECODER.decode(text.decode())
+        return _writable(value) if _SURROGATE.search(text) else value
     except RecursionError as error:
         raise ValueError("nested too deep") from error
+
+
+def _writable(value: Any) -> Any:
+    """Return plain data in whose texts half a surrogate pair is spelt out: no file can be written with one."""
+    if isinstance(value, dict):
+        return {_writable(key): _writable(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_writable(entry) for entry in value]
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _integer(text: str) -> int:
@@ -222,54 +198,3 @@ def _finite(text: str) -> float:
 
 
 _DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_finite, parse_constant=_finite)
-
-
-class Lines:
-    """An append-only file of one JSON object a line, whose length in bytes is known.
-
-    path: made if it is missing. guard: called before every change; what it raises stops it. Raises OSError when the
-    file cannot be written.
-    """
-
-    def __init__(self, path: Path, guard: Callable[[], None] = lambda: None) -> None:
-        """Open the file for appending. Raises OSError; ValueError for what is no regular file."""
-        self.path, self._guard = path, guard
-        self._file = open_regular(path, "ab", buffering=0)
-        self.length = os.fstat(self._file.fileno()).st_size
-
-    def append(self, row: Row) -> None:
-        """Hand a row to the operating system, where it survives the death of this process.
-
-        Raises OSError when there is no space for a whole line; the file then ends with the line before.
-        """
-        line = json_text(row, indent=None)
-        self._guard()
-        try:
-            if self._file.write(line) != len(line):
-                raise OSError(28, "no space left for a whole line", str(self.path))
-        except OSError:
-            self._file.truncate(self.length)
-            raise
-        self.length += len(line)
-
-    def cut(self, length: int) -> None:
-        """Shorten the file to its first `length` bytes: the whole lines that a checkpoint knows.
-
-        Raises ValueError, one line, if it has fewer: rows are missing, and nothing is changed.
-        """
-        if length > self.length:
-            raise ValueError(
-                f"{self.path}: has {self.length} bytes, and the newest checkpoint knows {length}: rows are missing. "
-                "Bring back the whole file, or delete the checkpoints to start afresh"
-            )
-        self._guard()
-        self._file.truncate(length)
-        self.length = length
-
-    def sync(self) -> None:
-        """Make all lines survive the death of the machine too."""
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()

@@ -51,7 +51,7 @@ def semantic(config: Mapping[str, Any]) -> Config:
     config: as composed, plain nested dicts. Idempotent. Raises TypeError for a value that JSON has no word for.
     """
     plain = _renamed(_canonical(config), RENAMED)
-    if plain.get("task") and _is_the_datas_own(plain["task"], plain["data"]):
+    if _is_the_datas_own(plain.get("task"), find(plain, ["data", "task"])):
         drop(plain, ["task"])
     placed = [key.split(".") for key in PLACES if find(plain, [key.partition(".")[0], "fingerprint"]) is not _MISSING]
     for path in (*_LEFT_OUT, *placed):
@@ -62,9 +62,11 @@ def semantic(config: Mapping[str, Any]) -> Config:
     return dict(plain)
 
 
-def _is_the_datas_own(task: Config, data: Config) -> bool:
-    """Tell whether a task is no more than `data.task` says: `task` was added after such runs existed."""
-    return task.keys() <= {"name", "target", "version"} and (task["name"], task["version"]) == (data["task"], 1)
+def _is_the_datas_own(task: object, name: object) -> bool:
+    """Tell whether a task is no more than `data.task`, `name`, says: `task` was added after such runs existed."""
+    if not isinstance(task, dict) or not {"name", "version"} <= task.keys() <= {"name", "target", "version"}:
+        return False
+    return [task["name"], task["version"]] == [name, 1]
 
 
 def todays(config: Mapping[str, Any]) -> Config:

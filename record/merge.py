@@ -12,7 +12,7 @@ from record.claim import is_live
 from record.clean import PASSING, keep
 from record.files import copy_atomic, digest, json_text, one_line, require_regular, write_atomic
 from record.identity import canonical_json
-from record.read import checked, complete, run_folders
+from record.read import behind_a_link, checked, complete, run_folders
 from record.schema import Result
 
 _FILE = re.compile(r"(config\.yaml|(environment|status)\.json|metrics\.jsonl|log\.txt|code-\d+\.diff|weights\.pt)")
@@ -79,7 +79,7 @@ def merge(
 
 def _left_out(source: Path, folder: Path, target: Path, form: Form) -> str | None:
     """Return why a run is left out, None if it is not."""
-    if folder.resolve() != source.resolve() / folder.relative_to(source):
+    if behind_a_link(source, folder):
         return f"{folder}: lies behind a symbolic link"
     try:
         result = complete(folder)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from record.claim import is_live
-from record.files import SCHEMA, last_rows, one_line, read_as
+from record.files import SCHEMA, one_line, read_as
 from record.identity import identified
+from record.lines import last_rows
 from record.schema import Configured, Result, StatusFile, check
 
 Row = dict[str, Any]
@@ -56,10 +57,20 @@ def checked(path: Path) -> Result:
     try:
         check(content, Configured)
         result = check(content, Result)
+        _require_names_without_dots({**content, "labels": None, "config": dict.fromkeys(content["config"])})
         _require_its_own_place(result, path.absolute().parent)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return result
+
+
+def _require_names_without_dots(node: Mapping[str, object]) -> None:
+    """Raise ValueError for a name that, flattened, would pass for a value that was checked: `metrics.test_top1`."""
+    for name, value in node.items():
+        if "." in name:
+            raise ValueError(f"a dot in the name {name!r}")
+        if isinstance(value, dict):
+            _require_names_without_dots(value)
 
 
 def _require_its_own_place(result: Result, folder: Path) -> None:
@@ -122,6 +133,11 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
         return
     for name in names:
         yield from _below(folder / name, depth - 1)
+
+
+def behind_a_link(store: Path, folder: Path) -> bool:
+    """Tell whether a folder of a store lies elsewhere: whoever copies or removes what is in it leaves it out."""
+    return folder.resolve() != store.resolve() / folder.relative_to(store)
 
 
 def read_store(store: Path | str) -> tuple[list[Row], list[str]]:

@@ -12,8 +12,9 @@ from typing import Any, cast
 from record import checkpoint
 from record.claim import BEAT, STALE, Claim, Claimed, is_live
 from record.clean import set_aside
-from record.files import SCHEMA, Lines, digest, open_regular, read_as, temporaries, write_atomic, write_json
+from record.files import SCHEMA, digest, open_regular, read_as, temporaries, write_atomic, write_json
 from record.identity import complete, group_id, run_folder, run_id, semantic
+from record.lines import Lines
 from record.provenance import code_diff, config_text, environment, labels_of, provenance
 from record.read import read_result, read_status
 from record.schema import Attempt, Environment, Result

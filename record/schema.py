@@ -7,7 +7,7 @@ it is imported with the first comparison, for it takes a fifth of a second.
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypeVar, cast
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Len, Lt
 from typing_extensions import TypedDict  # pydantic refuses the one of typing before Python 3.12
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def require_small(value: object) -> None:
 Count = Annotated[int, Ge(0)]
 Numbers = dict[str, float | None]
 Seconds = Annotated[float, Gt(0)]
+Span = Annotated[list[float], Len(2, 2)]
 
 
 class Named(TypedDict):
@@ -128,23 +129,25 @@ class Times(TypedDict, total=False):
 
 
 class Target(TypedDict, total=False):
-    """The metric, and its value, to which a run was timed."""
+    """The metric, and its value, to which a run was timed; and where it was reached, None if it was not."""
 
     metric: str | None
     value: float | None
+    reached: dict[str, Annotated[float, Ge(0)] | None] | None
 
 
 class Result(Provenance):
     """result.json: what a finished run came to. spans: when each attempt began and ended; not in results of before."""
 
     schema: Count
-    spans: NotRequired[list[list[float]]]
+    spans: NotRequired[list[Span]]
     id: str
     group_id: str
     config: Config
     labels: dict[str, Any]
     metrics_sha256: str
     weights_sha256: NotRequired[str | None]
+    finished: NotRequired[float]
     state: Literal["done", "diverged"]
     metrics: Numbers
     selected: NotRequired[Numbers]

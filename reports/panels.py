@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from papers.table import METRICS
-from record.files import read_lines
+from record.lines import read_lines
 from reports import style
 from reports.cells import Filled, Result, better
 from reports.runs import Row, device, diverged, grouped, made_with, proper

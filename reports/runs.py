@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from conf import groups
 from conf.compose import composed
-from papers.table import METRICS, Cell
+from papers.table import METRICS, SCALES, Cell
 from record.identity import group_id, semantic
 from record.read import read_store
 from record.source import changed
@@ -67,8 +67,8 @@ class Runs:
         return sum(map(bool, map(changed, self.rows)))
 
     def scales(self) -> list[str]:
-        """Return the scales that occur, `paper` first and always."""
-        return ["paper", *sorted({scale(row) for row in self.rows} - {"paper"})]
+        """Return the scales that occur and that tables have, `paper` first and always."""
+        return ["paper", *sorted({scale(row) for row in self.rows} & {*SCALES} - {"paper"})]
 
 
 def read(*stores: Path | str) -> Runs:

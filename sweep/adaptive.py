@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from conf import metrics
 from conf.errors import UsageError
 from papers.sweepfile import axes, rounded
-from record.files import read_lines
+from record.lines import read_lines
 from record.read import read_result
 from sweep.plan import Planned, plan
 from sweep.tune import Settings, Tuning, score, trial

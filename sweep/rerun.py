@@ -4,29 +4,27 @@ From a stored configuration, which is verified, back to a command line; nothing 
 """
 
 import random
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.machinery import PathFinder
 from pathlib import Path
 
 from conf import groups
 from conf.compose import compose
 from conf.errors import UsageError
 from conf.grammar import literal, word
+from conf.trust import require_trust
 from conf.yamls import leaves
 from record.files import one_line
 from record.identity import PLACES, run_folder, run_id, semantic, todays
 from record.read import read_result, run_folders
 from record.schema import Result
 from sweep.backend import Child, Job, command
-from sweep.plan import ROOT, Config, Planned
+from sweep.plan import Config, Planned
 from sweep.wanted import Words
 
 CHOSEN = ("data", "model", "optimizer", "schedule", "budget")
 ANY = dict.fromkeys(("data", "model", "optimizer"), "custom")  # the options that take a name of anyone's
-OURS = ("data.", "models.", "optim.", "torch.optim.")
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def rerun(folder: Path, trust: bool = False, places: Words = ()) -> Verdict:
     """
     stored = _stored(folder)
     config = stored["config"]
-    _require_trust(folder, config, trust)
+    require_trust(folder, config, trust, remedy="; with --trust it does")
     for key in PLACES:
         fingerprint = config[key.partition(".")[0]].get("fingerprint")
         if fingerprint and not any(word.startswith(f"{key}=") for word in places):
@@ -95,17 +93,6 @@ def _stored(folder: Path) -> Result:
     if stored is None:
         raise UsageError(f"{folder}: is not finished")
     return stored
-
-
-def _require_trust(folder: Path, config: Config, trust: bool) -> None:
-    for target in foreign(config):
-        if lies_in(target, folder.absolute().parents[3]):
-            raise UsageError(f"{folder}: {target!r} lies in the store; no code of a store is run")
-        if not trust:
-            raise UsageError(
-                f"{folder}: would run {target!r}, which is neither this suite's, torch's nor an installed entry "
-                "point's; with --trust it does"
-            )
 
 
 def _made(words: Words, config: Config, threads: str) -> tuple[Result | None, str]:
@@ -149,20 +136,6 @@ def words_of(config: Config, places: Words = ()) -> Words:
         what = "a config, or what lies there," if places else "a config"
         raise UsageError(f"its values make {run_id(made)} today; {what} has changed")
     return line
-
-
-def foreign(config: Config) -> list[str]:
-    """Return the dotted targets that are neither this suite's, torch's optimizers nor an installed entry point's."""
-    named = (str(config[group].get("target")) for group in ("data", "model", "optimizer"))
-    return [target for target in named if not target.startswith(OURS) and target not in groups.plugins().values()]
-
-
-def lies_in(target: str, store: Path) -> bool:
-    """Tell whether a dotted class would be imported from a file of a store. Imports nothing."""
-    package, *inner = target.split(".")[:-1] or [target]
-    spec = PathFinder.find_spec(package, [str(ROOT), *sys.path])
-    places = [] if spec is None else spec.submodule_search_locations or [str(spec.origin)]
-    return any(Path(place, *inner).resolve().is_relative_to(store.resolve()) for place in places)
 
 
 def _option(group: str, values: Config) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conf import grammar
-from record.files import read_lines
+from record.lines import read_lines
 from record.read import Status, read_result
 from record.source import changed
 from record.supervise import headline

@@ -6,8 +6,9 @@ from pathlib import Path
 from conf import yamls
 from record.checkpoint import found, is_whole, load_plain, weights_hash
 from record.clean import clean_finished, leftovers
-from record.files import contents, digest, one_line, open_regular, read_as, read_lines
+from record.files import contents, digest, one_line, open_regular, read_as
 from record.identity import semantic
+from record.lines import read_lines
 from record.provenance import LATER, labels_of, provenance
 from record.read import complete, metrics_fault, read_status, run_folders, status
 from record.schema import Environment, Result, require_small

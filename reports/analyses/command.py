@@ -46,13 +46,15 @@ class Scale:
 
     name: cpu (real small data, minutes on 2 cores), paper (as the papers did it) or smoke (that in two steps, on
     synthetic data). data: one of SETS, to train nets on in the place of the analysis' own. runs: folders of finished
-    runs, for those of WITH_RUNS. optimizers: of conf/optimizer, for toy2d in the place of its own.
+    runs, for those of WITH_RUNS. optimizers: of conf/optimizer, for toy2d in the place of its own. trust: whether runs
+    may be of data sets and nets that are anyone's code.
     """
 
     name: str
     data: str | None = None
     runs: tuple[Path, ...] = ()
     optimizers: tuple[str, ...] = ()
+    trust: bool = False
 
     def of(self, choices: Mapping[str, Choice]) -> Choice:
         """Return this scale's choice; smoke has the paper's where it has none of its own."""
@@ -97,6 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scale", default="cpu", help="cpu (minutes), paper (a GPU), or smoke (two steps of paper's)")
     parser.add_argument("--data", help=f"of what trains nets, in the place of the scale's: {', '.join(SETS)}")
     parser.add_argument("--run", type=folder, action="append", default=[], help="rde_sheet: draw its predictions")
+    parser.add_argument("--trust", action="store_true", help="also of runs of classes that are not ours or installed")
     parser.add_argument("--out", type=folder, default=Path("build/figures"))
     given = parser.parse_args(arguments)
     words = [name for name in given.names if name.startswith(OPTIMIZER)]
@@ -114,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise UsageError(f"--run: only {', '.join(sorted(WITH_RUNS))} look at runs")
     if optimizers and given.names != ["toy2d"]:
         raise UsageError("optimizer: only toy2d takes optimizers, e.g. analyse toy2d optimizer=sing,adamw")
-    scale, missed = Scale(given.scale, given.data, tuple(given.run), optimizers), 0
+    scale, missed = Scale(given.scale, given.data, tuple(given.run), optimizers, given.trust), 0
     every = [name for name in ANALYSES if name not in OF_RUNS or given.run]
     for name in every if "all" in given.names else given.names:
         began = time.perf_counter()

@@ -33,7 +33,7 @@ def landscape(out: Path, scale: Scale) -> list[Check]:
     with style.figure(1, 1, 5, 3.4) as (made, ((axis,),)):
         for folder in scale.runs:
             with one_line(unless=False):
-                losses = profile(folder)
+                losses = profile(folder, scale.trust)
             name = str(folder.resolve().parent.name)
             shown, look = f"{proper(name)} {folder.name[:7]}", style.look(name, len(REACH))
             axis.plot(REACH, losses.mean(0), label=shown, **look)
@@ -45,11 +45,11 @@ def landscape(out: Path, scale: Scale) -> list[Check]:
     return []
 
 
-def profile(folder: Path) -> np.ndarray:
+def profile(folder: Path, trust: bool = False) -> np.ndarray:
     """Return the cross entropies [directions, points] around a run's weights; raises UsageError for other tasks."""
-    config = todays(finished(folder)["config"])
+    config = todays(finished(folder, trust)["config"])
     images = load(config["data"])
-    net, draw = trained_net(folder, images), torch.Generator().manual_seed(0)
+    net, draw = trained_net(folder, images, trust), torch.Generator().manual_seed(0)
     inputs, targets = next(images.test.batches([torch.arange(min(IMAGES, len(images.test)))]))
     if targets.ndim != 1 or targets.is_floating_point():
         raise UsageError(f"{folder}: only nets that tell classes have a slice")

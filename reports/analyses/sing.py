@@ -12,11 +12,10 @@ from conf.cli import one_line
 from conf.groups import raw
 from data.dataset import Dataset
 from optim.stages import centralize, normalize
-from record.read import read_result
 from reports import style
 from reports.analyses.adamp import float64_net
 from reports.analyses.command import Check, Scale
-from reports.analyses.training import fit, load, trained_net
+from reports.analyses.training import finished, fit, load, trained_net
 from training.tasks.depth import Depth
 
 Make = Callable[..., torch.optim.Optimizer]
@@ -128,14 +127,16 @@ def rde_sheet(out: Path, scale: Scale) -> list[Check]:
 
     The samples are of the first run's data set, or the scale's. Raises UsageError for a run that cannot be shown.
     """
-    first = read_result(scale.runs[0]) if scale.runs else None
-    options = first["config"]["data"] if first else raw("data", scale.of(SHEET_SETS))
+    with one_line(unless=False):
+        chosen = [finished(folder, scale.trust)["config"]["data"] for folder in scale.runs[:1]]
+    options = chosen[0] if chosen else raw("data", scale.of(SHEET_SETS))
     few = dict.fromkeys(("train", "validation", "test"), COLUMNS)  # a sample is the same in any number
     samples = load(options | few | {"synthetic": 0})
     images, targets = (tensor.cpu() for tensor in next(samples.test.batches([torch.arange(COLUMNS)])))
     rows: dict[str, Tensor] = {"image": images.permute(0, 2, 3, 1), "target": targets[:, 1]}
     with one_line(unless=False):
-        rows |= {f"{folder.parent.name} {folder.name[:7]}": predicted(folder, samples, images) for folder in scale.runs}
+        nets = {f"{run.parent.name} {run.name[:7]}": trained_net(run, samples, scale.trust) for run in scale.runs}
+        rows |= {name: predicted(net, images) for name, net in nets.items()}
     scores = []
     with style.figure(COLUMNS, len(rows), 1.1, 1.25) as (made, axes):
         for line, (name, pictures) in zip(axes, rows.items(), strict=True):
@@ -155,7 +156,7 @@ def rde_sheet(out: Path, scale: Scale) -> list[Check]:
 
 
 @torch.no_grad()
-def predicted(folder: Path, samples: Dataset, images: Tensor) -> Tensor:
-    """Return what the net of a finished run makes of images [n, c, h, w] of a data set: depths [n, h, w]."""
-    depths: Tensor = trained_net(folder, samples)(images)[:, 0]
+def predicted(net: nn.Module, images: Tensor) -> Tensor:
+    """Return what a net makes of images [n, c, h, w]: depths [n, h, w]."""
+    depths: Tensor = net(images)[:, 0]
     return depths

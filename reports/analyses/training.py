@@ -22,9 +22,12 @@ from conf import grammar
 from conf.cli import one_line
 from conf.errors import UsageError
 from conf.groups import raw
+from conf.trust import require_trust
 from data.dataset import Dataset, Place
 from probes import Row
-from record.files import read_lines
+from record.checkpoint import load_plain
+from record.files import open_regular
+from record.lines import read_lines
 from record.read import read_result
 from record.schema import Result
 from training.runtime import pick_device
@@ -42,26 +45,34 @@ def load(options: Mapping[str, Any]) -> Dataset:
 
 def network(name: str, images: Dataset, seed: int = 0) -> nn.Module:
     """Return a net of conf/model with freshly drawn weights; the global random stream stays where it was."""
-    facts = {key: getattr(images, key) for key in ("num_classes", "in_channels", "image_size")}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return models.build(raw("model", name), facts)
+        return models.build(raw("model", name), _facts(images))
 
 
-def finished(folder: Path) -> Result:
-    """Return the result of a finished run that kept its weights; raises UsageError, one line, if it is none."""
+def finished(folder: Path, trust: bool) -> Result:
+    """Return the result of a finished run that kept its weights; raises UsageError, one line, if it is none.
+
+    trust: whether its data set and net may be anyone's code; a run may come from a stranger.
+    """
     result = read_result(folder)
     if result is None or not (folder / "weights.pt").exists():
         raise UsageError(f"{folder}: no finished run with its weights")
+    built = {group: result["config"][group] for group in ("data", "model")}
+    require_trust(folder, built, trust, remedy="; with --trust it does")
     return result
 
 
-def trained_net(folder: Path, images: Dataset) -> nn.Module:
-    """Return the net of a finished run with its weights, as it is evaluated."""
-    facts = {key: getattr(images, key) for key in ("num_classes", "in_channels", "image_size")}
-    net = models.build(finished(folder)["config"]["model"], facts).eval()
-    net.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+def trained_net(folder: Path, images: Dataset, trust: bool) -> nn.Module:
+    """Return the net of a finished run with its weights, as it is evaluated, on the CPU."""
+    net = models.build(finished(folder, trust)["config"]["model"], _facts(images)).eval()
+    with open_regular(folder / "weights.pt") as file:
+        net.load_state_dict(load_plain(file))
     return net
+
+
+def _facts(images: Dataset) -> dict[str, Any]:
+    return {key: getattr(images, key) for key in ("num_classes", "in_channels", "image_size")}
 
 
 def fit(model: nn.Module, optimizer: Optimizer, images: Dataset, steps: int, options: probes.Options) -> list[Row]:

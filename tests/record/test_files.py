@@ -1,10 +1,13 @@
 import json
 import math
+import os
 import resource
+import tracemalloc
 
 import pytest
 
-from record.files import Lines, read_lines, write_atomic, write_json
+from record.files import write_atomic, write_json
+from record.lines import Lines, read_lines
 
 
 @pytest.fixture
@@ -34,6 +37,21 @@ def test_a_torn_last_line_is_skipped_and_counted(tmp_path):
     path.write_bytes(path.read_bytes()[:-4])
     assert read_lines(path) == ([{"epoch": 1}], 1)
     assert read_lines(tmp_path / "absent.jsonl") == ([], 0)
+
+
+def test_a_hole_of_gigabytes_is_read_in_little_memory(tmp_path, monkeypatch):
+    """Without a line end a whole file would be one line: 8 GB for what takes no room on the disk."""
+    path = tmp_path / "metrics.jsonl"
+    path.touch()
+    os.truncate(path, 2**24)
+    monkeypatch.setattr("record.lines.MOST_LINE", 2**20)
+    tracemalloc.start()
+    rows, torn = read_lines(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert rows == []
+    assert torn > 0
+    assert peak < 2**23
 
 
 def test_cut_forgets_what_a_checkpoint_does_not_know(tmp_path):

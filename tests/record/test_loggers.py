@@ -5,8 +5,8 @@ from importlib.util import find_spec
 import pytest
 
 from record import loggers
-from record.files import read_lines
 from record.identity import group_id
+from record.lines import read_lines
 from record.run import Run
 from record.supervise import NullWriter
 

@@ -92,6 +92,27 @@ def test_clean_takes_replaced_runs_and_keeps_to_a_table(tmp_path, monkeypatch, c
     assert [(folder / "weights.pt").exists() for folder in folders] == [False, True]
 
 
+def test_clean_follows_no_link(tmp_path):
+    """A store from a stranger may have links into another, whose runs are not its own."""
+    finish(tmp_path / "mine", make_config())
+    (folder,) = (tmp_path / "mine").glob("*/*/*/*")
+    (folder / "weights.pt").touch()
+    for place in (tmp_path / "theirs", tmp_path / "theirs" / ".replaced"):
+        place.mkdir()
+        (place / "digits").symlink_to(tmp_path / "mine" / "digits")
+    before = sorted(folder.iterdir())
+    assert main(["clean", str(tmp_path / "theirs")]) == 0
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_checkpoint_that_leads_nowhere_hinders_no_clean(tmp_path, capsys):
+    finish(tmp_path, make_config())
+    (folder,) = tmp_path.glob("*/*/*/*")
+    (folder / f"checkpoint-000000001-{'0' * 16}.pt").symlink_to("/no/such/file")
+    assert main(["clean", str(tmp_path)]) == 0
+    assert "2 file(s)" in capsys.readouterr().out
+
+
 def test_sizes_are_written_in_their_unit():
     assert [shown(size) for size in (0, 999, 1000, 1.234e9)] == ["0 bytes", "999 bytes", "1 kB", "1.23 GB"]
 

@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 
+from record.identity import group_id, run_id
 from record.read import read_result, read_store, status
 from record.run import Run
 from tests.record.conftest import make_config
@@ -36,6 +37,8 @@ DAMAGES = {
     "not the one of its id": lambda folder: edit(folder, config=make_config(seed=5)),
     "has no 'data'": lambda folder: edit(folder, config={"seed": 5}),
     "not its folder's": lambda folder: folder.rename(folder.with_name("s0-aaaaaaaaaaaa")),
+    "a dot in the name 'metrics.test_top1'": lambda folder: edit(folder, **{"metrics.test_top1": "x"}),
+    "a dot in the name 'epoch_seconds.median'": lambda folder: edit(folder, time={"epoch_seconds.median": "x"}),
     "half copied": lambda folder: (folder / "metrics.jsonl").unlink(),
     "not a run": lambda folder: [path.unlink() for path in folder.iterdir()],
 }
@@ -49,6 +52,24 @@ def test_a_damaged_run_is_skipped_with_one_line(store, words):
     assert len(complaints) == 1
     assert words in complaints[0]
     assert "\n" not in complaints[0]
+
+
+@pytest.mark.parametrize("task", ["x", {"name": "x"}, {"version": 1}, ["name", "version"]])
+def test_a_task_of_any_form_is_no_traceback(store, task):
+    """The folder's name is the hash of that configuration: a stranger can make it so."""
+    folder = folders(store)[0]
+    stored = json.loads((folder / "result.json").read_text())
+    config = stored["config"] | {"task": task}
+    edit(folder, config=config, id=run_id(config), group_id=group_id(config))
+    folder.rename(folder.with_name(f"s0-{run_id(config)}"))
+    assert len(read_store(store)[0]) == 3
+
+
+def test_half_a_surrogate_pair_can_be_written_on(store):
+    edit(folders(store)[0], machine={"cpu": "\ud800"})
+    rows, complaints = read_store(store)
+    assert complaints == []
+    assert rows[0]["machine.cpu"] == "\\ud800"
 
 
 def judged(store):

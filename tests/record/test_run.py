@@ -15,8 +15,8 @@ import torch
 from record import checkpoint
 from record.checkpoint import found, weights_hash
 from record.claim import Claimed
-from record.files import read_lines
 from record.identity import run_folder, run_id, semantic
+from record.lines import read_lines
 from record.read import read_result, read_store, status
 from record.run import Run
 from tests.record.conftest import make_config

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from record.files import read_lines
+from record.lines import read_lines
 from record.schema import ClaimFile, Configured, Environment, MetricsRow, Result, StatusFile, check, require_small
 
 STATUS = {"state": "running", "attempt": 1}
@@ -27,6 +27,7 @@ RESULT = {
     "state": "done",
     "metrics": {"loss": None, "top1": 1},
 }
+TWO = "List should have at least 2 items after validation, not 1"
 SOUND = [
     (StatusFile, STATUS | {"later": [1]}),
     (ClaimFile, CLAIM | {"token": "t", "released": False}),
@@ -53,6 +54,9 @@ MALFORMED = [
     (Result, RESULT | {"metrics": {"top1": True}}, "metrics.top1 is True; allowed: a valid number"),
     (Result, RESULT | {"one_platform": 1}, "one_platform is 1; allowed: a valid boolean"),
     (Result, RESULT | {"labels": []}, "labels is a list; allowed: a valid dictionary"),
+    (Result, RESULT | {"spans": [[1.0]]}, f"spans[0] is a list; allowed: {TWO}"),
+    (Result, RESULT | {"finished": "x"}, "finished is 'x'; allowed: a valid number"),
+    (Result, RESULT | {"target": {"reached": {"step": "x"}}}, "target.reached.step is 'x'; allowed: a valid number"),
     (MetricsRow, {"values": {"a": ["b"]}}, "values.a.float is a list; allowed: a valid number"),
     (MetricsRow, {"values": {"a": True}}, "values.a.float is True; allowed: a valid number"),
 ]  # fmt: skip

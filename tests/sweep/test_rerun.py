@@ -152,19 +152,6 @@ def test_a_class_of_anyones_needs_trust_and_is_shown(tmp_path: Path, monkeypatch
     assert "failed: " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("target", ["torch.optim.RMSprop", "optim.SING", "torch.hub.load", "optimizers.X", "torchx.X"])
-def test_ours_and_torchs_optimizers_need_no_trust(target: str, monkeypatch) -> None:
-    monkeypatch.setattr("conf.groups.plugins", lambda: {"installed": "optimizers.X"})
-    own = {"data": {"target": "data.digits.digits"}, "model": {"target": "models.resnet.resnet18"}}
-    found = rerun.foreign(own | {"optimizer": {"target": target}})
-    assert found == ([target] if target[-4:] in ("load", "hx.X") else [])
-
-
-def test_a_data_set_and_a_net_of_anyones_need_trust_too() -> None:
-    config = {group: {"target": f"somebody.{group}"} for group in ("data", "model", "optimizer")}
-    assert rerun.foreign(config) == ["somebody.data", "somebody.model", "somebody.optimizer"]
-
-
 def test_no_link_is_followed(one: Path, tmp_path: Path) -> None:
     (folder,) = one.glob("*/*/*/*")
     (tmp_path / "a").symlink_to(one / "digits")

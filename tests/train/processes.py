@@ -15,8 +15,8 @@ import torch
 import train
 from conf.compose import compose
 from record.checkpoint import found
-from record.files import read_lines
 from record.identity import run_folder
+from record.lines import read_lines
 from record.read import read_result
 from training.distribution import World
 

@@ -9,7 +9,7 @@ import data
 from conf.errors import UsageError
 from conf.groups import raw
 from data.dataset import Place
-from reports.analyses import sing, training
+from reports.analyses import training
 from reports.analyses.command import main
 
 
@@ -26,9 +26,8 @@ def test_predictions_are_drawn_and_scored(tmp_path, monkeypatch):
     folder = tmp_path / "rde_small" / "vit_tiny_rde" / "sing" / "s0-abcdef"
     folder.mkdir(parents=True)
     torch.save(Knowing().state_dict(), folder / "weights.pt")
-    result = {"config": {"data": options, "model": {"target": "anything"}}}
-    for module in (sing, training):
-        monkeypatch.setattr(module, "read_result", lambda path: result if path == folder else None)
+    result = {"config": {"data": options, "model": raw("model", "vit_tiny_rde")}}
+    monkeypatch.setattr(training, "read_result", lambda path: result if path == folder else None)
     monkeypatch.setattr(training.models, "build", lambda *_, **__: Knowing())
     assert main(["rde_sheet", "--run", str(folder), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "rde_sheet.png").stat().st_size > 10_000
