@@ -11,7 +11,7 @@ if __name__ == "__main__":  # nothing of it needs torch
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -52,18 +52,17 @@ def imagenet(
     """
     root, verify = source(place, "imagenet", verify, synthetic, write_synthetic)
     folder = root / "imagenet"
-    names = _class_names(folder / "train", folder / "val", verify)
-    train, test = (_listing(folder / part, names, size if verify else 0) for part, size in SIZES.items())
+    labels = {name: label for label, name in enumerate(_class_names(folder / "train", folder / "val", verify))}
+    train, test = (listing(folder / part, labels, size if verify else 0) for part, size in SIZES.items())
     size = place.facts.get("image_size", 224)
     view = View(size, scale, ratio, flip, eval_size or size, eval_ratio)
     transform = Transform(recipe.normalise, **place.batch_format)
 
-    def split(listing: Listing) -> StreamSplit:
-        paths, targets, _ = zip(*listing, strict=True)
+    def split(found: Listing) -> StreamSplit:
+        paths, targets, _ = zip(*found, strict=True)
         return StreamSplit(paths, torch.tensor(targets), view, transform, place)
 
     fit, rest = held_out(len(train), recipe.validation, recipe.split_seed, recipe.train)
-    files = repr([(os.path.relpath(path, folder), size) for path, _, size in train + test])
     return Dataset(
         train=split([train[place] for place in fit.tolist()]),
         validation=None if rest is None else split([train[place] for place in rest.tolist()]),
@@ -72,8 +71,13 @@ def imagenet(
         num_classes=CLASSES,
         in_channels=3,
         image_size=size,
-        fingerprint=fingerprint(files.encode()),
+        fingerprint=fingerprint(names_and_sizes(folder, train + test).encode()),
     )
+
+
+def names_and_sizes(folder: Path, found: Listing) -> str:
+    """Return what a fingerprint is made of: the files' names below a folder, and their bytes."""
+    return repr([(os.path.relpath(path, folder), size) for path, _, size in found])
 
 
 def _class_names(train: Path, val: Path, verify: bool) -> list[str]:
@@ -100,14 +104,15 @@ def _subfolders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _listing(folder: Path, names: Sequence[str], expected: int) -> Listing:
+def listing(folder: Path, labels: Mapping[str, int], expected: int) -> Listing:
     """List the image files of one part, class by class; what has no image's suffix (Thumbs.db) is left out.
 
-    expected: how many there must be, or 0.
+    labels: the class of each folder that is read. expected: how many files there must be, or 0. Raises ValueError;
+    FileNotFoundError for a folder that is missing.
     """
     found = [
         (entry.path, label, entry.stat().st_size)
-        for label, name in enumerate(names)
+        for name, label in labels.items()
         for entry in sorted(os.scandir(folder / name), key=lambda entry: entry.name)
         if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".") and entry.is_file()
     ]

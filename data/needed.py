@@ -15,6 +15,8 @@ HOW = {
     "{{train,t10k}}-{{images-idx3,labels-idx1}}-ubyte, plain or .gz, there",
     "imagenet": "register at image-net.org, then `python -m data.imagenet prepare --tars DIR --root {folder}` unpacks "
     "the tars",
+    "imagenet9": "put ImageNet's train/ and val/ into imagenet/, ImageNet-A's folders into imagenet-a/, and "
+    "9class_imagenet_val.csv of github.com/clovaai/rebias (clusters/) into imagenet9/",
     "mnist": "data.download=true fetches it, or put its four idx files, plain or .gz, there",
     "mhist": "ask for access at bmirds.github.io/MHIST, then unpack images.zip beside it, as images/MHIST_*.png",
     **dict.fromkeys(
@@ -68,6 +70,7 @@ FILES: dict[str, dict[str, str | None]] = {  # below the data folder, in the ord
         f"MNIST/raw/{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
     ),
     "imagenet": {"imagenet/train": None, "imagenet/val": None},
+    "imagenet9": dict.fromkeys(("imagenet/train", "imagenet/val", "imagenet-a", "imagenet9/9class_imagenet_val.csv")),
     "mhist": {"mhist/annotations.csv": None},
     "cub": {"CUB_200_2011/images.txt": None},
     "cars196": {"cars196/cars_annos.mat": None},

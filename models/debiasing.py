@@ -5,6 +5,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from models import imagenet
+
 
 class Debiased(nn.Module):
     """target and biased: each a trunk, images to features [B, D], and a linear head on it."""
@@ -44,3 +46,45 @@ def conv_pair(
 
 
 conv_pair_small = partial(conv_pair, kernel=3, width=8)  # for two CPU cores
+
+
+class BagBlock(nn.Module):
+    """ResNet's basic block with kernels of `kernel` pixels and of one, and without padding (Brendel and Bethge 2019).
+
+    So a feature sees few pixels. Of what goes past the convolutions the right and lower edges are cut.
+    """
+
+    def __init__(self, narrow: int, wide: int, stride: int, kernel: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *(nn.Conv2d(narrow, wide, kernel, stride, bias=False), nn.BatchNorm2d(wide), nn.ReLU(inplace=True)),
+            *(nn.Conv2d(wide, wide, 1, bias=False), nn.BatchNorm2d(wide)),
+        )
+        same = stride == 1 and narrow == wide
+        past = () if same else (nn.Conv2d(narrow, wide, 1, stride, bias=False), nn.BatchNorm2d(wide))
+        self.past = nn.Sequential(*past)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.body(x)
+        z: Tensor = self.past(x)[:, :, : y.shape[2], : y.shape[3]]
+        return nn.functional.relu(y + z)
+
+
+def bagnet18(num_classes: int, in_channels: int) -> nn.Sequential:
+    """BagNet18 as ReBias has it: a feature sees five pixels a side."""
+    layers: list[nn.Module] = [nn.Conv2d(in_channels, 64, 1, bias=False), nn.Conv2d(64, 64, 3, bias=False)]
+    layers += [nn.BatchNorm2d(64, momentum=0.001), nn.ReLU(inplace=True)]
+    for narrow, wide, stride, kernel in ((64, 64, 2, 3), (64, 128, 2, 1), (128, 256, 2, 1), (256, 512, 1, 1)):
+        layers += [BagBlock(narrow, wide, stride, kernel), BagBlock(wide, wide, 1, 1)]
+    trunk = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    for conv in trunk.modules():
+        if isinstance(conv, nn.Conv2d):
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return nn.Sequential(trunk, nn.Linear(512, num_classes))
+
+
+def resnet18_bagnet18(num_classes: int, in_channels: int = 3) -> Debiased:
+    """The nets of 9-Class ImageNet: torchvision's ResNet18, 11,181,129 parameters, and BagNet18."""
+    net = imagenet.resnet18(num_classes, in_channels)
+    *trunk, head = net.children()
+    return Debiased(nn.Sequential(nn.Sequential(*trunk, nn.Flatten()), head), bagnet18(num_classes, in_channels))

@@ -31,6 +31,7 @@ PROTOCOLS = {  # one net of each protocol's own, the quickest, for every run of 
     "adamp_detection": ("adamp", "coco", "centernet_resnet18"),
     "adamp_detection_ssd": ("adamp", "coco", "ssd300_vgg16_bn"),
     "adamp_biased_mnist": ("adamp", "biased_mnist", "conv_pair"),
+    "adamp_imagenet9": ("adamp", "imagenet9", "resnet18_bagnet18"),
     "sing_squad": ("sing", "squad", "span_encoder"),
     "sing_swag": ("sing", "swag", "choice_encoder"),
     "adamp_audio": ("adamp", "mtat", "harmonic_cnn"),
@@ -72,7 +73,9 @@ def check(result):
 def words_of(protocol):
     paper, data, model = PROTOCOLS[protocol]
     kinds = dict.fromkeys(("adversarial", "retrieval", "detection", "detection_ssd"), "adamp") | {"wikitext": "adamw"}
-    kinds |= dict.fromkeys(("sing_squad", "sing_swag"), "sing") | dict.fromkeys(("audio", "biased_mnist"), "adamp")
+    kinds |= dict.fromkeys(("sing_squad", "sing_swag"), "sing") | dict.fromkeys(
+        ("audio", "biased_mnist", "imagenet9"), "adamp"
+    )
     optimizer = kinds.get(protocol.removeprefix("adamp_"), "sgd")
     return (f"protocol={protocol}", f"tuned={paper}", f"data={data}", f"model={model}", f"optimizer={optimizer}")
 

@@ -5,11 +5,11 @@ from itertools import permutations
 import pytest
 import torch
 
-from models.debiasing import conv_pair
+from models.debiasing import conv_pair, resnet18_bagnet18
 from training.meter import Meter
 from training.runtime import Model
 from training.tasks.base import Turn
-from training.tasks.debiasing import Debiasing, hsic
+from training.tasks.debiasing import Debiasing, TextureDebiasing, hsic
 
 CPU = torch.device("cpu")
 
@@ -83,3 +83,45 @@ def test_parameters_are_those_of_rebias() -> None:
     assert [sum(p.numel() for p in part.parameters()) for part in (net.target, net.biased)] == [531_210, 12_810]
     with pytest.raises(ValueError, match=r"model\.kernel: 4 is not odd"):
         conv_pair(10, kernel=4)
+
+
+def test_a_width_of_0_is_the_median_distance_of_the_batch() -> None:
+    x, y = drawn(6, 9, 3), drawn(7, 9, 2)
+    x, y = (z / torch.cdist(z, z).square().median().sqrt() for z in (x, y))
+    assert float(hsic(3.0 * x, 0.2 * y, 0.0)) == pytest.approx(float(hsic(x, y, 1.0)), rel=1e-9)
+
+
+def test_unbiased_accuracy_is_the_mean_over_kinds_and_textures() -> None:
+    """Against the definition: cells of ten images or more, one after the other."""
+    generator = torch.Generator().manual_seed(0)
+    labels, clusters = torch.randint(3, (300,), generator=generator), torch.randint(4, (300, 3), generator=generator)
+    clusters[:, 2] = torch.where(torch.arange(300) < 295, 0, 8)  # the last five are too few for a cell
+    roles = (torch.arange(300) >= 250).long()
+    clusters[roles == 1] = -1
+    right = torch.rand(300, generator=generator) < 0.3 + 0.2 * labels
+    task = TextureDebiasing(9)
+    rows = torch.column_stack((labels, roles, clusters))
+    found = task.derive({}, [(right[:100, None].float(), rows[:100]), (right[100:, None].float(), rows[100:])])
+    plain = roles == 0
+    means = []
+    for column in clusters.T:
+        cells = [plain & (labels == n) & (column == c) for n in range(3) for c in range(9)]
+        means.append(sum(accs := [float(right[c].double().mean()) for c in cells if c.sum() >= 10]) / len(accs))
+    assert float(found["unbiased_top1"]) == pytest.approx(sum(means) / 3, rel=1e-9)
+    assert float(found["biased_top1"]) == pytest.approx(float(right[plain].double().mean()))
+    assert float(found["imagenet_a_top1"]) == pytest.approx(float(right[~plain].double().mean()))
+
+
+def test_a_feature_of_bagnet_sees_five_pixels_a_side() -> None:
+    net = resnet18_bagnet18(9).eval()
+    counts = [sum(p.numel() for p in part.parameters()) for part in (net.target, net.biased)]
+    stem, head = 3 * 64 + 9 * 64 * 64 + 2 * 64, 512 * 9 + 9
+    firsts = [(64, 64, 9), (64, 128, 1), (128, 256, 1), (256, 512, 1)]  # channels, and the entries of a kernel
+    blocks = sum((k + 1) * n * w + w * w + 6 * w + 2 * (w * w + 2 * w) for n, w, k in firsts)
+    assert counts == [11_181_129, stem + blocks + head]
+    images = torch.randn(1, 3, 64, 64, requires_grad=True)
+    features = net.biased[0][:-2](images)
+    features[0, :, 3, 2].sum().backward()
+    seen = images.grad.abs().sum((0, 1)).nonzero()
+    assert (seen.amax(0) - seen.amin(0) + 1).tolist() == [5, 5]
+    assert net(images)[3].shape == (1, 512)

@@ -19,6 +19,7 @@ from training.tasks.classification import hits
 
 BIASED, UNBIASED = 0, 1  # roles, as data/biased.py numbers them
 LEAST = 4  # samples of which the dependence can be estimated
+CLUSTERS, FEWEST = 9, 10  # textures of a clustering, and images of one kind and texture of which an accuracy is taken
 
 
 class Net(Protocol):
@@ -38,7 +39,10 @@ class Debiasing(Supervised):
     cross_entropy = False
 
     def __init__(self, num_classes: int, outer: float = 1.0, inner: float = 1.0, sigma: float = 1.0) -> None:
-        """outer, inner: weights of the dependence for the wanted and the biased net. sigma: width of both kernels."""
+        """outer, inner: weights of the dependence for the wanted and the biased net. sigma: width of both kernels.
+
+        0: of each the median distance of its features in the batch.
+        """
         super().__init__(num_classes)
         self.width = None  # it answers with four tensors
         self.weights, self.sigma = {"target": outer, "biased": -inner}, sigma
@@ -85,11 +89,43 @@ class Debiasing(Supervised):
         return means | {name: right[roles == role].double().mean() for name, role in names.items()}
 
 
+class TextureDebiasing(Debiasing):
+    """The same where images have textures: test targets [B, 5] are a class, a role and three clusters.
+
+    Measures biased_top1 of the images in role 0, unbiased_top1, the mean over clusterings and over their cells (a class
+    and a cluster) of at least ten images, and imagenet_a_top1 of the images in role 1.
+    """
+
+    def evaluate(self, model: Model, batches: Iterable[Batch], meter: Meter) -> None:
+        """Count the loss, and keep what is right and the targets."""
+        for batch in batches:
+            measured = self.measure(self.outputs(model, batch), batch[1][:, 0])
+            meter.update({"loss": measured["loss"]}, (measured["top1"][:, None], batch[1]))
+
+    def derive(self, means: dict[str, Tensor], scores: Scores) -> dict[str, Tensor]:
+        """Return what training measured, or the three accuracies."""
+        if not scores:
+            return means
+        right, targets = (torch.cat(column) for column in zip(*scores, strict=True))
+        plain, right = targets[:, 1] == 0, right[:, 0].double()
+        labels, _, *clusterings = targets[plain].unbind(1)
+        unbiased = [_cells(right[plain], labels * CLUSTERS + clusters) for clusters in clusterings]
+        accuracies = {"biased_top1": right[plain].mean(), "unbiased_top1": torch.stack(unbiased).mean()}
+        return means | accuracies | {"imagenet_a_top1": right[~plain].mean()}
+
+
+def _cells(right: Tensor, cells: Tensor) -> Tensor:
+    """Return the mean over cells of the accuracy in each, of those with enough images; of all where none has."""
+    counts = torch.bincount(cells)
+    enough = counts >= min(FEWEST, int(counts.max()))
+    return (torch.bincount(cells, weights=right)[enough] / counts[enough]).mean()
+
+
 def hsic(x: Tensor, y: Tensor, sigma: float) -> Tensor:
     """Return the unbiased estimate of the Hilbert-Schmidt independence criterion (Song et al. 2012, Eq. 5).
 
-    x, y: features of the same samples, [N, D] and [N, E], under kernels exp(-|a - b|^2 / (2 sigma^2)). 0 for fewer than
-    four samples, of which there is no estimate.
+    x, y: features of the same samples, [N, D] and [N, E], under kernels exp(-|a - b|^2 / (2 sigma^2)); a sigma of 0
+    is the median distance of all pairs of the batch. 0 for fewer than four samples, of which there is no estimate.
     """
     n = len(x)
     if n < LEAST:
@@ -105,4 +141,5 @@ def _kernel(x: Tensor, sigma: float) -> Tensor:
     """Return the kernel of all pairs, [N, N], with 0 on its diagonal."""
     squares = x.square().sum(1)
     distances = squares[:, None] + squares - 2 * x @ x.T
-    return torch.exp(-distances / (2 * sigma**2)) * (1 - torch.eye(len(x), device=x.device))
+    width = sigma**2 if sigma else distances.detach().median()
+    return torch.exp(-distances / (2 * width)) * (1 - torch.eye(len(x), device=x.device))
