@@ -96,6 +96,10 @@ class TextureDebiasing(Debiasing):
     and a cluster) of at least ten images, and imagenet_a_top1 of the images in role 1.
     """
 
+    def __init__(self, num_classes: int, outer: float = 1.0, inner: float = 1.0, sigma: float = 0.0) -> None:
+        """As `Debiasing`, whose kernels are as wide as the median distance by default."""
+        super().__init__(num_classes, outer, inner, sigma)
+
     def evaluate(self, model: Model, batches: Iterable[Batch], meter: Meter) -> None:
         """Count the loss, and keep what is right and the targets."""
         for batch in batches:
