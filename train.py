@@ -143,7 +143,7 @@ class Trainer:
         """Train from where the epoch is to its end, or to the end of the run."""
         epoch, position = divmod(self.state.step, self.steps_per_epoch)
         order = self.order(epoch)[position:][: self.state.steps_left()]
-        shares = [self.world.shard(positions, self.config["accumulation"]) for positions in order]
+        shares = [self.world.shard(positions, self.config["accumulation"], self.task.size) for positions in order]
         self.model.train()
         with self.state.clock.running():
             augmentation = self.streams.key("augmentation", epoch)
@@ -195,14 +195,14 @@ class Trainer:
     def closure(self, player: Player, batch: Batch, share: Share) -> "optim.closure[tuple[int, Batch]]":
         """Return a batch's mean loss as a closure; its first call is measured, and its state carried on."""
         numbered, before = [*enumerate(mixing.split(batch, share.pieces))], dict(enumerate(self.state.carried))
-        sizes = [self.task.size(piece) for _, piece in numbered]  # once: it may wait for the device
+        sizes = [self.task.size(positions) for positions in share.positions.tensor_split(share.pieces)]
         weights = [share.weight * size / sum(sizes) for size in sizes]
         fork = partial(self.streams.fork, "dropout" + player.name, self.state.step, self.world.rank, device=self.device)
         self.carried, bound, net = [], self.config["clip_norm"], cast(nn.Module, self.forward)
 
         def loss_fn(numbered: tuple[int, Batch]) -> Tensor:
             first, (number, piece) = loss_of.calls == 1, numbered
-            turn = Turn(player.name, self.state.meter if first else None, before.get(number))
+            turn = Turn(player.name, self.state.meter if first and share.weight else None, before.get(number))
             loss = self.task.loss(self.predict, piece, turn)
             if first:
                 self.carried.append(turn.carried)

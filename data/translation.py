@@ -102,11 +102,14 @@ class Subwords:
 
 
 class PairSplit:
-    """Sentences as numbers. `lengths` [N] are those of the longer side, with BOS and EOS."""
+    """Sentences as numbers. `lengths` [N] are those of the longer side, with BOS and EOS; `subwords` [N] are those of
+    the target that are to be predicted, with EOS alone.
+    """
 
     def __init__(self, texts: list[Pair], coder: Subwords, device: torch.device | str) -> None:
         self.sides = [coder.encode(list(side)) for side in zip(*texts, strict=True)]
         self.lengths = torch.tensor([max(map(len, pair)) for pair in zip(*self.sides, strict=True)])
+        self.subwords = torch.tensor([len(target) - 1 for target in self.sides[1]])
         self.decode, self.device = coder.decode, device
 
     def __len__(self) -> int:

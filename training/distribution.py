@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from training.mixing import mapped
 from training.runtime import Diverged
 
 T = TypeVar("T")
@@ -72,14 +73,16 @@ class World:
                 model, device_ids=ids, broadcast_buffers=False, find_unused_parameters=partly
             )
 
-    def shard(self, batch: Tensor, pieces: int = 1) -> Share:
+    def shard(self, batch: Tensor, pieces: int = 1, size: Callable[[Tensor], int] = len) -> Share:
         """Return this process's part of a global batch of positions, [B, ...]; pieces: into how many it is split.
+
+        size: how much positions count in a mean; see `Task.size`.
 
         A process left without a sample (a last batch smaller than the world) computes the first one with weight 0. No
         process has more pieces than the smallest part has samples, which each can tell without asking.
         """
         part = torch.tensor_split(batch, self.size)[self.rank]
-        weight = len(part) * self.size / len(batch)
+        weight = size(part) * self.size / size(batch)
         return Share(part if len(part) else batch[:1], weight, min(pieces, max(1, len(batch) // self.size)))
 
     def sum(self, tensor: Tensor) -> Tensor:
@@ -119,11 +122,14 @@ class World:
                 dist.broadcast(buffer, src=0)
 
     def gather_objects(self, rows: list[T]) -> list[T]:
-        """Return the lists of all processes as one, in order of rank."""
+        """Return the lists of all processes as one, in order of rank; tensors come on the CPU.
+
+        A pickled tensor comes back on the device that it was on, which is not that of the process that reads it.
+        """
         if self.size == 1:
             return rows
         lists: list[list[T]] = [[] for _ in range(self.size)]
-        dist.all_gather_object(lists, rows)
+        dist.all_gather_object(lists, mapped(rows, Tensor.cpu))
         return [row for part in lists for row in part]
 
     def broadcast_object(self, value: T) -> T:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from training.distribution import World
+from training.runtime import Diverged
 
 Scores = list[tuple[Tensor, Tensor]]  # of each batch: what a metric needs whole, e.g. (scores [B, K], targets [B, K])
 Derive = Callable[[dict[str, Tensor], Scores], dict[str, Tensor]]
@@ -34,19 +35,24 @@ class Meter:
         self.scores += [] if scores is None else [scores]
 
     def reduce(self, world: World) -> "Meter":
-        """Add up over the processes, in place; scores are joined in order of rank."""
-        for value in self.sums.values():
-            world.sum(value)
-        self.scores = world.gather_objects(self.scores)
+        """Add up over the processes, in place; scores are joined in order of rank. Some may have counted nothing."""
+        if world.size > 1:
+            device = next((total.device for total in self.sums.values()), torch.device("cpu"))
+            parts = [part for part in world.gather_objects([self.state_dict()]) if part["sums"]]
+            sums = {name: sum(part["sums"][name] for part in parts) for name in parts[0]["sums"]}
+            self.load_state_dict({"sums": sums, "scores": [row for part in parts for row in part["scores"]]}, device)
         return self
 
     def result(self, prefix: str = "") -> dict[str, float]:
-        """Return the metrics, after one synchronisation with the device; a NaN is left out, unless it is the loss.
+        """Return the metrics; a NaN is left out, unless it is the loss.
 
-        Raises ValueError before the first update.
+        Raises ValueError before the first update, Diverged for scores that are not finite: no library measures them.
         """
         if not self.sums:
             raise ValueError("a meter has no result before its first update")
+        finite = [part.isfinite().all() for row in self.scores for part in row]
+        if finite and not torch.stack(finite).all():
+            raise Diverged
         means = {name: total / self.sums["samples"] for name, total in self.sums.items() if name != "samples"}
         derived = self._derive(means, self.scores)
         values = zip(derived, torch.stack(list(derived.values())).tolist(), strict=True)

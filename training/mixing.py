@@ -20,13 +20,6 @@ def mapped(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
     return type(batch)(mapped(part, change) for part in batch) if isinstance(batch, list | tuple) else batch
 
 
-def size(batch: Batch) -> int:
-    """Return the number of samples in a batch."""
-    while not isinstance(batch, Tensor):
-        batch = next(iter(batch.values() if isinstance(batch, dict) else batch))
-    return len(batch)
-
-
 def split(batch: Batch, pieces: int) -> list[Batch]:
     """Part a batch into pieces of its structure, of sizes that differ by one at most; the larger come first.
 

@@ -33,6 +33,7 @@ def test_pairs_are_numbers_padded_and_come_back_as_text(written: Path) -> None:
     assert (target[:, -1] == EOS).any()
     assert loaded.train.decode(source[:, 1:]) == ["c d e", "a b"]
     assert loaded.train.lengths.tolist() == [int((source[row] != PAD).sum()) for row in (1, 0)]
+    assert loaded.train.subwords.tolist() == [int((target[row, 1:] != PAD).sum()) for row in (1, 0)]
     assert load(written).fingerprint == loaded.fingerprint  # by the model under the cache
     assert len([*(written / "cache" / "subwords").iterdir()]) == 1
 

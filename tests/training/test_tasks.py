@@ -13,8 +13,12 @@ import optim
 from conf import groups
 from conf.metrics import measured, of_task, selects
 from training import contract
+from training.distribution import World
+from training.runtime import Diverged
 from training.tasks.classification import Binary, Multiclass, auc
+from training.tasks.generation import Generation
 from training.tasks.multilabel import Multilabel, inverse_frequency
+from training.tasks.sounds import Tagging
 
 N = 203
 SUPERVISED = ("multiclass", "binary", "multilabel", "depth")
@@ -74,9 +78,26 @@ def test_the_sums_and_scores_of_two_ranks_add_up(task):
         metered(objective, *part, [len(part[0])])
         for part in ((outputs[:80], targets[:80]), (outputs[80:], targets[80:]))
     )
-    one.sums = {name: one.sums[name] + two.sums[name] for name in one.sums}
-    one.scores = two.scores + one.scores
-    assert one.result() == pytest.approx(metered(objective, outputs, targets, [N]).result(), rel=1e-6)
+
+    class Three(World):
+        """The second process has counted nothing, as with fewer samples than processes."""
+
+        def gather_objects(self, rows):
+            return [*rows, objective.meter().state_dict(), two.state_dict()]
+
+    whole = metered(objective, outputs, targets, [N]).result()
+    assert one.reduce(Three(rank=0, size=3)).result() == pytest.approx(whole, rel=1e-6)
+
+
+def test_scores_that_are_not_finite_are_no_metric_but_an_end():
+    """scikit-learn and torch's eigenvalues would raise what is a failure, and the nearest of NaNs is an image."""
+    broken = torch.full((4, 3), torch.nan)
+    targets = torch.tensor([[0, 1, 0], [1, 0, 1], [0, 1, 1], [1, 0, 0]]).float()
+    for task in (Tagging(3, 0.1), Generation(), Multilabel(3)):
+        meter = task.meter()
+        meter.update({"images": torch.ones(4)}, (broken, targets))
+        with pytest.raises(Diverged):
+            meter.result()
 
 
 def test_multiclass_metrics_are_those_of_scikit_learn():

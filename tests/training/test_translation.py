@@ -35,7 +35,7 @@ class Table(torch.nn.Module):
 class Pairs:
     def __init__(self) -> None:
         self.sides = torch.tensor([[4, 3], [5, 3], [4, 3]]), torch.tensor([[2, 4, 5, 3], [2, 4, 3, 0], [2, 5, 5, 3]])
-        self.lengths = torch.tensor([4, 3, 4])
+        self.lengths, self.subwords = torch.tensor([4, 3, 4]), torch.tensor([3, 2, 3])
 
     def __len__(self) -> int:
         return 3
@@ -90,7 +90,7 @@ def test_loss_is_the_mean_over_subwords_and_bleu_is_sacrebleus() -> None:
     task, model = Translation(label_smoothing=0.1), Model(net, net, "fp32", torch.device("cpu"))
     task.prepare(split)
     (batch,) = split.batches([torch.arange(3)])
-    assert task.size(batch) == 8
+    assert task.size(torch.arange(3)) == 8
     turn = Turn(meter=task.meter())
     smoothed = task.loss(model, batch, turn).item()
     each = [

@@ -46,8 +46,7 @@ def evaluate(
             shares = [
                 part.tensor_split(world.size)[world.rank] for part in task.held_out(split, batch_size * world.size)
             ]
-            mine = [share for share in shares if len(share)] or shares[:1]
-            task.evaluate(model, split.batches(mine), meter)
+            task.evaluate(model, split.batches([share for share in shares if len(share)]), meter)
             row |= meter.reduce(world).result(f"{name}_")
     model.net.train()
     if not all(map(math.isfinite, row.values())):

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from training import mixing
 from training.meter import Meter, Scores
 from training.mixing import Batch as Batch
 from training.runtime import Model
@@ -97,9 +96,9 @@ class Task:
         """Return the positions of each batch of an evaluation."""
         return torch.split(torch.arange(len(split)), batch_size)
 
-    def size(self, batch: Batch) -> int:
-        """Return how much a batch counts in a mean over several: its samples."""
-        return mixing.size(batch)
+    def size(self, positions: Tensor) -> int:
+        """Return how much the samples at some positions of the training split count in a mean: their number."""
+        return len(positions)
 
     def rate(self, positions: Tensor) -> float:
         """Return a factor of the learning rate for the batch at these positions."""

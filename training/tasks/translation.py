@@ -21,9 +21,10 @@ PAD, BOS, EOS = 0, 2, 3  # as data/translation.py numbers them
 
 
 class Pairs(Split, Protocol):
-    """A split of pairs of sentences."""
+    """A split of pairs of sentences; subwords: [N], how many of the target there are to predict."""
 
     lengths: Tensor
+    subwords: Tensor
 
     def decode(self, ids: Tensor) -> list[str]:
         """Return the texts of rows of subwords."""
@@ -55,17 +56,17 @@ class Translation(Task):
         self.beam, self.length_penalty, self.longest = beam, length_penalty, longest
 
     def prepare(self, train: Split) -> None:
-        """Take how subwords are joined."""
-        self.text = cast(Pairs, train).decode
+        """Take how subwords are joined, and how many each target has."""
+        self.text, self.subwords = cast(Pairs, train).decode, cast(Pairs, train).subwords
 
     def order(self, split: Split, batch_size: int, generator: torch.Generator) -> Sequence[Tensor]:
         """Return the same batches in each epoch, in another order."""
         batches = by_length(cast(Pairs, split).lengths, batch_size)
         return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
 
-    def size(self, batch: Batch) -> int:
+    def size(self, positions: Tensor) -> int:
         """Return the number of subwords to predict."""
-        return int((batch[1][:, 1:] != PAD).sum())
+        return int(self.subwords[positions].sum())
 
     def outputs(self, model: Model, batch: Batch) -> Tensor:
         """Return the logits of the target."""
