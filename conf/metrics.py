@@ -52,8 +52,11 @@ def metric(name: str) -> Metric:
     return known[bare if bare in known else pattern]
 
 
-def target(name: str, task: str, num_classes: int, has_validation: bool) -> None:
-    """Raise UsageError, one line, unless the runs of a task log `name`, bare or with its split."""
+def target(name: str, task: str, num_classes: int, has_validation: bool, tests: bool) -> None:
+    """Raise UsageError, one line, unless the runs of a task log `name`, bare or with its split.
+
+    tests: whether they read the test split after an epoch.
+    """
     split, bare = parted(name)
     names = measured(task, num_classes)
     if bare not in names:
@@ -62,3 +65,5 @@ def target(name: str, task: str, num_classes: int, has_validation: bool) -> None
         raise UsageError(
             f"target.metric: {name!r} needs a validation split; set data.validation, e.g. data.validation=0.1"
         )
+    if not tests and (split == "test" or (not split and not has_validation)):
+        raise UsageError(f"target.metric: {name!r} is of the test split; evaluate.test=selected reads it at the end")

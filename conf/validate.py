@@ -183,7 +183,8 @@ def _training(config: Config) -> Iterator[str]:
     if freeze not in ("none", "norm_affine") and not _patterns(freeze):
         yield f"freeze: {freeze!r} is not one of none, norm_affine, or a list of parameter-name patterns"
     if target is not None:
-        metrics.target(target, config["task"]["name"], data["num_classes"], bool(data.get("validation")))
+        tests = config["evaluate"]["test"] == "every"
+        metrics.target(target, config["task"]["name"], data["num_classes"], bool(data.get("validation")), tests)
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", config["device"]):
         yield f"device: {config['device']!r} is not one of auto, cpu, cuda, cuda:N"
 

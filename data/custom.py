@@ -128,12 +128,14 @@ def _read(part: str, samples: Any, place: Place) -> Arrays:
         found = ", ".join(sorted(f"{'x'.join(map(str, shape))} ({dtype})" for shape, dtype in shapes)[:3])
         said = "data.in_channels and data.image_size say"
         raise ValueError(f"data.target: {part} has images of {found}; {said} {'x'.join(map(str, wanted))}")
-    labels = _labels(part, [label for _, label in pairs])
-    if place.facts["task"] != "multiclass":
+    labels, classes = _labels(part, [label for _, label in pairs]), place.facts["num_classes"]
+    if place.facts["task"] == "multilabel":
+        if labels.shape[1:] != (classes,) or not ((labels == 0) | (labels == 1)).all():
+            raise ValueError(f"data.target: the labels of {part} are not {classes} of 0 or 1 a sample")
         return torch.stack(images), labels
     if labels.ndim > 1:
         raise ValueError(f"data.target: {part} has {len(labels[0])} labels a sample, which is data.task=multilabel")
-    return labelled(torch.stack(images), labels.numpy(), place.facts["num_classes"], f"data.target: {part}")
+    return labelled(torch.stack(images), labels.numpy(), classes, f"data.target: {part}")
 
 
 def _labels(part: str, labels: Sequence[Any]) -> Tensor:
@@ -147,6 +149,8 @@ def _labels(part: str, labels: Sequence[Any]) -> Tensor:
 
 def _image(where: str, image: object) -> Tensor:
     """Return an image as a tensor [C, H, W] of bytes or floats."""
+    if getattr(image, "mode", None) == "P":
+        raise ValueError(f"data.target: {where} has a palette, whose places are no colours; convert it, e.g. to RGB")
     array = image.numpy() if isinstance(image, Tensor) else np.array(image)
     if array.ndim == 2:
         array = array[None]

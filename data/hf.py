@@ -52,9 +52,11 @@ def loaded(path: str) -> Columns:
         raise ValueError(f"data.path: {path} is not a data set of `datasets`: {error}") from error
     if isinstance(found, datasets.Dataset):
         return {"train": found}
-    parts = {PARTS[name.lower()]: rows for name, rows in found.items() if name.lower() in PARTS}
-    if "train" not in parts:
-        raise ValueError(f"data.path: {path} has the parts {', '.join(found)}; allowed: {', '.join(PARTS)}")
+    known = [name for name in found if name.lower() in PARTS]
+    parts = {PARTS[name.lower()]: found[name] for name in known}
+    if "train" not in parts or len(parts) < len(known):
+        one = "train, and one each for test and validation"
+        raise ValueError(f"data.path: {path} has the parts {', '.join(found)}; allowed: {', '.join(PARTS)}: {one}")
     return parts
 
 

@@ -62,7 +62,7 @@ def listed(path: Path, labels: str) -> Listing:
         samples = [s._replace(part="test") if s.part == "validation" else s for s in samples]
     _require_all_parts(path, samples)
     names = {sample.label for sample in samples}
-    classes = sorted(names, key=lambda name: (int(name), "") if name.isdecimal() else (10**9, name))
+    classes = sorted(names, key=lambda name: (int(name), name) if name.isdecimal() else (10**9, name))
     return Listing(tuple(sorted(samples, key=lambda sample: (sample.part, sample.file))), tuple(classes))
 
 
@@ -84,6 +84,7 @@ def _of_csv(path: Path, table: Path) -> list[Sample]:
     for number, row in enumerate(rows, start=2):
         named = dict(zip(header, row, strict=False))
         sample = Sample(*(named.get(key, "") for key in Sample._fields))
+        sample = sample._replace(file=Path(sample.file).as_posix())  # ./a.png is a.png
         if row and (len(row) != len(header) or sample.part.lower() not in ("", *PARTS) or not sample.label):
             raise ValueError(f"{table}: line {number}: {sample}; allowed: a label, and of parts {', '.join(PARTS)}")
         if row and (".." in Path(sample.file).parts or not (path / sample.file).is_file()):

@@ -135,7 +135,7 @@ def questions(path: Path) -> list[Question]:
         return [_question(path, part["context"], asked) for part in paragraphs for asked in part["qas"]]
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: line {error.lineno}: {error.msg}") from error
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"{path}: not in the format of SQuAD 1.1: {complaint(error)}") from error
 
 

@@ -48,6 +48,8 @@ def cars196(place: Place, *, normalise: Normalise = NORMALISE, verify: bool = Tr
     root, verify = source(place, "cars196", verify, synthetic, write_cars196)
     file = require("cars196", root / "cars196" / "cars_annos.mat")
     found = read_mat(file, file, "annotations", squeeze_me=True)["annotations"]
+    if not {"relative_im_path", "class"} <= {*(found.dtype.names or ())}:  # those of the development kit have others
+        raise ValueError(f"{file}: its annotations have no relative_im_path and class, which cars_annos.mat has")
     pairs = zip(found["relative_im_path"].tolist(), map(str, found["class"].tolist()), strict=True)
     rows = [(str(name), label, _half(label, 98)) for name, label in pairs]
     return _streamed(place, file.parent, rows, normalise, 98, {"train": 8054, "test": 8131} if verify else {})
@@ -95,6 +97,8 @@ def _streamed(
     seen, unseen = (sorted({label for _, label, _ in part}) for part in (known, others))
     if both := set(seen) & set(unseen):
         raise ValueError(f"{folder}: class {min(both)} is in training and test")
+    if len(seen) > num_classes:
+        raise ValueError(f"{folder}: {len(seen)} classes to train on, not {num_classes}")
     numbers = {label: number for number, label in enumerate(seen)}
     numbers |= {label: num_classes + number for number, label in enumerate(unseen)}
     size, transform = place.facts.get("image_size", 224), Transform(normalise, **place.batch_format)

@@ -70,7 +70,8 @@ class Gradient(Probe):
             self.count, self.squares, self.sums = 1, square, [g.clone() for g in gradients]
         else:
             self.count, self.squares = self.count + 1, self.squares + square
-            torch._foreach_add_(self.sums, gradients)
+            # What a checkpoint held is on the CPU.
+            self.sums = [total.to(g.device) + g for total, g in zip(self.sums, gradients, strict=True)]
 
     def noise(self) -> Values:
         n = self.count

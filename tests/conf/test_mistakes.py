@@ -48,6 +48,8 @@ WRONG = {
     "target.metric=test_auc": "target.metric: unknown 'test_auc'.*allowed: loss, top1, top5",
     "data=rde model=vit_s_rde target.metric=acuracy": "nearest: accuracy",
     "target.metric=validation_top1": "'validation_top1' needs a validation split",
+    "target.metric=top1 evaluate.test=selected": "'top1' is of the test split; evaluate.test=selected",
+    "target.metric=test_top1 evaluate.test=selected data.validation=0.1": "'test_top1' is of the test split",
     "target.metric=top1 target.value=nan": "target.value: nan is out of range",
     "device=mps": "device: 'mps' is not one of auto, cpu, cuda, cuda:N",
     "device=meta": "device: 'meta'",

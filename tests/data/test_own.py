@@ -95,6 +95,14 @@ def test_streamed_and_held_images_give_the_same_batches(tmp_path, mode):
     assert sum(len(split) for split in (one.train, one.validation, one.test)) == 24
 
 
+def test_classes_of_one_number_are_in_one_order(tmp_path):
+    """Not in that of a set, which another process (a rank, a resumed run) has in another order."""
+    names = [name for number in range(8) for name in sorted((f"{number}", f"0{number}", f"00{number}"))]
+    for place in (tmp_path / "set" / part / name / "0.png" for part in ("train", "test") for name in names):
+        picture(place, 1)
+    assert list(listing.listed(tmp_path / "set", "labels.csv").classes) == names
+
+
 def test_labels_may_come_from_a_csv(tmp_path):
     names = [f"deep/{index}.png" for index in range(6)]
     for index, name in enumerate(names):
@@ -149,6 +157,11 @@ def twice_in_csv(root: Path) -> None:
     (root / "labels.csv").write_text("file,label,part\na/0.png,1,train\na/0.png,1,test\nb/0.png,2,train\n")
 
 
+def respelt_in_csv(root: Path) -> None:
+    folder(root)
+    (root / "labels.csv").write_text("file,label,part\na/0.png,1,train\n./a/0.png,1,test\n")
+
+
 def short_row_in_csv(root: Path) -> None:
     folder(root)
     (root / "labels.csv").write_text("file,label\na/0.png\n")
@@ -181,6 +194,7 @@ def escaping_csv(root: Path) -> None:
         (damaged, "unreadable image"),
         (bad_csv, "it needs `file` and `label`"),
         (twice_in_csv, "labels.csv: 'a/0.png' is listed twice"),
+        (respelt_in_csv, "labels.csv: 'a/0.png' is listed twice"),
         (short_row_in_csv, "line 2: .*; allowed: a label"),
         (latin_csv, "labels.csv: line 2 is not UTF-8 text"),
         (one_class, r"1 classes to train on \(a\); allowed: 2 or more"),
@@ -247,8 +261,12 @@ def several(**keywords):
 def named():
     return [(image, "cat") for image, _ in arrays()]
 
-def shared():
-    return [(image, [0, 1, 0]) for image, _ in arrays()]
+def shared(most=1):
+    return [(image, [0, most, 0]) for image, _ in arrays()]
+
+def palette():
+    from PIL import Image
+    return [(Image.fromarray(image).convert("P"), label) for image, label in arrays()]
 
 def broken():
     raise RuntimeError("my file\\nis broken")
@@ -319,6 +337,10 @@ def test_floats_are_taken_as_they_are(module):
         (["data.target=ownset.Bad"], "train has no samples"),
         (["data.target=ownset.named"], "the labels of train are not numbers of one shape, e.g. 'cat'"),
         (["data.target=ownset.shared"], "train has 3 labels a sample, which is data.task=multilabel"),
+        (["data.target=ownset.arrays", "data.task=binary", "data.num_classes=2"], "label 2 is out of range"),
+        (["data.target=ownset.shared", "data.task=multilabel", "data.num_classes=4"], "are not 4 of 0 or 1 a sample"),
+        (["data.target=ownset.shared", "data.task=multilabel", "data.args={most: 2}"], "are not 3 of 0 or 1 a sample"),
+        (["data.target=ownset.palette"], r"train\[0\] has a palette, whose places are no colours"),
         (["data.target=ownset.broken"], r"the function raised RuntimeError: my file \(traceback=true"),
         (["data.target=ownset.bad"], "a sample of train raised KeyError: 'no such row'"),
         (
@@ -365,6 +387,17 @@ def test_a_saved_dataset_of_hugging_face(tmp_path):
     hf._facts.cache_clear()
     with pytest.raises(UsageError, match="image_column: 'picture' is not one of image, label"):
         compose([*words, "data.image_column=picture"])
+
+
+@pytest.mark.extras
+def test_two_parts_of_one_kind_are_refused(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    from data.hf import loaded
+
+    rows = datasets.Dataset.from_dict({"x": [1]})
+    datasets.DatasetDict({"train": rows, "val": rows, "validation": rows}).save_to_disk(tmp_path / "set")
+    with pytest.raises(ValueError, match=r"the parts train, val, validation; .*one each for test and validation"):
+        loaded(str(tmp_path / "set"))
 
 
 @pytest.mark.extras

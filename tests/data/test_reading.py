@@ -92,6 +92,7 @@ def test_a_made_up_choice_is_the_phrase_of_the_kind_that_is_named(tmp_path: Path
         (question(answers=[]), TEXT, "question q1: no answer"),
         (question(answers=[{"text": "red"}]), TEXT, "not in the format of SQuAD 1.1: 'answer_start'"),
         (question(), 3, "not in the format of SQuAD 1.1"),
+        (question() | {"question": None}, TEXT, "not in the format of SQuAD 1.1: 'NoneType' object"),
     ],
 )
 def test_a_wrong_question_is_one_line(asked: dict, text: str, line: str, tmp_path: Path) -> None:

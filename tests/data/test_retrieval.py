@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 import data
 from conf import groups
@@ -67,6 +69,9 @@ def test_counts_of_the_real_sets_are_checked(tmp_path):
     WRITERS["cars196"](tmp_path, 8)
     with pytest.raises(ValueError, match=r"cars196: .* images, not .*8054.*data\.verify=false"):
         load("cars196", tmp_path, verify=True)
+    savemat(tmp_path / "cars196" / "cars_annos.mat", {"annotations": np.array([(1,)], dtype=[("fname", object)])})
+    with pytest.raises(ValueError, match=r"cars_annos\.mat: its annotations have no relative_im_path and class"):
+        load("cars196", tmp_path)
     (tmp_path / "cars196" / "cars_annos.mat").write_bytes(b"MATLAB 5.0 damaged")
     with pytest.raises(ValueError, match=r"cars_annos\.mat: not a readable MATLAB file"):
         load("cars196", tmp_path)

@@ -123,6 +123,10 @@ def test_a_truncated_or_damaged_sound_is_one_line(tmp_path):
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
         with pytest.raises(ValueError, match=rf"^[^\n]*a\.{kind}: [^\n]*{line}$"):
             audio.decode(file)
+    tone[7] = np.nan
+    soundfile.write(tmp_path / "b.wav", tone, 16000, subtype="FLOAT")
+    with pytest.raises(ValueError, match=r"^[^\n]*b\.wav: unreadable sound: it has samples that are not finite$"):
+        audio.decode(tmp_path / "b.wav")
     file.write_bytes(b"no sound at all")
     with pytest.raises(ValueError, match=r"^[^\n]*a\.mp3: unreadable sound: [^\n]+$"):
         audio.decode(file)

@@ -13,6 +13,7 @@ import yaml
 import optim
 import probes
 from probes.observer import PROBES
+from tests.fake_cuda import FakeTensorMode
 from tests.probes.nets import net, train
 
 
@@ -96,6 +97,14 @@ def test_a_resumed_observer_goes_on_with_its_window():
 
     assert run(2) == run(8)
     assert any("noise" in row["values"] for row in run(2))
+
+
+def test_a_window_goes_on_on_a_gpu_where_its_checkpoint_was_read_to_the_cpu():
+    with FakeTensorMode():
+        probe = PROBES["gradient"](every=4, window=4)
+        probe.state = {"count": 1, "squares": torch.zeros((), dtype=torch.float64), "sums": [torch.zeros(3)]}
+        probe.add([torch.zeros(3, device="cuda")], first=False)
+        assert probe.state["sums"][0].device.type == "cuda"
 
 
 def test_every_probe_has_its_yaml_and_takes_its_defaults():

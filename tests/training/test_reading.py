@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from training.contract import rehearse
 from training.meter import Meter
 from training.runtime import Model
 from training.tasks.base import Turn
-from training.tasks.reading import QuestionAnswering, best, exact, f1
+from training.tasks.reading import MultipleChoice, QuestionAnswering, best, exact, f1
 
 CPU = torch.device("cpu")
 
@@ -89,6 +90,27 @@ def test_a_questions_answer_is_the_best_of_its_windows() -> None:
     assert result["f1"] == pytest.approx(100 * (1 + 2 / 3) / 2)  # `red` has one word of `red fox`
     ends = torch.nn.functional.cross_entropy(rows[:, :2].float().flatten(0, 1), targets[:, :2].flatten())
     assert result["loss"] == pytest.approx(float(ends))
+
+
+@pytest.mark.parametrize(("task", "shape"), [(QuestionAnswering(64), (2, 5, 9)), (MultipleChoice(64), (2, 4, 5, 9))])
+def test_a_net_is_rehearsed_with_as_many_tokens_as_the_data_has(task, shape: tuple[int, ...]) -> None:
+    """BERT has positions for 512."""
+    rows = task.example({"length": 9})
+    assert rows.shape == shape
+
+    class Net(nn.Module):
+        most = 9
+
+        def forward(self, rows: Tensor) -> Tensor:
+            if rows.shape[-1] > self.most:
+                raise IndexError("no position for all")
+            return rows[..., 0, 0].float() if rows.ndim == 4 else rows[:, :2].float()
+
+    net = Net()
+    rehearse(net, rows, 2, task.width)
+    net.most = 8
+    with pytest.raises(ValueError, match=r"^model: cannot take samples of .* x 9: no position for all$"):
+        rehearse(net, rows, 2, task.width)
 
 
 def test_the_loss_is_the_mean_of_both_ends_and_is_counted_a_row() -> None:

@@ -3,8 +3,8 @@
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Protocol, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -35,6 +35,8 @@ class QuestionAnswering(Supervised):
     Targets are [B, 3]: both tokens, and the number of the question.
     """
 
+    width = 2
+
     def __init__(self, num_classes: int, longest: int = 30) -> None:
         """longest: tokens of an answer at most."""
         super().__init__(num_classes)
@@ -53,8 +55,9 @@ class QuestionAnswering(Supervised):
         """Return the loss of each row."""
         return {"loss": F.cross_entropy(outputs.movedim(1, 2), targets[:, :2], reduction="none").mean(1)}
 
-    def example(self, facts: object) -> None:
-        """Return nothing: there are no images."""
+    def example(self, facts: Mapping[str, Any]) -> Tensor:
+        """Return two rows of equal tokens: a net may have no positions for so many."""
+        return torch.ones(2, 5, facts["length"], dtype=torch.int64)
 
     def evaluate(self, model: Model, batches: Iterable[Batch], meter: Meter) -> None:
         """Count the loss, and keep the best span of each window."""
@@ -82,14 +85,17 @@ class QuestionAnswering(Supervised):
 
 
 class MultipleChoice(Multiclass):
-    """Which of several texts follows? Measures loss and top1; the net returns a logit [B, C] for each."""
+    """Which of four texts follows? Measures loss and top1; the net returns a logit [B, 4] for each."""
+
+    width: int = 4
 
     def measure(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Return loss and top1 of each sample; the five best of four are no measure."""
         return {name: value for name, value in super().measure(outputs, targets).items() if name != "top5"}
 
-    def example(self, facts: object) -> None:
-        """Return nothing: there are no images."""
+    def example(self, facts: Mapping[str, Any]) -> Tensor:
+        """Return two samples of equal tokens."""
+        return torch.ones(2, self.width, 5, facts["length"], dtype=torch.int64)
 
 
 def best(logits: Tensor, inside: Tensor, longest: int) -> tuple[Tensor, Tensor, Tensor]:
