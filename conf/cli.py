@@ -137,7 +137,7 @@ def file(*endings: str) -> Callable[[str], Path]:
     """Return the type of a file that can be written and whose name has one of these endings."""
 
     def read(text: str) -> Path:
-        path = Path(text)
+        path = Path(os.path.expanduser(text))
         check_folder("", str(path.parent))
         if path.suffix not in endings or path.is_dir():
             raise UsageError(f"{text!r} is not a file to write; allowed: a name that ends in {', '.join(endings)}")

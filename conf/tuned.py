@@ -47,7 +47,7 @@ def lookup(
 ) -> Tuned:
     """Return the values for one run, each key's from the most specific entry that fits; of equals, the last.
 
-    An entry for the chosen source goes before one for all, then one with a `where` before one without, then an exact
+    An entry for the chosen source goes before one for all, then one with more in its `where`, then an exact
     data set before an exact net before `*`. given: looks up a key of the run's configuration, for `where`. A key that
     the file has for this optimizer, and not for this run, becomes a note. Raises UsageError for a paper or an optimizer
     that does not exist, and for an entry that cannot be read.
@@ -129,6 +129,6 @@ def _fits(entry: dict[str, Any], run: dict[str, str], given: Given) -> bool:
     return chosen and all(given(key) == value for key, value in entry.get("where", {}).items())
 
 
-def _rank(entry: dict[str, Any]) -> tuple[bool, ...]:
+def _rank(entry: dict[str, Any]) -> tuple[int, ...]:
     exact = [entry.get(key, "*") != "*" for key in ("data", "model")]
-    return ("source" in entry, "where" in entry, *exact)
+    return ("source" in entry, len(entry.get("where", {})), *exact)

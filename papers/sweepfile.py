@@ -9,17 +9,17 @@
 What is searched is drawn before anything runs: the same on every machine, and as many points for every optimizer.
 """
 
-import itertools
 import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
-from conf import grammar, yamls
+from conf import yamls
 from conf.check import check_seeds, check_value
 from conf.errors import UsageError, unknown
-from papers.table import expanded
+from papers.grid import blocks, kept, keys
 
 Point = dict[str, Any]
 KEYS = ("protocol", "tuned", "overrides", "seeds", "grid", "exclude", "search", "title", "note")
@@ -45,29 +45,21 @@ def read(name: str, content: Point, small: bool = False) -> SweepFile:
         if key not in KEYS:
             raise unknown(name, key, KEYS)
     fixed = {key: content[key] for key in ("protocol", "tuned") if content.get(key) is not None}
-    fixed |= yamls.mapping(f"{name}.overrides", content.get("overrides") or {})
-    grid = yamls.blocks(f"{name}.grid", content.get("grid") or {})
-    exclude = yamls.blocks(f"{name}.exclude", content.get("exclude") or [])
-    points = _excluded(name, [point for block in grid for point in expanded(block, small)], exclude, small)
+    fixed |= keys(f"{name}.overrides", content.get("overrides") or {})
     search = yamls.mapping(f"{name}.search", content.get("search") or {})
+    grid = blocks(f"{name}.grid", content.get("grid") or ({} if search else []), small)
+    exclude = yamls.blocks(f"{name}.exclude", content.get("exclude") or [])
+    points = kept(f"{name}.exclude", grid, exclude, lambda point: point, small)
     drawn = draws(search) if search else [{}]
+    for key in search.get("space", {}):
+        if any(key in point for point in points):
+            raise UsageError(f"{name}.search.space: {key}: is in the grid, too")
     seeds = check_seeds(name, content.get("seeds", [0]))
     cut = slice(2) if small else slice(None)
-    found = [point | draw for point, draw in itertools.product(points, drawn[cut])]
+    found = [point | draw for point, draw in product(points, drawn[cut])]
     if not found:
         raise UsageError(f"{name}: no runs; grid, exclude and seeds leave nothing")
     return SweepFile(fixed, found, seeds[cut], tuple(search.get("space", ())))
-
-
-def _excluded(name: str, points: list[Point], blocks: list[Point], small: bool) -> list[Point]:
-    for block in blocks:
-        options = {key: yamls.as_list(value) for key, value in block.items()}
-        rest = [p for p in points if not all(key in p and p[key] in values for key, values in options.items())]
-        if len(rest) == len(points) and not small:
-            words = " ".join(grammar.word(key, value) for key, value in block.items())
-            raise UsageError(f"{name}.exclude: {words} excludes nothing")
-        points = rest
-    return points
 
 
 SPACES: dict[str, Callable[[float, Any], Any]] = {
@@ -86,11 +78,10 @@ def draws(search: Point) -> list[Point]:
     for key in search:
         if key not in SEARCH:
             raise unknown("search", key, SEARCH)
-    kind, n, seed = search.get("kind", "random"), search.get("n", 0), search.get("seed", 0)
-    if kind not in KINDS:
+    kind, n, seed = search.get("kind", "random"), number(search), search.get("seed", 0)
+    if str(kind) not in KINDS:
         raise unknown("search.kind", kind, KINDS)
     space = axes(search.get("space"))
-    check_value("search.n", n, 1, "[1, 100000]")
     check_value("search.seed", seed, 0, "[0, inf)")
     points = []
     for row in KINDS[kind](n, len(space), seed):
@@ -99,9 +90,15 @@ def draws(search: Point) -> list[Point]:
     return points
 
 
+def number(search: Point) -> int:
+    """Return how many points are drawn; raises UsageError for what is no number of points."""
+    check_value("search.n", search.get("n", 0), 1, "[1, 100000]")
+    return int(search["n"])
+
+
 def axes(space: Any) -> list[tuple[str, str, list[Any]]]:
     """Return key, kind and limits of each axis of a declared space; raises UsageError for one that is none."""
-    found = [(key, *_axis(key, axis)) for key, axis in yamls.mapping("search.space", space).items()]
+    found = [(key, *_axis(key, axis)) for key, axis in keys("search.space", space).items()]
     if not found:
         raise UsageError("search.space: names no key")
     return found
@@ -120,8 +117,8 @@ def _axis(key: str, axis: Any) -> tuple[str, list[Any]]:
     if name not in SPACES:
         raise unknown(f"search.space.{key}", name, SPACES)
     if not isinstance(limits, list) or not (limits if name == "choice" else _bounds(limits, positive=name == "log")):
-        positive = ", low > 0" if name == "log" else ""
-        raise UsageError(f"search.space.{key}.{name}: {limits!r}; allowed: [low, high]{positive}")
+        allowed = {"choice": "a list of values", "log": "[low, high], low > 0"}.get(name, "[low, high]")
+        raise UsageError(f"search.space.{key}.{name}: {limits!r}; allowed: {allowed}")
     return name, limits
 
 

@@ -32,6 +32,7 @@ from typing import Any
 from conf import grammar, groups, yamls
 from conf.check import check_seeds
 from conf.errors import UsageError, unknown
+from papers.grid import ABOUT, Entry, blocks, ends, kept, keys
 from papers.published import Published, find
 
 ROOT = Path(__file__).parent / "tables"
@@ -44,11 +45,9 @@ DEFAULTS: dict[str, Any] = {
     "protocol": None, "tuned": None, "overrides": {}, "exclude": [], "show": "mean_std", "highlight": "best_within_std",
     "note": "", "recreation": "", "scale": "paper",
 }  # fmt: skip
-ABOUT = ("label", "published", "seeds")  # words of an axis entry that describe it and are no coordinates
 OWN = ("optimizer", "budget", "name", "metric")  # words that, on the optimizer's axis, belong to it
 NOT_OVERRIDES = (*ABOUT, "metric", "name")
 SCALES = ("paper", "cpu", "smoke")
-Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -117,11 +116,12 @@ class Table:
         if scale not in SCALES:
             raise unknown("scale", scale, SCALES)
         small = scale == "smoke"
-        rows, columns = (self._axis(axis, small) for axis in ("rows", "columns"))
-        cells = [self._cell(row, column, scale) for row, column in product(rows, columns) if self._wanted(row, column)]
+        pairs = list(product(self._axis("rows", small), self._axis("columns", small)))
+        exclude = self.spec["exclude"]
+        cells = kept(f"table {self.name}: exclude", pairs, exclude, lambda pair: pair[0] | pair[1], small)
         if not cells:
             raise UsageError(f"table {self.name}: no cell is left; see rows, columns and exclude")
-        return cells
+        return [self._cell(row, column, scale) for row, column in cells]
 
     def published(self, cell: Cell) -> Published | None:
         """Return the published number of a cell, None where the source gives none.
@@ -136,12 +136,8 @@ class Table:
         return find(f"table {self.name}", {key: value for key, value in wanted.items() if value is not None})
 
     def _axis(self, axis: str, small: bool) -> list[Entry]:
-        blocks = yamls.blocks(f"table {self.name}: {axis}", self.spec[axis])
-        return [entry for block in (_ends(blocks) if small else blocks) for entry in expanded(block, small)]
-
-    def _wanted(self, row: Entry, column: Entry) -> bool:
-        place = row | column
-        return not any(all(place.get(key) == value for key, value in entry.items()) for entry in self.spec["exclude"])
+        written = yamls.as_list(self.spec[axis])
+        return blocks(f"table {self.name}: {axis}", ends(written) if small else written, small)
 
     def _cell(self, row: Entry, column: Entry, scale: str) -> Cell:
         spec, place = self.spec, row | column
@@ -222,7 +218,7 @@ def _checked(name: str, spec: Entry) -> Entry:
     for key, allowed in CHOICES.items():
         if full[key] not in allowed:
             raise unknown(f"{where}: {key}", full[key], allowed)
-    yamls.mapping(f"{where}: overrides", full["overrides"])
+    keys(f"{where}: overrides", full["overrides"])
     full["exclude"] = yamls.blocks(f"{where}: exclude", full["exclude"])
     full["published"] = _published(name, full)
     table = Table(name, full)
@@ -236,21 +232,6 @@ def _published(name: str, node: Entry) -> Entry:
     """Return the keys of a table, a row or a column for the published number; a table of the paper may be called 2."""
     found = yamls.mapping(f"table {name}: published", node.get("published", {}))
     return found | {key: str(value) for key, value in found.items() if key == "table"}
-
-
-def _ends(values: list[Any]) -> list[Any]:
-    return values if len(values) < 3 else [values[0], values[-1]]
-
-
-def expanded(block: Entry, small: bool) -> list[Entry]:
-    """Expand one block: the product over its list-valued keys, each entry with the block's descriptions.
-
-    small: takes the first and the last value of each list alone.
-    """
-    about = {key: value for key, value in block.items() if key in ABOUT}
-    lists = {key: yamls.as_list(value) for key, value in block.items() if key not in ABOUT}
-    chosen = [_ends(values) if small else values for values in lists.values()]
-    return [dict(zip(lists, values, strict=True)) | about for values in product(*chosen)]
 
 
 def _coordinates(entry: Entry) -> Entry:
@@ -269,9 +250,9 @@ def _label(entry: Entry) -> str:
 def named(key: str, value: Any) -> str:
     """Return how a label shows a value of a coordinate."""
     if key == "optimizer":
-        return groups.label(value)
+        return groups.label(str(value))
     if key == "metric":
-        return str(METRICS.get(value, {}).get("short", value))
+        return str(METRICS.get(str(value), {}).get("short", value))
     shown = value if isinstance(value, str) else grammar.text(value)
     if key.startswith("optimizer.") and isinstance(value, str):
         return f"({shown})"  # SING (softplus)

@@ -78,7 +78,7 @@ def execute(
     """Run what is missing of a plan on the chosen back end; returns the exit code. pruned: of what is to end early."""
     store = arguments.store
     for folder in (store / run.folder for run in runs if run.config["rerun"]):
-        if (result := read_result(folder)) and changed(flat(result)):
+        if status(folder).finished and (result := read_result(folder)) and changed(flat(result)):
             set_aside(store, folder)
     most = 1 if arguments.fail_fast else arguments.max_failures
     options = Options(arguments.retries, arguments.limit, arguments.retry == "failed", most, arguments.detach)
@@ -102,6 +102,7 @@ def tune_command(arguments: argparse.Namespace) -> int:
     from sweep import tune
 
     given = arguments
+    tune.require_tuned(given.out)
     tuning = tune.tuning(asked(given), given.grids, given.validation, given.seeds, given.only, given.metric)
     code, runs, settings = (SEARCHES[given.search])(tuning, given)
     if code == COMPLETE:
@@ -126,7 +127,8 @@ def _try_optuna(tuning: "Tuning", arguments: argparse.Namespace) -> Tried:
     made = adaptive.studies(tuning, arguments.pruner, arguments.draw)
     for trials in adaptive.rounds(made, arguments.trials or tuning.number(), store):
         code = execute(trials, arguments, adaptive.watcher(made, store))
-        if code in (FAILED, STOPPED):
+        left = [study for study in made if not study.pruned and not status(store / study.run.folder).finished]
+        if code in (FAILED, STOPPED) or left:  # the next trials depend on all of these
             return code, [], {}
         runs |= {study.run.id: study.run for study in made}
     return COMPLETE, list(runs.values()), {words: point for study in made for words, point in study.settings.items()}
@@ -161,9 +163,10 @@ def merge_command(arguments: argparse.Namespace) -> int:
 def verify_command(arguments: argparse.Namespace) -> int:
     from sweep.verify import verify
 
-    if not arguments.store.is_dir():
-        raise UsageError(f"verify: no store at {arguments.store}")
-    sound, lines = verify(arguments.store)
+    store = arguments.place or arguments.store
+    if not store.is_dir():
+        raise UsageError(f"verify: no store at {store}")
+    sound, lines = verify(store)
     print("\n".join([*lines, f"{sound} runs are sound, {len(lines)} complaint(s)"]))
     return FAILED if lines else COMPLETE
 

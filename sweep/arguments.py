@@ -103,7 +103,7 @@ def _parser(about: str | None, commands: Mapping[str, Command]) -> argparse.Argu
     _add_rerunning(add("rerun", "run a finished run (folder or id), or k of a table, again; compare bits", table))
     _add_merging(add("merge", "bring the finished runs of stores into one"))
     check = add("verify", "schema, checksums, orphans of a store", common)
-    check.add_argument("store", type=folder, nargs="?", default=argparse.SUPPRESS)
+    check.add_argument("place", type=folder, nargs="?", metavar="store")
     return parser
 
 

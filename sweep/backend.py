@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 from typing import Protocol
@@ -23,11 +23,15 @@ LOOK = 0.05  # seconds between looks at a process
 
 @dataclass(frozen=True)
 class Job:
-    """A process that makes a run; `processes` of them, where torchrun starts them. The output goes to `log`."""
+    """A process that makes a run; `processes` of them, where torchrun starts them. The output goes to `log`.
+
+    folder: where it starts. A relative path on its command line is meant as where the sweep was started.
+    """
 
     command: tuple[str, ...]
     log: Path
     processes: int = 1
+    folder: str = field(default_factory=os.getcwd)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                cwd=ROOT,
+                cwd=job.folder,
                 env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,
             )

@@ -9,10 +9,13 @@
 The files of papers/tuned hold the papers' grids in this form. What is written is read by `tuned=FILE`.
 """
 
+import fcntl
 import itertools
 import math
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,8 +26,10 @@ from conf.check import check_seeds
 from conf.compose import compose
 from conf.errors import UsageError, unknown
 from conf.grammar import parse, word
-from conf.tuned import ROOT
-from papers.sweepfile import draws
+from conf.tuned import ROOT, read
+from papers.grid import keys
+from papers.sweepfile import draws, number
+from record.files import write_atomic
 from record.read import exact, read_result
 from record.schema import Result
 from sweep.plan import Planned, option
@@ -63,7 +68,7 @@ class Tuning:
 
     def number(self) -> int:
         """Return how many points are searched for each optimizer: `n` of its `search`."""
-        counts = {name: int(_search(self.grids["grids"], name).get("n", 0)) for name in map(_optimizer, self.cells)}
+        counts = {name: number(_search(self.grids["grids"], name)) for name in map(_optimizer, self.cells)}
         self._require_equal(counts)
         return max(counts.values())
 
@@ -83,9 +88,11 @@ def tuning(
     """Return what is tuned of a table. grids: a paper or a file. only: its optimizers, all where there are none."""
     content, seeds = _read(grids), check_seeds("tune", list(seeds))
     cells = dict.fromkeys(tuple(w for w in words if not w.startswith("seed=")) for words in asked.words)
+    for name in only:
+        if name not in (known := set(map(_optimizer, cells))):
+            raise unknown("--only", name, known)
     chosen = tuple(cell for cell in cells if not only or _optimizer(cell) in only)
-    if not chosen:
-        raise UsageError(f"tune: no cell of {asked.name} has one of {', '.join(only)}")
+    _require_apart(chosen)
     first = {(option(cell, "data", "digits"), option(cell, "protocol", "none")): cell for cell in reversed(chosen)}
     _check_metric(metric, first.values())  # optimizers and nets change no metric
     return Tuning(chosen, content, validation, seeds, metric)
@@ -96,6 +103,24 @@ def trial(cell: Words, point: Settings, validation: float, seed: int) -> Words:
     values = point | _held_out(cell, validation) | {"seed": seed}
     kept = [w for w in cell if w.partition("=")[0] not in values]
     return (*kept, *(word(key, value) for key, value in values.items()))
+
+
+def require_tuned(path: Path) -> None:
+    """Raise UsageError, before anything runs, where a file is there that holds no tuned values."""
+    if path.exists():
+        read(str(path))
+
+
+def _require_apart(cells: Sequence[Words]) -> None:
+    """Raise UsageError for two cells whose winners a file of tuned values could not tell apart."""
+    seen: dict[tuple[str, ...], Words] = {}
+    shared = _shared(cells)
+    for cell in cells:
+        place = [option(cell, group, "") for group in ("data", "model", "optimizer")]
+        other = seen.setdefault((*place, *_fixed(cell, {}, shared)), cell)
+        if differing := set(cell) ^ set(other):
+            words = " ".join(sorted(differing))
+            raise UsageError(f"tune: cells that differ in {words} alone share a tuned value; tune one at a time")
 
 
 def _check_metric(metric: str, cells: Iterable[Words]) -> None:
@@ -132,22 +157,36 @@ def write(
             scores[names][key].append(score(read_result(store / run.folder), metric))
     entries = {" ".join(names): _entry(names, tried, points, metric) for names, tried in scores.items()}
     for entry in entries.values() if everywhere else ():
-        del entry["data"], entry["model"]
+        entry |= {"data": "*", "model": "*"}
     _add(path, list(entries.values()))
     return [f"{names}: {entry['set']} ({entry['from']})" for names, entry in entries.items()]
 
 
 def _add(path: Path, entries: list[Settings]) -> None:
-    before = yamls.mapping(str(path), yamls.load(path)) if path.is_file() else {}
-    ours = [_place(entry) for entry in entries]
-    kept = [entry for entry in before.get("entries", []) if _place(entry) not in ours]
-    head = "# Written by `python -m sweep tune`; every trial is in the store.\n"
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(head + yamls.dump({"entries": kept + entries}), encoding="utf-8")
+    ours = [_place(entry) for entry in entries]
+    with _alone(path.parent):
+        before = yamls.mapping(str(path), yamls.load(path)) if path.is_file() else {}
+        kept = [entry for entry in before.get("entries", []) if _place(entry) not in ours]
+        head = "# Written by `python -m sweep tune`; every trial is in the store.\n"
+        write_atomic(path, (head + yamls.dump(before | {"entries": kept + entries})).encode())
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let no other `sweep tune` add to a file of this folder meanwhile, where the file system can lock one."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _place(entry: Settings) -> Settings:
-    return {key: entry.get(key) for key in ("optimizer", "data", "model", "where")}
+    return {key: entry.get(key, "*") for key in ("optimizer", "data", "model", "where")}
 
 
 def _entry(names: tuple[str, ...], tried: dict[str, list[float]], points: dict[str, Settings], metric: str) -> Settings:
@@ -157,11 +196,12 @@ def _entry(names: tuple[str, ...], tried: dict[str, list[float]], points: dict[s
     if means[best] == -math.inf:
         raise UsageError(f"tune: every trial of {' '.join(names)} diverged or has no {metric}")
     best_mean = f"best mean {metric} {abs(float(means[best])):.5g} of {len(tried)} trials"
-    words = f"{best_mean} on validation images, {len(tried[best])} seed(s) each"
+    words = f"{best_mean} on {metrics.parted(metric)[0]} images, {len(tried[best])} seed(s) each"
     edge = _edges(points[best], [points[key] for key in tried])
     words += f"; at the edge of its grid: {', '.join(edge)}" if edge else ""
     data, model, optimizer, *fixed = names
-    where = {override.key_or_group: override.value() for override in parse(fixed)}
+    values = {override.key_or_group: override.value() for override in parse(fixed)}
+    where = {f"{key}.name" if key in groups.GROUPS else key: value for key, value in values.items()}
     entry = {"optimizer": optimizer, "data": data, "model": model, "set": points[best], "from": words}
     return entry | ({"where": where} if where else {})
 
@@ -189,9 +229,11 @@ def _points(grids: dict[str, Any], optimizer: str) -> list[Settings]:
     axes = grids if all("." in key for key in grids) else grids.get(optimizer)
     if axes is None:
         raise unknown("grids", optimizer, grids)
-    if "search" in yamls.mapping(f"grids.{optimizer}", axes):
+    if "search" in keys(f"grids.{optimizer}", axes):
         return draws(_search(grids, optimizer))
-    lists = (yamls.values(f"grids: {key}", values) for key, values in axes.items())
+    lists = [yamls.values(f"grids: {key}", values) for key, values in axes.items()]
+    if not lists or not all(lists):
+        raise UsageError(f"grids: {optimizer}: {axes!r} tries nothing")
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*lists)]
 
 
@@ -219,8 +261,9 @@ def _shared(trials: Iterable[Words]) -> set[str]:
 
 def _fixed(words: Words, point: Settings, shared: set[str]) -> list[str]:
     """Return the values that tell a cell from others of its data, net and optimizer, and that no trial changes."""
-    keys = {w: w.partition("=")[0] for w in words}
-    own = [w for w, key in keys.items() if "." in key and key not in (*point, HELD_OUT)]
+    named = {w: w.partition("=")[0] for w in words}
+    told = {*groups.root(), "schedule", "budget"} - {"seed", "tuned", "source"}  # without a dot, and in a configuration
+    own = [w for w, key in named.items() if ("." in key or key in told) and key not in (*point, HELD_OUT)]
     return [w for w in own if w.startswith("optimizer.") or w not in shared]
 
 

@@ -49,6 +49,11 @@ def test_a_list_of_blocks_is_the_union_of_their_products_less_the_excluded(tmp_p
     assert (adam.seeds, "protocol=q" in adam.overrides, "protocol=p" in adam.overrides) == ((0, 1), True, False)
 
 
+def test_a_list_excludes_each_of_its_values(tmp_path: Path) -> None:
+    cells = table(tmp_path, exclude=[{"optimizer": ["sgd", "adam"], "data": "cifar10"}]).cells()
+    assert [cell.coordinates["optimizer"] for cell in cells if cell.coordinates["data"] == "cifar10"] == ["sing"] * 2
+
+
 def test_one_run_may_be_shown_in_two_cells(tmp_path: Path) -> None:
     cells = table(tmp_path, columns={"optimizer": ["sgd"], "metric": ["test_top1", "test_top5"]}).cells()
     assert cells[0].overrides == cells[1].overrides
@@ -89,6 +94,12 @@ def test_smoke_keeps_the_ends_of_every_axis_and_two_seeds(tmp_path: Path) -> Non
         ({"overrides": ["budget.epochs=4"]}, "overrides: .* is not a mapping"),
         ({"published": "rmsgd"}, "published: 'rmsgd' is not a mapping"),
         ({"columns": {"optimizer": "sgd", "published": 3}}, "published: 3 is not a mapping"),
+        ({"exclude": [{"optimizer": "admm"}]}, "exclude: optimizer=admm excludes nothing"),
+        ({"exclude": [{"optimzer": "adam"}]}, "exclude: optimzer=adam excludes nothing"),
+        ({"columns": {"optimizer": ["sgd"], "seed": [0, 1]}}, "columns: seed: .0, 1.; the seeds of a file"),
+        ({"overrides": {"seed": 3}}, "overrides: seed: 3; the seeds of a file"),
+        ({"overrides": {"optimizer": {"lr": 0.1}}}, "optimizer: .* is no option; .* optimizer.<key>: value"),
+        ({"columns": {"optimizer": ["sgd"], "metric": [["test_top1"]]}}, "metric: unknown"),
         ({"columns": {"optimizer": "sgd", "seeds": ["x"]}}, "seeds.0.: 'x' is not a whole number"),
     ],
 )

@@ -1,3 +1,5 @@
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -5,8 +7,10 @@ import pytest
 from PIL import Image
 
 from conf import yamls
+from conf.compose import compose
 from conf.errors import UsageError
 from conf.tuned import lookup, read
+from sweep import tune
 from sweep.__main__ import main
 from sweep.plan import plan
 from sweep.tune import tuning, write
@@ -52,6 +56,10 @@ def test_every_optimizer_gets_as_many_trials_on_validation_images(grids):
         ("trials: 3", "no mapping"),
         ("grids: [1", "grids.yaml: line 1 is not YAML"),
         ("grids: {sgd: {optimizer.lr: 0.1}, adamw: {optimizer.lr: 0.1}}", "optimizer.lr: 0.1 is not a list"),
+        ("grids: {}", "tries nothing"),
+        ("grids: {sgd: {}, adamw: {}}", "sgd: {} tries nothing"),
+        ("grids: {sgd: {optimizer.lr: []}, adamw: {optimizer.lr: []}}", "tries nothing"),
+        ("grids: {sgd: {seed: [1, 2]}, adamw: {seed: [1, 2]}}", "grids.sgd: seed"),
         ("grids: {sgd: 0.1, adamw: 0.1}", "grids.sgd: 0.1 is not a mapping"),
         ("grids: {sgd: {search: 3}, adamw: {search: 3}}", "grids.sgd.search: 3 is not a mapping"),
     ],
@@ -126,6 +134,67 @@ def test_a_file_keeps_the_winners_of_other_optimizers(tmp_path, monkeypatch):
         write(tmp_path / "tuned.yaml", runs, tried.settings, Path(), "validation_top1")
     read.cache_clear()
     assert sorted(entry["optimizer"] for entry in read(str(tmp_path / "tuned.yaml"))) == ["adamw", "sgd"]
+
+
+def test_a_file_keeps_what_else_it_has_when_two_commands_write_it_at_once(tmp_path, monkeypatch):
+    path = tmp_path / "tuned.yaml"
+    path.write_text("also: [sing]\nentries: [{optimizer: adam, set: {optimizer.lr: 0.1}, from: Table 1}]\n")
+    load = yamls.load
+    monkeypatch.setattr("sweep.tune.yamls.load", lambda path: (load(path), time.sleep(0.2))[0])
+    entries = [{"optimizer": name, "set": {"optimizer.lr": 0.1}, "from": "a search"} for name in ("sgd", "lion")]
+    writers = [threading.Thread(target=tune._add, args=(path, [entry])) for entry in entries]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert load(path)["also"] == ["sing"]
+    assert sorted(entry["optimizer"] for entry in load(path)["entries"]) == ["adam", "lion", "sgd"]
+
+
+def test_a_file_of_something_else_is_not_written_over(grids, tmp_path):
+    before = grids.read_text()
+    words = ["tune", "digits_demo", "--grids", str(grids), "--out", str(grids), "--store", str(tmp_path / "runs")]
+    with pytest.raises(UsageError, match="has no list `entries`"):
+        main(words)
+    assert grids.read_text() == before
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_misspelt_optimizer_is_not_left_out_in_silence(grids):
+    with pytest.raises(UsageError, match=r"--only: unknown 'adma'.*nearest: adam"):
+        ask(grids, only=["sgd", "adma"])
+
+
+def test_cells_that_a_file_could_not_tell_apart_are_refused(grids, tmp_path):
+    text = "seeds: [0]\ngrid: {optimizer: sgd, model: resnet20, protocol: [none, study]}\n"
+    (tmp_path / "file.yaml").write_text(text)
+    with pytest.raises(UsageError, match="differ in protocol=none protocol=study alone"):
+        trials(wanted(str(tmp_path / "file.yaml")), str(grids), 0.1, [0])
+
+
+def test_cells_that_differ_in_a_key_of_the_root_have_winners_of_their_own(grids, tmp_path, monkeypatch):
+    """The smallest rate is the best for small batches, the largest one for large batches, a middle one with a step."""
+    text = """
+    seeds: [0]
+    grid:
+      - {optimizer: sgd, model: resnet20, batch_size: 64, schedule: step}
+      - {optimizer: sgd, model: resnet20, batch_size: [64, 128]}
+    """
+    (tmp_path / "file.yaml").write_text(text)
+    tried = trials(wanted(str(tmp_path / "file.yaml")), str(grids), 0.1, [0])
+    runs = plan(tried.wanted)
+    words = {run.folder: run.words for run in runs}
+
+    def result(folder):
+        lr = next(float(word.partition("=")[2]) for word in words[folder] if word.startswith("optimizer.lr="))
+        best = 0.1 if "schedule=step" in words[folder] else 0.05 if "batch_size=64" in words[folder] else 0.2
+        return {"metrics": {"validation_loss": abs(lr - best)}}
+
+    monkeypatch.setattr("sweep.tune.read_result", result)
+    write(tmp_path / "tuned.yaml", runs, tried.settings, Path(), "validation_loss")
+    shared = ["model=resnet20", "optimizer=sgd", f"tuned={tmp_path / 'tuned.yaml'}"]
+    for own, best in ((["batch_size=64"], 0.05), (["batch_size=128"], 0.2), (["batch_size=64", "schedule=step"], 0.1)):
+        assert compose([*shared, *own])["optimizer"]["lr"] == best
 
 
 def test_variants_of_an_optimizer_have_winners_of_their_own(tmp_path, monkeypatch):
@@ -236,7 +305,7 @@ def test_the_winner_is_what_tuned_reads(grids, tmp_path, capsys):
     more = ["--only", "sgd,adamw", "--jobs", "2", "--metric", "test_top1"]
     assert main([*words, *more]) == 0
     (entries,) = yamls.load(out).values()
-    assert ["of 3 trials" in entry["from"] for entry in entries] == [True, True]
+    assert ["of 3 trials on test images" in entry["from"] for entry in entries] == [True, True]
     from record.read import read_store
 
     rows = [row for row in read_store(store)[0] if row["optimizer"] == "sgd"]
