@@ -1,20 +1,22 @@
 """`reports compare A B`: two optimizers over all tasks of the store, each by its best setting, paired by seed."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite, isnan, nan
 from statistics import fmean, harmonic_mean
 
 import numpy as np
 
-from conf import metrics
+from conf import grammar, groups, metrics
 from conf.errors import UsageError, unknown
 from papers.table import METRICS
 from reports.cells import better
 from reports.layout import fixed
-from reports.runs import Row, Runs, grouped, proper, scale, settings, value, variant
+from reports.runs import Row, Runs, diverged, grouped, proper, scale, settings, value, variant
 from reports.statistics import ALPHA, MOST, POWER, Comparison, Summary, paired, signed_ranks, summary, welch
 
+TESTED = [name for name in METRICS if name.startswith("test_")]
 FEWEST_TASKS = 6  # below that Wilcoxon's signed ranks cannot reach 5 %
 
 
@@ -58,9 +60,14 @@ def compare(runs: Runs, a: str, b: str, where: Sequence[str] = ()) -> str:
     pairs = _pairs(rows, a, b)
     lines, gains = [f"{proper(a)} against {proper(b)}: {len(pairs)} shared tasks"], []
     for task, x, y in pairs:
+        if not isfinite(x.summary.mean) or not isfinite(y.summary.mean):
+            lines.append(
+                f"  {task}: nothing can be said: a run has no {METRICS[x.metric]['label']}, nor a chance level"
+            )
+            continue
         kind, test = tested(x, y)
         gain = better(x.metric) * test.difference
-        gains.append(gain)
+        gains.append((METRICS[x.metric]["short"], gain))
         verdict = (
             f"{proper(a if gain > 0 else b)} better" if test.p < ALPHA else no_difference(test, x.summary, y.summary)
         )
@@ -81,8 +88,15 @@ def _chosen(rows: Iterable[Row], where: Sequence[str]) -> list[Row]:
         places = [place for place in (name, f"config.{name}") if any(place in row for row in kept)]
         if not places:
             raise unknown("--where", key, {k.removeprefix("config.") for row in kept for k in row if "config." in k})
-        kept = [row for row in kept if str(row.get(places[0])) == wanted]
+        kept = [row for row in kept if _is(row.get(places[0]), wanted)]
     return kept
+
+
+def _is(found: object, wanted: str) -> bool:
+    """Tell whether a value is what a word says, read as train.py reads it: 1e-3 is 0.001."""
+    with suppress(UsageError):
+        return str(found) == wanted or bool(grammar.parse([f"where={wanted}"])[0].value() == found)
+    return False
 
 
 def _pairs(rows: Iterable[Row], a: str, b: str) -> list[tuple[str, Sample, Sample]]:
@@ -91,9 +105,9 @@ def _pairs(rows: Iterable[Row], a: str, b: str) -> list[tuple[str, Sample, Sampl
     for members in by_task.values():
         mine, theirs = ([row for row in members if name in (variant(row), row["optimizer"])] for name in (a, b))
         if mine and theirs:
-            found.append((_task(members[0]), _best(mine), _best(theirs)))
-    known = [(task, x, y) for task, x, y in found if isfinite(x.summary.mean) and isfinite(y.summary.mean)]
-    return sorted(known, key=lambda entry: entry[0])
+            metric = main_metric([*mine, *theirs])
+            found.append((_task(members[0]), _best(mine, metric), _best(theirs, metric)))
+    return sorted(found, key=lambda entry: entry[0])
 
 
 def _task(row: Row) -> str:
@@ -102,17 +116,27 @@ def _task(row: Row) -> str:
     return " ".join([str(row["data"]), str(row["model"]), *([str(protocol)] if protocol else [])]) + label
 
 
-def _best(rows: list[Row]) -> Sample:
-    groups = list(grouped((str(row["group_id"]), row) for row in rows).values())
-    metric = main_metric(rows[0])
-    best = max(groups, key=lambda members: (validation_score(members, metric), len(members)))
-    return Sample(sorted(best, key=lambda row: int(row["seed"])), metric, len(groups))
+def _best(rows: list[Row], metric: str) -> Sample:
+    tried = grouped((str(row["group_id"]), row) for row in rows).values()
+    best = max(tried, key=lambda members: (validation_score(members, metric), len(members)))
+    return Sample(sorted(best, key=lambda row: int(row["seed"])), metric, len(tried))
 
 
-def main_metric(row: Row) -> str:
-    """Return the first of the papers' metrics that a run measured on its test images."""
-    measured = (name for name in METRICS if name.startswith("test_") and isfinite(value(row, name)))
-    return next(measured, "test_loss")
+def main_metric(rows: Sequence[Row]) -> str:
+    """Return the first of the papers' metrics that one of a task's runs measured on its test images.
+
+    A run that diverged measured nothing, and counts at chance level in any: of such alone it is the task's first.
+    """
+    done = [row for row in rows if not diverged(row)]
+    measured = (name for name in TESTED if any(isfinite(value(row, name)) for row in done))
+    task = str(rows[0].get("config.task.name", rows[0].get("config.data.task")))
+    return next(measured, "test_loss" if done else first_metric(task))
+
+
+def first_metric(task: str) -> str:
+    """Return the first of the papers' metrics that a task measures on test images; top-1 of a task that none knows."""
+    known = metrics.of_task(task) if task in groups.TASKS else {"top1"}
+    return next(name for name in TESTED if METRICS[name].get("of", name).removeprefix("test_") in known)
 
 
 def validation_score(rows: Sequence[Row], metric: str) -> float:
@@ -148,15 +172,19 @@ def no_difference(test: Comparison, x: Summary, y: Summary, effect: float = nan)
     return f"inconclusive; one of this size would need {n or f'over {MOST}'} seeds a side for 80 % power"
 
 
-def _overall(gains: list[float], a: str, b: str) -> list[str]:
+def _overall(gains: list[tuple[str, float]], a: str, b: str) -> list[str]:
     if not gains:
-        return ["  nothing to compare: no task has runs of both"]
-    wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
-    equal = len(gains) - wins - losses
-    text = f"  {a} ahead in {wins}, {b} in {losses}, equal in {equal}; mean gain {np.mean(gains):+z.3f}"
-    if wins + losses < FEWEST_TASKS:
-        return [text, f"  a test over tasks needs at least {FEWEST_TASKS} of them that differ"]
-    return [
-        text,
-        f"  Wilcoxon over tasks: p {signed_ranks(gains):.3g}; tasks that share a data set are not independent",
+        return ["  nothing to compare: no task has numbers of both"]
+    wins, losses = sum(gain > 0 for _, gain in gains), sum(gain < 0 for _, gain in gains)
+    by_metric = grouped(gains)  # percent and perplexity have no common mean
+    named = {metric: f" ({metric})" if len(by_metric) > 1 else "" for metric in by_metric}
+    means = ", ".join(f"{fmean(found):+z.3f}{named[metric]}" for metric, found in by_metric.items())
+    text = f"  {a} ahead in {wins}, {b} in {losses}, equal in {len(gains) - wins - losses}; mean gain {means}"
+    tests = [
+        f"  Wilcoxon over tasks{named[metric]}: p {signed_ranks(found):.3g}; "
+        "tasks that share a data set are not independent"
+        for metric, found in by_metric.items()
+        if np.count_nonzero(found) >= FEWEST_TASKS
     ]
+    alike = " and that share a metric" if len(by_metric) > 1 else ""
+    return [text, *(tests or [f"  a test over tasks needs at least {FEWEST_TASKS} of them that differ{alike}"])]

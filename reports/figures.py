@@ -133,7 +133,7 @@ def mean_score(cell: Filled) -> float | None:
 
 def time_to_target(cell: Filled, unit: str = "seconds") -> float | None:
     """Return a complete cell's median seconds (or steps) to the target, inf where a seed missed it; None without."""
-    if not cell.complete:
+    if not cell.complete or any(row.get("target.metric") is None for row in cell.runs):
         return None
     times = [row.get(f"target.reached.{unit}") for row in cell.runs]
     return np.inf if None in times else float(np.median(np.array(times, float)))

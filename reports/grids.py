@@ -7,12 +7,12 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
-from conf import grammar, groups, metrics, yamls
+from conf import grammar, groups, yamls
 from papers import sweepfile
 from papers import table as tables
-from papers.table import METRICS, Table
+from papers.table import Table
 from reports.cells import Filled, Result, judged
-from reports.compare import validation_score
+from reports.compare import first_metric, validation_score
 from reports.runs import grouped
 
 LR = "optimizer.lr"
@@ -58,9 +58,7 @@ def _single(part: Entry) -> Entry:
 def _metric(rows: Iterable[Entry]) -> str:
     """Return the first metric that the task of the rows' data measures and the papers print."""
     data = next((row["data"] for row in rows if row.get("data") in groups.options("data")), "digits")
-    task = groups.raw("data", data)
-    measured = metrics.measured(task["task"], task["num_classes"])
-    return next(name for name in METRICS if name.removeprefix("test_") in measured)
+    return first_metric(groups.raw("data", data)["task"])
 
 
 def best_rates(result: Result) -> Result | None:

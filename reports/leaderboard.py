@@ -20,7 +20,7 @@ from reports.compare import main_metric, validation_score
 from reports.figures import LR, draw_profile, draw_ranks, mean_score, one_device, time_to_target
 from reports.layout import DASH, Entry, Grid
 from reports.panels import SHARED, shown_as
-from reports.runs import Row, Runs, grouped, proper, scale, settings, synthetic, variant
+from reports.runs import Row, Runs, diverged, grouped, proper, scale, settings, synthetic, value, variant
 from reports.statistics import Scores, ranks
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def boards(results: Sequence[Result], runs: Runs) -> list[Board]:
             continue
         for cell in (cell for cell in result.cells if cell.complete and LR not in cell.cell.coordinates):
             row = cell.runs[0]
-            if not synthetic(row) and cell.cell.metric == main_metric(row):
+            if not synthetic(row) and cell.cell.metric == main_metric(cell.runs):
                 at = tasks.setdefault(result.scale, {}).setdefault(_task(row), {})
                 at.setdefault(variant(row), cell)
     kept = {at: {name: cells for name, cells in found.items() if len(cells) >= FEWEST} for at, found in tasks.items()}
@@ -101,29 +101,35 @@ def regions(rows: Sequence[Row]) -> dict[str, list[Region]]:
     groups = grouped(
         ((variant(row), settings(row, without=(LR, "optimizer.weight_decay"))), row)
         for row in rows
-        if scale(row) != "smoke" and row.get(f"config.{LR}") and not synthetic(row)
+        if scale(row) != "smoke" and _rate(row) > 0 and not synthetic(row)
     )
     found: dict[str, list[Region]] = {}
     for (name, _), members in groups.items():
         scores = _by_rate(members)
-        if len(scores) > 2 and metrics.metric(main_metric(members[0])).unit == "%":
+        if len(scores) > 2 and metrics.metric(main_metric(members)).unit == "%":
             found.setdefault(name, []).append(region(scores))
     return found
 
 
+def _rate(row: Row) -> float:
+    """Return a run's learning rate, 0 where there is none, or no number: a class of anyone's may take a text."""
+    found = row.get(f"config.{LR}")
+    return float(found) if isinstance(found, int | float) else 0.0
+
+
 def _by_rate(rows: Sequence[Row]) -> dict[float, float]:
     """Return the best score at each rate; rates at which a seed diverged, or nothing was measured, are far from any."""
-    metric = main_metric(rows[0])
+    metric = main_metric(rows)
     scores: dict[float, float] = {}
     for members in grouped((str(row["group_id"]), row) for row in rows).values():
-        rate = float(members[0][f"config.{LR}"])
+        rate = _rate(members[0])
         scores[rate] = max(scores.get(rate, -inf), _score(members, metric))
     return scores
 
 
 def _score(rows: Sequence[Row], metric: str) -> float:
     by_validation = validation_score(rows, metric)
-    tested = [float(row[f"metrics.{metric}"]) for row in rows if row.get(f"metrics.{metric}") is not None]
+    tested = [value(row, metric) for row in rows if not diverged(row) and isfinite(value(row, metric))]
     return by_validation if isfinite(by_validation) else fmean(tested) if len(tested) == len(rows) else -inf
 
 

@@ -5,9 +5,10 @@ A plot is a generator: it yields its figure, or nothing where a result has nothi
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import zip_longest
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,7 @@ SIDE = 2  # panels side by side: more cannot be read on a page
 MANY = 10  # cells of a panel
 MOST = 30  # panels of a figure: of more nobody sees anything
 LINE = 0.15  # inches of a legend's line
+CHARACTERS = 60  # of a line below a panel
 DECADE = 10.0  # from this ratio of its values on, a loss is drawn on a logarithmic axis
 SHARED = "times of runs that shared their machine"
 
@@ -64,9 +66,9 @@ def has_axis(result: Result, *keys: str) -> bool:
 def tasks(result: Result) -> Groups:
     """Group the cells that have runs by task; of several cells or tasks of the same runs the first."""
     first = {_ids(cell): cell for cell in reversed(result.cells) if cell.runs}
-    same = {_ids(cell): _task(cell) for cell in first.values()}
+    same = {_ids(cell): task_of(cell) for cell in first.values()}
     groups = grouped((same[_ids(cell)], cell) for cell in result.cells if cell is first.get(_ids(cell)))
-    more = {task: len({_task(c) for c in result.cells if same.get(_ids(c)) == task}) - 1 for task in groups}
+    more = {task: len({task_of(c) for c in result.cells if same.get(_ids(c)) == task}) - 1 for task in groups}
     return {f"{task} (and {more[task]} tasks of the same runs)" if more[task] else task: cells
             for task, cells in groups.items()}  # fmt: skip
 
@@ -75,12 +77,12 @@ def _ids(cell: Filled) -> tuple[str, ...]:
     return tuple(str(row["id"]) for row in cell.runs)
 
 
-def _task(cell: Filled) -> str:
-    """Return data set and net, budgets, and what else is not on the optimizers' axis, which no name tells."""
-    place, other = cell.cell.coordinates, cell.cell.column if "optimizer" in cell.cell.row else cell.cell.row
-    told = {"data", "model", "metric", *(key for key in other if key.startswith("optimizer."))}
-    apart = [key for key in place if key.startswith("budget.") or key in other.keys() - told]
-    more = dict.fromkeys(f"{key.split('.')[-1]} {place[key]}" for key in apart)
+def task_of(cell: Filled) -> str:
+    """Return data set and net, and what else tells a cell from others that is not the optimizer's own: no name does."""
+    place = cell.cell.coordinates
+    told = {"data", "model", "metric", *(key for key in place if key.partition(".")[0] == "optimizer")}
+    told |= {"budget"} if any(key.startswith("budget.") for key in place) else set()
+    more = dict.fromkeys(f"{key.split('.')[-1]} {value}" for key, value in place.items() if key not in told)
     return " ".join([*(str(place[key]) for key in ("data", "model") if key in place), *more])
 
 
@@ -195,20 +197,23 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else np.nan
 
 
-def band(found: list[Curve], column: str, against: str = "epoch") -> tuple[Array, Array, Array]:
-    """Return abscissa, mean and standard deviation over seeds of a column, up to the shortest curve."""
+def band(found: list[Curve], column: str, against: str = "epoch", kind: str = "epoch") -> tuple[Array, Array, Array]:
+    """Return abscissa, mean and standard deviation over seeds of a column, at the times that all curves have.
+
+    kind: the column of these times, `epoch` or `step`.
+    """
     have = [c for c in found if column in c and against in c]
-    length = min((len(c[column]) for c in have), default=0)
-    if not length:
+    times = reduce(np.intersect1d, [c[kind] for c in have]) if have else np.empty(0)
+    if not len(times):
         return np.empty(0), np.empty(0), np.empty(0)
-    x, stacked = (np.stack([c[key][:length] for c in have]) for key in (against, column))
-    return x.mean(0), stacked.mean(0), stacked.std(0, ddof=1) if len(have) > 1 else np.zeros(length)
+    x, stacked = (np.stack([c[key][np.isin(c[kind], times)] for c in have]) for key in (against, column))
+    return x.mean(0), stacked.mean(0), stacked.std(0, ddof=1) if len(have) > 1 else np.zeros(len(times))
 
 
 def curves(*columns: str, against: str = "epoch", xlabel: str = "epoch", kind: str = "epoch") -> Plot:
     """Return a figure of a column of the epochs (or, kind="step", of the steps): mean and one standard deviation.
 
-    columns: in each panel the first that a run has.
+    columns: in each panel the first that a run has. Runs that diverged have no curve to its end: the axis counts them.
     """
 
     def draw(axis: "Axes", cells: list[Filled]) -> bool:
@@ -217,18 +222,24 @@ def curves(*columns: str, against: str = "epoch", xlabel: str = "epoch", kind: s
         column = next((column for column in columns if column in known), "")
         means = []
         for name, lines in found.items():
-            x, mean, std = band(lines, column, against)
+            x, mean, std = band(lines, column, against, kind)
             seen = np.isfinite(mean)  # a net may be evaluated every few epochs only
             if seen.any():
                 x, mean, std, looks = x[seen], mean[seen], std[seen], style.look(name, seen.sum())
                 axis.plot(x, mean, label=shown_as(name), **looks)
                 axis.fill_between(x, mean - std, mean + std, color=looks["color"], alpha=0.15, linewidth=0)
                 means.append(mean)
-        axis.set(xlabel=xlabel, ylabel=METRICS.get(column, {}).get("short", column))
+        axis.set(xlabel=xlabel + _left_out(cells), ylabel=METRICS.get(column, {}).get("short", column))
         _fit(axis, column, means)
         return bool(means)
 
     return Panels(draw, timed=against == "seconds")
+
+
+def _left_out(cells: list[Filled]) -> str:
+    """Say, on a line of its own, how many runs of each optimizer diverged."""
+    counts = [f"{shown_as(name_of(cell))} {cell.diverged} of {len(cell.runs)}" for cell in cells if cell.diverged]
+    return "\n" + fill(f"not drawn, diverged: {', '.join(counts)}", CHARACTERS) if counts else ""
 
 
 def _fit(axis: "Axes", column: str, means: list[Array]) -> None:
@@ -279,9 +290,10 @@ def series(row: Row, probe: str, name: str) -> tuple[Array, Array, list[str]]:
     mine = [line for line in lines if line.get("probe") == probe and isinstance(line.get("values", {}).get(name), list)]
     if not mine:
         return np.empty(0), np.empty((0, 0)), []
-    last = {line.get("step", line["epoch"]): line for line in mine if line.get("layers") == mine[-1].get("layers")}
-    values = [list(map(_number, line["values"][name])) for line in last.values()]
-    return np.array(list(last), float), np.array(values, float), list(mine[-1].get("layers", []))
+    layers = mine[-1].get("layers", [])
+    alike = (line for line in mine if line.get("layers") == layers and len(line["values"][name]) == len(layers))
+    last = {line.get("step", line.get("epoch", 0)): list(map(_number, line["values"][name])) for line in alike}
+    return np.array(list(last), float), np.array(list(last.values()), float), list(layers if last else [])
 
 
 def by_layer(probe: str, name: str, label: str) -> Plot:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ def _looked_up(table: Table, place: dict[str, str], name: str) -> tuple[str, str
         return "", str(error)
     key, _, index = name.rstrip("]").partition("[")
     values = found.values.get(name, found.values.get(key))
-    value = values[int(index)] if index and isinstance(values, list) else values
+    value = dict(enumerate(values)).get(int(index)) if index.isdecimal() and isinstance(values, list) else values
     note = found.notes.get(name, found.notes.get(key))
     return ("" if value is None else f"{value:g}" if isinstance(value, float) else str(value)), note or ""
 
@@ -95,7 +96,8 @@ def _verdict(printed: str, value: str, note: str) -> str:
     if note or not printed:
         return "not from the paper" if value else "printed nowhere"
     try:
-        close = abs(Fraction(printed) - Fraction(value)) <= Fraction(1, 2_000_000)  # printed to six decimals
-    except ValueError:
+        half = Fraction(10) ** int(Decimal(printed).as_tuple().exponent) / 2  # of the last digit: 1e-16 is no 1e-8
+        close = abs(Fraction(printed) - Fraction(value)) <= min(half, Fraction(1, 2_000_000))  # six decimals at most
+    except (ValueError, ArithmeticError):
         close = printed == value
     return "as printed" if close else "differs from the paper"

@@ -29,7 +29,7 @@ COLOURS = {"best": "A8E6A1", "near": "FFD59E"}  # green and orange, as RMSGD's t
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": r"\textendash{}", "†": r"$^\dagger$",
-    "‡": r"$^\ddagger$", "°": r"$^\circ$", "*": r"$^\ast$", "<": r"$<$", ">": r"$>$", "×": r"$\times$",
+    "‡": r"$^\ddagger$", "°": r"$^\circ$", "*": r"$^\ast$", "<": r"$<$", ">": r"$>$", "≥": r"$\geq$", "×": r"$\times$",
     "[": "{[}", "]": "{]}",  # after the end of a row, or \midrule, a bracket would be an optional length
     "|": r"\textbar{}", "`": r"\`{}",
 }  # fmt: skip

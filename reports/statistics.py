@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
-from math import comb, inf, isfinite, nan, sqrt
-from statistics import stdev
+from math import comb, hypot, inf, isfinite, nan, sqrt
+from statistics import fmean, stdev
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,8 @@ class Comparison:
 
         effect: the difference that n seeds saw, unless given. None where it would take more than MOST.
         """
-        size, growth = abs(self.difference if effect is None else effect) / self.error, self.dof / (n - 1)
+        size = abs(self.difference if effect is None else effect) / self.error
+        growth = min(2.0, self.dof / (n - 1))  # Welch's are at most both sides'; of unequal sizes n is not their mean
         least = int(n) + 1
         counts = range(least, MOST + 1)
         found = least + bisect_left(counts, POWER, key=lambda m: _power(size / sqrt(n), m, growth * (m - 1)))
@@ -121,18 +122,26 @@ def welch(a: Summary, b: Summary) -> Comparison:
     A sample without a standard deviation (one value, or a source that prints none) is taken to have the other's, and
     brings no degrees of freedom. Equal values on both sides measure no spread, and nothing can be said.
     """
-    from scipy import stats
-
     known = [sample for sample in (a, b) if isfinite(sample.std) and sample.n > 1]
     difference = float(exact(a.mean) - exact(b.mean)) if isfinite(a.mean) and isfinite(b.mean) else nan
-    parts = [(sample.std if sample in known else known[0].std) ** 2 / sample.n for sample in (a, b) if known]
-    total = sum(parts)
-    if total == 0:
-        return Comparison(difference)
+    errors = [(sample.std if sample in known else known[0].std) / sqrt(sample.n) for sample in (a, b) if known]
     both = len(known) == 2
-    dof = total**2 / sum(part**2 / (x.n - 1) for part, x in zip(parts, (a, b), strict=True)) if both else known[0].n - 1
-    p = 2 * stats.t.sf(abs(difference) / sqrt(total), dof)
-    return Comparison(difference, sqrt(total), float(dof), float(p))
+    return _tested(difference, errors, [a.n - 1, b.n - 1] if both else [sample.n - 1 for sample in known])
+
+
+def _tested(difference: float, errors: Sequence[float], dofs: Sequence[float]) -> Comparison:
+    """Test a difference whose error is the root of the sum of squares of `errors`; NaN where these are none.
+
+    dofs: of each error, which give those of the sum (Satterthwaite 1946), or of them all.
+    """
+    from scipy import stats
+
+    error = hypot(*errors)
+    if not error > 0:
+        return Comparison(difference)
+    parts = [(one / error) ** 2 for one in errors]
+    dof = 1 / sum(part**2 / dof for part, dof in zip(parts, dofs, strict=True)) if len(dofs) > 1 else dofs[0]
+    return Comparison(difference, error, float(dof), float(2 * stats.t.sf(abs(difference) / error, dof)))
 
 
 def paired(a: Sample, b: Sample) -> Comparison:
@@ -140,34 +149,27 @@ def paired(a: Sample, b: Sample) -> Comparison:
 
     Differences that are all equal measure no spread, and nothing can be said.
     """
-    from scipy import stats
-
     if not len(a) or not all(map(isfinite, (*a, *b))):
         return Comparison(nan)
     differences = [exact(x) - exact(y) for x, y in zip(a, b, strict=True)]
     mean, std = float(sum(differences) / len(a)), _spread(differences, max(map(abs, (*a, *b))))
-    if not std > 0:
-        return Comparison(mean)
-    test = stats.ttest_1samp(list(map(float, differences)), 0.0)
-    return Comparison(mean, std / sqrt(len(a)), float(test.df), float(test.pvalue))
+    return _tested(mean, [std / sqrt(len(a))], [len(a) - 1])
 
 
 def pooled(tests: Sequence[Comparison]) -> Comparison:
     """Return the mean of independent differences (a fixed-effect meta-analysis of equal weights)."""
-    from scipy import stats
-
     known = [test for test in tests if test.error > 0]
     if not known:
         return Comparison(nan)
-    mean = float(np.mean([test.difference for test in known]))
-    error, dof = sqrt(sum(test.error**2 for test in known)) / len(known), sum(test.dof for test in known)
-    return Comparison(mean, error, dof, float(2 * stats.t.sf(abs(mean) / error, dof)))
+    errors = [test.error / len(known) for test in known]
+    return _tested(fmean(test.difference for test in known), errors, [test.dof for test in known])
 
 
 def effect_size(a: Summary, b: Summary) -> float:
     """Return Hedges' g: the difference in pooled standard deviations, corrected for few seeds (Hedges 1981)."""
     dof = a.n + b.n - 2
-    spread = sqrt(((a.n - 1) * a.std**2 + (b.n - 1) * b.std**2) / dof) if a.n > 1 and b.n > 1 else nan
+    parts = [sqrt((sample.n - 1) / dof) * sample.std for sample in (a, b)] if a.n > 1 and b.n > 1 else [nan]
+    spread = hypot(*parts)
     return (a.mean - b.mean) / spread * (1 - 3 / (4 * dof - 1)) if spread > 0 else nan
 
 

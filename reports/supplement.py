@@ -9,8 +9,7 @@ from reports.cells import Filled, Result, better, printed
 from reports.compare import no_difference
 from reports.grids import best_rates
 from reports.layout import DASH, Entry, Grid, fixed, grid
-from reports.pairs import place
-from reports.panels import name_of
+from reports.panels import name_of, task_of
 from reports.runs import proper
 from reports.statistics import ALPHA, Comparison, effect_size, holm, welch
 
@@ -47,10 +46,10 @@ def pairwise(result: Result) -> Grid:
     """Compare every two optimizers of each group by the test of the table's stars, Holm-adjusted within the group."""
     values = {}
     for group in result.groups():
-        pairs = [(a, b) for a, b in combinations([cell for cell in group if cell.sound], 2)]
+        pairs = list(combinations([cell for cell in group if cell.sound], 2))
         tests = [welch(a.summary, b.summary) for a, b in pairs]
         for (a, b), test, p in zip(pairs, tests, holm([test.p for test in tests]), strict=True):
-            values[" ".join([place(a), _versus(a, b)]).strip()] = dict(
+            values[" ".join([task_of(a), _versus(a, b)]).strip()] = dict(
                 zip(PAIRWISE, _compared(a, b, test, p), strict=True)
             )
     said = "Difference: first less second. g: Hedges' g. p: Welch's t test, Holm over the pairs of a group."

@@ -15,6 +15,7 @@ from papers.table import Table
 from reports import figures, page, render
 from reports.cells import Result, fill
 from reports.layout import grid
+from reports.published import _verdict
 from reports.runs import Runs
 from tests.reports import synthetic
 from tests.reports.test_page import drawn
@@ -111,3 +112,12 @@ def test_groups_of_one_cell_have_figures_and_a_page(
         monkeypatch.setattr(figures, known, {key: figures.FIGURES[key] for key in of_groups})
     assert figures.draw(alone, tmp_path) == []
     assert page.write([alone], Runs([]), tmp_path / "page").exists()
+
+
+def test_every_sign_of_a_leaderboard_is_one_that_latex_knows() -> None:
+    assert render.tex("≥ 1.20").isascii()
+
+
+def test_a_number_is_as_printed_to_its_last_digit() -> None:
+    found = {pair: _verdict(*pair, "") for pair in (("1e-8", "1e-16"), ("0.000008", "7.8125e-06"), ("0.1", "0.12"))}
+    assert list(found.values()) == ["differs from the paper", "as printed", "differs from the paper"]

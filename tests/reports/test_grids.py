@@ -8,12 +8,14 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from papers import table as tables
 from papers.table import Table
 from reports import __main__ as cli
 from reports import grids, render, supplement
-from reports.cells import Result, fill
+from reports.cells import Filled, Result, fill
 from reports.panels import name_of
 from reports.runs import Row, Runs, proper
+from reports.statistics import summary
 from sweep.wanted import wanted
 from tests.reports import synthetic
 from tests.reports.test_page import drawn
@@ -144,6 +146,16 @@ def test_every_two_optimizers_of_a_task_are_compared() -> None:
     mean = sum(values["adam"]) / 3 - sum(values["rmsgd"]) / 3
     assert float(shown.entries[row, "effect size (g)"].main) == pytest.approx(mean / pooled * (1 - 3 / 15), abs=0.01)
     assert "would need" in shown.entries["cifar10 resnet18 SAM / RMSGD", "verdict"].main
+
+
+def test_pairs_of_two_tasks_of_one_net_are_two() -> None:
+    spec = {"title": "t", "metric": "test_top1", "seeds": [0, 1]}
+    rows = {"data": ["cifar10"], "model": ["net0"], "batch_size": [64, 128]}
+    made = Table("t", tables.DEFAULTS | spec | {"rows": rows, "columns": {"optimizer": ["sgd", "adam"]}})
+    values = [90.0, 91.0]
+    filled = [Filled(cell, [{"state": "done"}] * 2, values, None, summary(values)) for cell in made.cells()]
+    shown = supplement.pairwise(Result(made, "paper", filled))
+    assert shown.rows == [f"cifar10 net0 batch_size {size} SGD / Adam" for size in (64, 128)]
 
 
 def test_a_label_of_the_table_names_an_optimizer_everywhere() -> None:

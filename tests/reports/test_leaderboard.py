@@ -48,6 +48,13 @@ def test_times_are_over_the_fastest_and_say_who_missed_the_target() -> None:
     assert texts == ["1.00", "2.00", "never (of 6)"]
 
 
+def test_a_run_without_a_target_missed_none() -> None:
+    result = drawn(MEANS, seeds=2)
+    for row in result.runs:
+        row["target.metric"] = None if row["optimizer"] == "adam" else "top1"
+    assert len(board(result).times("step")[1]) == 0
+
+
 def test_seconds_of_several_devices_are_not_compared() -> None:
     result = drawn(MEANS, seeds=2)
     for row in result.runs:
@@ -84,7 +91,7 @@ def test_the_width_is_where_scores_are_within_one_point_of_the_best() -> None:
 
 
 def test_regions_come_from_all_runs_that_differ_in_rate_alone() -> None:
-    def run(rate: float, score: float, seed: int = 0, **more: float) -> Row:
+    def run(rate: object, score: float, seed: int = 0, **more: object) -> Row:
         row: Row = {"optimizer": "sgd", "data": "a", "model": "b", "state": "done", "seed": seed, "group_id": str(rate)}
         config = {"config.seed": seed, "config.optimizer.lr": rate, "config.data.name": "a"}
         return row | config | {"metrics.test_top1": score} | more
@@ -94,6 +101,9 @@ def test_regions_come_from_all_runs_that_differ_in_rate_alone() -> None:
     judged = [row | {"metrics.validation_top1": row["config.optimizer.lr"]} for row in rows]
     assert leaderboard.regions(judged)["sgd"][0][1] == 1.0  # by validation, where there is some
     assert leaderboard.regions(rows[:2]) == {}
+    fell = [*rows, run(1.0, 92.0, seed=1, state="diverged")]
+    assert leaderboard.regions(fell)["sgd"][0][1] == 0.1  # whatever its last epoch scored
+    assert leaderboard.regions([*rows, run(-1.0, 99.0), run("x", 99.0)]) == leaderboard.regions(rows)
 
 
 def test_the_figures_of_a_board_are_drawn() -> None:

@@ -20,10 +20,10 @@ from papers.published import Published
 from papers.table import Table
 from reports import __main__ as cli
 from reports import claims, figures, page, pairs, panels, render, style
-from reports.cells import Result, fill
+from reports.cells import Filled, Result, fill
 from reports.pictures import Pictures
 from reports.runs import Runs
-from reports.statistics import Comparison
+from reports.statistics import Comparison, summary
 from tests.reports import synthetic
 
 MODELS = [f"net{i}" for i in range(6)]
@@ -257,6 +257,44 @@ def test_curves_are_cut_to_the_shortest_and_the_last_row_of_an_epoch_counts(tmp_
     x, mean, std = panels.band([found, {"epoch": np.array([1.0]), "a": np.array([5.0])}], "a")
     assert (x.tolist(), mean.tolist(), std.tolist()) == ([1.0], [4.0], [2.0**0.5])
     assert len(panels.band([], "a")[0]) == 0
+
+
+def test_curves_are_averaged_at_the_times_that_all_have() -> None:
+    """A line that was lost shifts no later epoch."""
+    whole, torn = ({"epoch": np.array(at), "a": np.array(at)} for at in ([1.0, 2.0, 3.0], [1.0, 3.0]))
+    x, mean, std = panels.band([whole, torn], "a")
+    assert (x.tolist(), mean.tolist(), std.tolist()) == ([1.0, 3.0], [1.0, 3.0], [0.0, 0.0])
+
+
+def test_a_figure_of_curves_counts_the_runs_that_diverged(tmp_path: Path) -> None:
+    result = drawn({"rmsgd": 95.0, "sgd": 94.0}, seeds=2, rows={"data": "cifar10", "model": ["net0"]})
+    line = '{"kind": "epoch", "epoch": 1, "step": 1, "test_top1": 9.0}\n'
+    (tmp_path / "metrics.jsonl").write_text(line + line.replace("1", "2"))
+    for row in result.runs:
+        row |= {"folder": str(tmp_path), "state": "diverged" if row["optimizer"] == "sgd" and row["seed"] else "done"}
+    (label,) = (made.axes[0].get_xlabel() for made in panels.curves("test_top1")(result))
+    assert label == "epoch\nnot drawn, diverged: SGD 1 of 2"
+
+
+def test_a_schedule_on_the_optimizers_axis_is_a_panel_of_its_own() -> None:
+    spec = {"title": "t", "metric": "test_top1", "seeds": [0], "rows": {"data": ["cifar10"], "model": ["net0"]}}
+    columns = {"optimizer": ["sgd", "adam"], "schedule": ["cosine", "constant"]}
+    cells = Table("t", tables.DEFAULTS | spec | {"columns": columns}).cells()
+    filled = [Filled(cell, [{"id": str(n)}], [], None, summary([])) for n, cell in enumerate(cells)]
+    found = panels.tasks(Result(Table("t", tables.DEFAULTS | spec), "paper", filled))
+    assert {title: len(cells) for title, cells in found.items()} == {
+        "cifar10 net0 schedule cosine": 2,
+        "cifar10 net0 schedule constant": 2,
+    }
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, 2.0, 3.0]])
+def test_values_that_are_not_one_a_layer_are_left_out(tmp_path: Path, values: list[float]) -> None:
+    good = {"probe": "p", "epoch": 1, "layers": ["a", "b"], "values": {"x": [1.0, 2.0]}}
+    lines = [good, good | {"step": 2, "values": {"x": values}}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    _, found, layers = panels.series({"folder": str(tmp_path)}, "p", "x")
+    assert (found.tolist(), layers) == ([[1.0, 2.0]], ["a", "b"])
 
 
 def test_a_probes_rows_become_one_line_a_layer(tmp_path: Path) -> None:

@@ -105,8 +105,29 @@ def test_power_is_statsmodels() -> None:
 
 def test_a_pooled_difference_is_the_mean_with_the_error_of_a_mean() -> None:
     mean = s.pooled([s.Comparison(1.0, 0.3, 4.0, 0.1), s.Comparison(2.0, 0.4, 6.0, 0.1), s.Comparison(nan)])
-    assert (mean.difference, mean.error, mean.dof) == (1.5, pytest.approx(0.25), 10.0)
-    assert mean.p == pytest.approx(2 * stats.t.sf(6.0, 10))
+    dof = (0.15**2 + 0.2**2) ** 2 / (0.15**4 / 4 + 0.2**4 / 6)
+    assert (mean.difference, mean.error, mean.dof) == (1.5, pytest.approx(0.25), pytest.approx(dof))
+    assert mean.p == pytest.approx(2 * stats.t.sf(6.0, dof))
+    noisy = s.pooled([s.Comparison(1.0, 1.0, 2.0), *[s.Comparison(1.0, 1e-6, 4.0)] * 5])
+    assert noisy.dof == pytest.approx(2.0)  # quiet tasks tell nothing of a noisy one's error
+
+
+def test_numbers_of_any_size_are_compared() -> None:
+    """A perplexity is an exponential: e^400 is finite, and its square is not."""
+    left, right = [1.0, 2.0, 4.0], [3.0, 5.0, 6.0]
+    small = s.summary(left), s.summary(right)
+    for size in (1e200, 1e-200):
+        a, b = ([value * size for value in values] for values in (left, right))
+        large = s.summary(a), s.summary(b)
+        assert s.welch(*large).p == pytest.approx(s.welch(*small).p)
+        assert s.paired(a, b).p == pytest.approx(s.paired(left, right).p)
+        assert s.effect_size(*large) == pytest.approx(s.effect_size(*small))
+
+
+def test_seeds_beside_a_single_one_promise_no_more_than_both_sides_would_show() -> None:
+    """One value has no deviation of its own: of three seeds a side the power is 55 %, by simulation, of four 80 %."""
+    alone = s.welch(s.summary([90.0, 91.0, 92.0, 93.0, 94.0]), s.summary([96.0]))
+    assert alone.needed(2 / (1 + 1 / 5), 4.0) == 4
 
 
 def test_no_exact_paired_test_of_five_seeds_can_be_significant() -> None:

@@ -202,6 +202,33 @@ def test_compare_finds_runs_pairs_seeds_and_names_what_a_test_needs(runs: Runs) 
         compare.compare(runs, "rmsgd", "sgd", ["modle=resnet34"])
 
 
+def test_where_reads_a_value_as_train_does(runs: Runs) -> None:
+    assert "2 shared tasks" in compare.compare(runs, "rmsgd", "adam", ["optimizer.lr=1e-1"])
+    assert "2 shared tasks" in compare.compare(runs, "rmsgd", "adam", ["one_platform=true"])
+
+
+def test_gains_of_two_metrics_have_no_common_mean(runs: Runs) -> None:
+    """The perplexity of a run that diverged is that of guessing, and nothing of its task is dropped."""
+    spoken = [
+        {key: value for key, value in row.items() if not key.startswith("metrics.")}
+        | {"data": "ptb", "config.data.task": "language", "config.data.name": "ptb", "config.data.num_classes": 90}
+        | {"group_id": f"{row['optimizer']} ptb", "metrics.test_perplexity": 30.0 + row["seed"]}
+        | {"state": "diverged" if row["optimizer"] == "sgd" else "done"}
+        for row in runs.rows
+        if row["model"] == "resnet18" and row["optimizer"] in ("sgd", "rmsgd")
+    ]
+    text = compare.compare(Runs([*runs.rows, *spoken]), "rmsgd", "sgd", ["model=resnet18"])
+    assert ": 31.00 against 90.00, -59.000" in text
+    assert "RMSGD ahead in 2, SGD in 0, equal in 0" in text
+    assert "mean gain +0." in text
+    assert "(top-1), +59.000 (perplexity)" in text
+
+
+def test_a_task_whose_diverged_run_has_no_chance_level_is_named(runs: Runs) -> None:
+    lost = [row | {"state": "diverged", "config.data.task": "generation"} for row in runs.rows]
+    assert "nothing can be said: a run has no test loss" in compare.compare(Runs(lost), "rmsgd", "adam")
+
+
 def test_compare_never_pairs_two_scales(runs: Runs) -> None:
     small = [row | {"labels.scale": "smoke"} for row in runs.rows]
     mixed = [row for row in small if row["optimizer"] == "sgd"] + [r for r in runs.rows if r["optimizer"] == "rmsgd"]
