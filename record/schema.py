@@ -128,12 +128,22 @@ class Times(TypedDict, total=False):
     step_seconds: Numbers
 
 
+class Reached(TypedDict, total=False):
+    """Where a run first came to its target: the metric with its split, and its value there."""
+
+    epoch: Annotated[float, Ge(0)] | None
+    step: Annotated[float, Ge(0)] | None
+    seconds: Annotated[float, Ge(0)] | None
+    metric: str
+    value: float
+
+
 class Target(TypedDict, total=False):
     """The metric, and its value, to which a run was timed; and where it was reached, None if it was not."""
 
     metric: str | None
     value: float | None
-    reached: dict[str, Annotated[float, Ge(0)] | None] | None
+    reached: Reached | None
 
 
 class Result(Provenance):

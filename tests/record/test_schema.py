@@ -34,6 +34,7 @@ SOUND = [
     (Environment, {"attempts": [ATTEMPT, ATTEMPT | {"threads": None}]}),
     (Result, RESULT | {"config": RESULT["config"] | {"lr": 0.1}, "time": {"train_seconds": 1, "later": "x"}}),
     (MetricsRow, {"epoch": 1, "test_top1": 9.0, "values": {"a": 1.0, "b": [1, None], "c": None}}),
+    (Result, RESULT | {"target": {"reached": {"epoch": 1, "seconds": 2.5, "metric": "test_loss", "value": -0.5}}}),
 ]
 MALFORMED = [
     (StatusFile, {"attempt": 1}, "it has no 'state'"),
