@@ -52,7 +52,7 @@ def check_value(key: str, value: Any, default: Any, allowed: Any = None) -> None
         stages.check(key, value, allowed)
         return
     if default is not None or allowed is None:  # no default and no range: a word
-        _check_type(key, value, "" if default is None else default)
+        _check_type(key, value, default)
     if isinstance(value, list) or (isinstance(allowed, str) and (_ANY in allowed or " and " in allowed)):
         _check_list(key, value, default, allowed)
     elif isinstance(allowed, list):
@@ -108,11 +108,11 @@ def in_interval(value: float, text: str) -> bool:
 
 
 def _check_type(key: str, value: Any, default: Any) -> None:
-    kind = type(default)
+    kind = str if default is None else type(default)
     if kind is dict or value is None:
         raise UsageError(f"{key}: {_short(value)} is not {'a mapping' if kind is dict else _KINDS[kind]}")
     fits = isinstance(value, int | float if kind is float else kind) and (kind is bool or not isinstance(value, bool))
-    if not fits or (kind is str and not value.strip() and default):
+    if not fits or (kind is str and not value.strip() and default != ""):
         raise UsageError(f"{key}: {_short(value)} is not {_KINDS[kind]} (default: {default!r})")
 
 
@@ -124,16 +124,13 @@ def _check_list(key: str, value: Any, default: Any, allowed: Any) -> None:
     free = text.startswith(_ANY) or (bool(example) and isinstance(example[0], str))
     length = "1 or more" if free else len(example) or len(intervals)
     if not isinstance(value, list) or not value or (not free and len(value) != length):
-        raise UsageError(f"{key}: {_short(value)} is not a list of {length}; allowed: {_shown(allowed, default)}")
+        shown = f"each in {allowed}" if allowed else f"as in the default, {default!r}"
+        raise UsageError(f"{key}: {_short(value)} is not a list of {length}; allowed: {shown}")
     for number, entry in enumerate(value):
         standard = example[0 if free else number] if example else None
         check_value(f"{key}[{number}]", entry, standard, intervals[number % len(intervals)])
     if text.endswith(_RISING) and value != sorted(value):
         raise UsageError(f"{key}: {_short(value)} does not rise; allowed: {text}")
-
-
-def _shown(allowed: Any, default: Any) -> str:
-    return f"each in {allowed}" if allowed else f"as in the default, {default!r}"
 
 
 def _short(value: Any) -> str:

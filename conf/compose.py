@@ -32,7 +32,7 @@ def compose(overrides: list[str]) -> Config:
     interpolation left. Raises UsageError (one line) for anything that cannot work and that needs no torch to see.
     """
     renamed = [re.sub(r"^(\+*)canaries\b", r"\1warnings", word) for word in overrides]  # for one release, the old name
-    words = [_listed(grammar.tuned(grammar.path(word))) for word in renamed]
+    words = [_listed(grammar.path(word, tuned=True)) for word in renamed]
     try:
         return _checked(words)
     except UsageError as error:

@@ -2,7 +2,7 @@
 
 import difflib
 from argparse import ArgumentTypeError
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -34,6 +34,13 @@ def unknown(key: str, word: object, options: Iterable[str], meant: str | None = 
     names = sorted(str(option) for option in options)
     hint = f"; nearest: {meant}" if meant else nearest(word, names)
     return UsageError(f"{key}: unknown {word!r}; allowed: {', '.join(names) or 'nothing'}{hint}")
+
+
+def require_known(key: str, words: Iterable[object], allowed: Collection[str]) -> None:
+    """Raise UsageError at the first word that is not allowed."""
+    for word in words:
+        if word not in allowed:
+            raise unknown(key, word, allowed)
 
 
 @contextmanager

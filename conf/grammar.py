@@ -66,15 +66,12 @@ def literal(value: Any) -> Any:
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
 
 
-def path(word: str) -> str:
-    """Quote the path of `paths.store=...`: it is taken as it is, whatever it holds. In quotes Hydra reads it."""
-    found = _PLACE.fullmatch(word)
-    return f"{found[1]}={verbatim(found[2])}" if found else word
+def path(word: str, tuned: bool = False) -> str:
+    """Quote the path of `paths.store=...`: it is taken as it is, whatever it holds. In quotes Hydra reads it.
 
-
-def tuned(word: str) -> str:
-    """Quote the path of `tuned=....yaml`. Not for a multirun, where a comma parts two files."""
-    found = _TUNED.fullmatch(word)
+    tuned: also that of `tuned=....yaml`. Not for a multirun, where a comma parts two files.
+    """
+    found = _PLACE.fullmatch(word) or (_TUNED.fullmatch(word) if tuned else None)
     return f"{found[1]}={verbatim(found[2])}" if found else word
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from conf import yamls
 from conf.check import check_name, check_number, check_tree
-from conf.errors import UsageError, unknown
+from conf.errors import UsageError, require_known, unknown
 
 ROOT = Path(__file__).parent
 FOLDER = "STEPBENCH_CONFIG_DIR"
@@ -175,13 +175,11 @@ def _complete(group: str, option: str, content: Any) -> dict[str, Any]:
 
 def _check_source(key: str, name: str, block: Any) -> None:
     """Check a block of `sources` as far as composition reads it: an entry may be `group=option: {...}`."""
-    if name not in (known := ("any", *root_ranges()["source"])):
-        raise unknown("sources", name, known)
+    require_known("sources", [name], ("any", *root_ranges()["source"]))
     for entry, values in yamls.mapping(key, block).items():
         chosen, conditional, _ = entry.partition("=")
-        if conditional and chosen not in GROUPS:
-            raise unknown(key, chosen, GROUPS)
         if conditional:
+            require_known(key, [chosen], GROUPS)
             yamls.mapping(f"{key}: {entry}", values)
 
 
@@ -192,9 +190,8 @@ def _check_overlay(content: dict[str, Any]) -> None:
         if not isinstance(content.get(group, {}), dict):
             how = f"`defaults: [override /{group}: ...]` chooses an option, `{group}: {{key: value}}` sets its keys"
             raise UsageError(f"{group}: {content[group]!r} is not a mapping; {how}")
+    require_known("replace", content.get("replace", {}), (*GROUPS, "tuned"))
     for group, table in content.get("replace", {}).items():
-        if group not in (*GROUPS, "tuned"):
-            raise unknown("replace", group, (*GROUPS, "tuned"))
         yamls.mapping(f"replace: {group}", table)
     for key in content.get("set_if_present", {}):
         if key.partition(".")[0] not in CHECKED:

@@ -105,14 +105,26 @@ def _lines(given: list[Override]) -> list[list[str]]:
         if not override.is_sweep_override():
             words[key] = [f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
-            words[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            words[key] = [f"{key}={value}" for value in _values(override)]
         else:
             raise UsageError(f"{override.input_line}: no list of values; allowed: a,b,c, range(...), glob(...)")
-    return [list(line) for line in product(*words.values())]
+    return [list(line) for line in dict.fromkeys(product(*words.values()))]
+
+
+def _values(override: Override) -> list[str]:
+    try:
+        values = list(override.sweep_string_iterator())
+    except ValueError as error:  # range(0,1,0)
+        raise UsageError(f"{override.input_line}: {error}") from error
+    if not values:
+        raise UsageError(f"{override.input_line}: has no value")
+    return values
 
 
 def _check(hydra: "Hydra", override: Override) -> None:
     key, value = override.key_or_group, override.value()
+    if override.is_sweep_override():
+        raise UsageError(f"{override.input_line}: takes one value, not several")
     if key == LAUNCHER:
         options = hydra.config_loader.get_group_options(LAUNCHER)
         if str(value) in PACKAGES and value not in options:

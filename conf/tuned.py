@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from conf import grammar, groups, yamls
-from conf.errors import UsageError, nearest, unknown
+from conf.errors import UsageError, nearest, require_known, unknown
 from conf.yamls import as_list
 
 ROOT = Path(__file__).parent.parent / "papers" / "tuned"
@@ -85,9 +85,7 @@ def read(tuned: str) -> tuple[dict[str, Any], ...]:
     entries = content.get("entries") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise UsageError(f"tuned: {path} has no list `entries`")
-    for key in content:
-        if key not in KEYS:
-            raise unknown(f"tuned: {path}", key, KEYS)
+    require_known(f"tuned: {path}", content, KEYS)
     everywhere = {"data": content["data"]} if "data" in content else {}
     own = [_checked(entry, path, everywhere) for entry in entries]
     also = yamls.words(f"tuned: {path}: also", content.get("also", []))
@@ -99,16 +97,13 @@ def _checked(entry: Any, path: Path, everywhere: dict[str, Any]) -> dict[str, An
     place = f"tuned: {path}: entry {entry!r}"
     if not isinstance(entry, dict) or "optimizer" not in entry or not isinstance(entry.get("set"), dict):
         raise UsageError(f"{place} needs an `optimizer` and a mapping `set`")
-    for key in entry.keys() - set(FIELDS):
-        raise unknown(place, key, FIELDS)
+    require_known(place, entry, FIELDS)
     if ("from" in entry) == ("default" in entry):
         raise UsageError(f"{place} needs either `from` (where it is printed) or `default` (why this value)")
     full = everywhere | entry
     for key in ("optimizer", "data", "model", "source"):
         yamls.words(f"{place}: {key}", full.get(key, "*"))
-    for source in as_list(full.get("source", [])):
-        if source not in groups.root_ranges()["source"]:
-            raise unknown(f"{place}: source", source, groups.root_ranges()["source"])
+    require_known(f"{place}: source", as_list(full.get("source", [])), groups.root_ranges()["source"])
     yamls.mapping(f"{place}: where", full.get("where", {}))
     for key, value in full["set"].items():
         _check_set(f"{place}: set", key, value)

@@ -18,7 +18,7 @@ from typing import Any
 
 from conf import yamls
 from conf.check import check_seeds, check_value
-from conf.errors import UsageError, unknown
+from conf.errors import UsageError, require_known
 from papers.grid import blocks, kept, keys
 
 Point = dict[str, Any]
@@ -41,9 +41,7 @@ def read(name: str, content: Point, small: bool = False) -> SweepFile:
 
     Raises UsageError, one line, beginning with `name`, for what cannot be, and for a file without runs.
     """
-    for key in content:
-        if key not in KEYS:
-            raise unknown(name, key, KEYS)
+    require_known(name, content, KEYS)
     fixed = {key: content[key] for key in ("protocol", "tuned") if content.get(key) is not None}
     fixed |= keys(f"{name}.overrides", content.get("overrides") or {})
     search = yamls.mapping(f"{name}.search", content.get("search") or {})
@@ -75,12 +73,9 @@ def draws(search: Point) -> list[Point]:
     search: {kind: random | sobol, n, seed: 0, space: {key: {uniform: [a, b]} | {log: [a, b]} | {choice: [...]}}}.
     Raises UsageError for a kind, a space or a key that does not exist, and for bounds that are none.
     """
-    for key in search:
-        if key not in SEARCH:
-            raise unknown("search", key, SEARCH)
+    require_known("search", search, SEARCH)
     kind, n, seed = search.get("kind", "random"), number(search), search.get("seed", 0)
-    if str(kind) not in KINDS:
-        raise unknown("search.kind", kind, KINDS)
+    require_known("search.kind", [kind], tuple(KINDS))
     space = axes(search.get("space"))
     check_value("search.seed", seed, 0, "[0, inf)")
     points = []
@@ -114,8 +109,7 @@ def _axis(key: str, axis: Any) -> tuple[str, list[Any]]:
         allowed = ", ".join(f"{{{name}: [...]}}" for name in SPACES)
         raise UsageError(f"search.space.{key}: {axis!r} is not one of {allowed}")
     name, limits = next(iter(axis.items()))
-    if name not in SPACES:
-        raise unknown(f"search.space.{key}", name, SPACES)
+    require_known(f"search.space.{key}", [name], SPACES)
     if not isinstance(limits, list) or not (limits if name == "choice" else _bounds(limits, positive=name == "log")):
         allowed = {"choice": "a list of values", "log": "[low, high], low > 0"}.get(name, "[low, high]")
         raise UsageError(f"search.space.{key}.{name}: {limits!r}; allowed: {allowed}")

@@ -31,7 +31,7 @@ from typing import Any
 
 from conf import grammar, groups, yamls
 from conf.check import check_seeds
-from conf.errors import UsageError, unknown
+from conf.errors import UsageError, require_known
 from papers.grid import ABOUT, Entry, blocks, ends, kept, keys
 from papers.published import Published, find
 
@@ -113,8 +113,7 @@ class Table:
         `smoke` also cuts every axis to its first and last value and the seeds to two. Raises UsageError for an unknown
         scale and for a table without any cell.
         """
-        if scale not in SCALES:
-            raise unknown("scale", scale, SCALES)
+        require_known("scale", [scale], SCALES)
         small = scale == "smoke"
         pairs = list(product(self._axis("rows", small), self._axis("columns", small)))
         exclude = self.spec["exclude"]
@@ -189,8 +188,7 @@ def load(name: str | Path) -> Table:
     """
     if str(name).endswith((".yaml", ".yml")):
         return _read(Path(name))
-    if name not in names():
-        raise unknown("table", name, names())
+    require_known("table", [name], names())
     return _shipped(str(name))
 
 
@@ -208,23 +206,19 @@ def _read(path: Path) -> Table:
 
 def _checked(name: str, spec: Entry) -> Entry:
     where = f"table {name}"
-    for key in spec:
-        if key not in DEFAULTS:
-            raise unknown(where, key, DEFAULTS)
+    require_known(where, spec, DEFAULTS)
     full = DEFAULTS | spec
     for key in ("title", "rows", "columns"):
         if not full[key]:
             raise UsageError(f"{where}: {key} is missing")
     for key, allowed in CHOICES.items():
-        if full[key] not in allowed:
-            raise unknown(f"{where}: {key}", full[key], allowed)
+        require_known(f"{where}: {key}", [full[key]], allowed)
     keys(f"{where}: overrides", full["overrides"])
     full["exclude"] = yamls.blocks(f"{where}: exclude", full["exclude"])
     full["published"] = _published(name, full)
     table = Table(name, full)
-    for cell in table.cells():
-        if table.has_runs and cell.metric not in METRICS:
-            raise unknown(f"{where}: metric", cell.metric, METRICS)
+    cells = table.cells()
+    require_known(f"{where}: metric", [cell.metric for cell in cells if table.has_runs], METRICS)
     return full
 
 

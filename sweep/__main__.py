@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conf.cli import guarded
-from conf.errors import UsageError, of_the_system, unknown
+from conf.errors import UsageError, of_the_system, require_known
 from record.clean import set_aside
 from record.identity import PLACES
 from record.merge import AS_IT_IS, PUBLIC, merge
@@ -179,9 +179,7 @@ def rerun_command(arguments: argparse.Namespace) -> int:
     if arguments.random:
         chosen = rerun.sample(store, plan(asked(arguments)), arguments.random, arguments.draw)
     else:
-        for word in arguments.overrides:
-            if word not in places:
-                raise unknown("rerun", word.partition("=")[0], PLACES)
+        require_known("rerun", [word.partition("=")[0] for word in arguments.overrides], PLACES)
         chosen = [rerun.find(store, arguments.table)]
     for run in chosen:
         verdict = rerun.rerun(run, arguments.trust, places)

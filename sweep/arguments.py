@@ -99,28 +99,19 @@ def _parser(about: str | None, commands: Mapping[str, Command]) -> argparse.Argu
     search = add("tune", "run a grid on validation images and write the winners to a file", table)
     _add_running(search)
     _add_tuning(search)
-    _add_watching(add("status", "how far a table is; exit code 0 complete, 3 missing, 4 failed", table))
-    _add_rerunning(add("rerun", "run a finished run (folder or id), or k of a table, again; compare bits", table))
-    _add_merging(add("merge", "bring the finished runs of stores into one"))
-    check = add("verify", "schema, checksums, orphans of a store", common)
-    check.add_argument("place", type=folder, nargs="?", metavar="store")
-    return parser
-
-
-def _add_watching(status: argparse.ArgumentParser) -> None:
+    status = add("status", "how far a table is; exit code 0 complete, 3 missing, 4 failed", table)
     status.add_argument("--watch", action="store_true")
     status.add_argument("--every", type=number("(0, 86400]"), default=5.0, help="seconds between looks")
     status.add_argument("--failed", action="store_true", help="one line a failed run")
-
-
-def _add_rerunning(rerun: argparse.ArgumentParser) -> None:
+    rerun = add("rerun", "run a finished run (folder or id), or k of a table, again; compare bits", table)
     rerun.add_argument("--random", type=whole("[0, inf)"), default=0, metavar="k")
     rerun.add_argument("--draw", type=whole("[0, inf)"), default=0, help="which k: the seed of the draw")
     rerun.add_argument("--trust", action="store_true", help="also run classes that are not ours, torch's or installed")
-
-
-def _add_merging(merge: argparse.ArgumentParser) -> None:
+    merge = add("merge", "bring the finished runs of stores into one")
     words = "without host names, absolute paths and values of the environment"
     merge.add_argument("--public", action="store_true", help=words)
     merge.add_argument("sources", type=folder, nargs="+")
     merge.add_argument("destination", type=folder)
+    check = add("verify", "schema, checksums, orphans of a store", common)
+    check.add_argument("place", type=folder, nargs="?", metavar="store")
+    return parser

@@ -166,7 +166,7 @@ class Local:
         self._free = [gpus[slot % len(gpus)] if gpus else "" for slot in range(jobs)]
         self._most = len(set(self._free)) if gpus else jobs
         own = os.environ.get("OMP_NUM_THREADS", "")
-        self.threads = int(own) if own.isdigit() and int(own) else max(1, (os.cpu_count() or 1) // jobs)
+        self.threads = int(own) if own.isdecimal() and int(own) else max(1, (os.cpu_count() or 1) // jobs)
 
     def room(self, processes: int) -> int:
         if processes > self._most:

@@ -152,4 +152,4 @@ def _parameter(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise UsageError(f"--slurm {text}: not KEY=VALUE")
-    return key, int(value) if value.isdigit() else value
+    return key, int(value) if value.isdecimal() else value

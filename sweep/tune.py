@@ -24,7 +24,7 @@ from typing import Any
 from conf import groups, metrics, yamls
 from conf.check import check_seeds
 from conf.compose import compose
-from conf.errors import UsageError, unknown
+from conf.errors import UsageError, require_known, unknown
 from conf.grammar import parse, word
 from conf.tuned import ROOT, read
 from papers.grid import keys
@@ -88,9 +88,7 @@ def tuning(
     """Return what is tuned of a table. grids: a paper or a file. only: its optimizers, all where there are none."""
     content, seeds = _read(grids), check_seeds("tune", list(seeds))
     cells = dict.fromkeys(tuple(w for w in words if not w.startswith("seed=")) for words in asked.words)
-    for name in only:
-        if name not in (known := set(map(_optimizer, cells))):
-            raise unknown("--only", name, known)
+    require_known("--only", only, set(map(_optimizer, cells)))
     chosen = tuple(cell for cell in cells if not only or _optimizer(cell) in only)
     _require_apart(chosen)
     first = {(option(cell, "data", "digits"), option(cell, "protocol", "none")): cell for cell in reversed(chosen)}
@@ -128,9 +126,7 @@ def _check_metric(metric: str, cells: Iterable[Words]) -> None:
     configs = (compose([*cell]) for cell in cells)
     known = {(c["task"]["name"], c["data"]["num_classes"]) for c in configs}
     shared = set.intersection(*(set(metrics.measured(*one)) for one in known))
-    names = {f"{split}_{name}" for split in metrics.SPLITS for name in shared}
-    if metric not in names:
-        raise unknown("--metric", metric, names)
+    require_known("--metric", [metric], {f"{split}_{name}" for split in metrics.SPLITS for name in shared})
 
 
 def write(
@@ -226,10 +222,8 @@ def _edges(best: Settings, tried: Sequence[Settings]) -> list[str]:
 
 
 def _points(grids: dict[str, Any], optimizer: str) -> list[Settings]:
-    axes = grids if all("." in key for key in grids) else grids.get(optimizer)
-    if axes is None:
-        raise unknown("grids", optimizer, grids)
-    if "search" in keys(f"grids.{optimizer}", axes):
+    axes = _axes(grids, optimizer)
+    if "search" in axes:
         return draws(_search(grids, optimizer))
     lists = [yamls.values(f"grids: {key}", values) for key, values in axes.items()]
     if not lists or not all(lists):
@@ -237,11 +231,16 @@ def _points(grids: dict[str, Any], optimizer: str) -> list[Settings]:
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*lists)]
 
 
+def _axes(grids: dict[str, Any], optimizer: str) -> dict[str, Any]:
+    """Return what is tried of an optimizer; one grid may hold for all."""
+    shared = all("." in key for key in grids)
+    if not shared:
+        require_known("grids", [optimizer], grids)
+    return keys(f"grids.{optimizer}", grids if shared else grids[optimizer])
+
+
 def _search(grids: dict[str, Any], optimizer: str) -> dict[str, Any]:
-    if optimizer not in grids:
-        raise unknown("grids", optimizer, grids)
-    place = f"grids.{optimizer}"
-    return yamls.mapping(f"{place}.search", yamls.mapping(place, grids[optimizer]).get("search"))
+    return yamls.mapping(f"grids.{optimizer}.search", _axes(grids, optimizer).get("search"))
 
 
 def _read(grids: str) -> dict[str, Any]:

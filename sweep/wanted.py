@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from conf import grammar, yamls
-from conf.errors import UsageError, unknown
+from conf.errors import UsageError, require_known
 from papers import sweepfile
 from papers import table as tables
 
@@ -33,8 +33,7 @@ def wanted(name: str, scale: str = "paper") -> Wanted:
 
     Raises UsageError, one line, for what does not exist, an empty grid, or a run that is asked for twice.
     """
-    if scale not in SCALES:
-        raise unknown("scale", scale, SCALES)
+    require_known("scale", [scale], SCALES)
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         content = yamls.mapping(name, yamls.load(path))

@@ -58,6 +58,9 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Asked]:
         ("-m hydra/launcher=joblob", "hydra/launcher: unknown 'joblob'"),
         ("-m hydra/sweeper=basic", "hydra/sweeper: not of use here; allowed with -m: hydra/launcher"),
         ("-m hydra.launcher.n_jobs=2 seed=1,2", "hydra.launcher.n_jobs"),
+        ("-m hydra/launcher=basic,joblib seed=1,2", "hydra/launcher=basic,joblib: takes one value"),
+        ("-m optimizer=glob(zz*)", "optimizer=glob.zz.*: has no value"),
+        ("-m seed=range(0,1,0)", "seed=range.*: range.. arg 3 must not be zero"),
         ("-m optimizer=sgd,adma", "optimizer: unknown 'adma'"),
         ("-m optimizer.lr=[", "command line: "),
     ],
@@ -118,7 +121,7 @@ def test_flags_may_stand_anywhere(ask: Callable[..., Asked]) -> None:
 
 def test_a_multirun_takes_what_a_single_run_takes(ask: Callable[..., Asked]) -> None:
     custom = ("optimizer=custom", "optimizer.target=torch.optim.RMSprop", "optimizer.args={lr: 0.1}")
-    asked = ask("-m", *custom, "seed=3,4", "model=glob(resnet2*)")
+    asked = ask("-m", *custom, "seed=3,4,3", "model=glob(resnet2*)")
     assert asked.several
     assert [config for config, _ in asked.jobs] == [compose([*custom, f"seed={s}", "model=resnet20"]) for s in (3, 4)]
     assert [compose(words) for _, words in asked.jobs] == [config for config, _ in asked.jobs]

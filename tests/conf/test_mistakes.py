@@ -142,6 +142,8 @@ WRONG = {
     "scale=cpu budget.epochs=ten": "budget.epochs: 'ten' is not a whole number",
     "scale=cpu schedule=multistep schedule.milestones=[a]": r"milestones\[0\]: 'a' is not a whole number",
     f"seed={'9' * 5000}": "command line: Exceeds the limit",
+    "data=spans_small model=span_encoder model.weights=": "model.weights: '' is not a word",
+    "tuned=": "tuned: '' is not a word",
     "optimizer.label=x": "optimizer: unknown 'label'",
     "optimizer.ranges={lr:x}": "optimizer: unknown 'ranges'",
     "data.sources=3": "data: unknown 'sources'",
