@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from record.files import Row
 from record.lines import read_lines
 from record.loggers import MIRRORS, Logged
 from record.read import read_store
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Said = list[str]
 
@@ -34,8 +37,16 @@ def _tables(rows: list[Row], out: Path, kind: str) -> Said:
     frames = {"runs": pandas.DataFrame(map(_plain, rows)), "metrics": pandas.DataFrame(_long(rows))}
     for name, frame in frames.items():
         path = out / f"{name}.{kind}"
-        frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path, index=False)
+        frame.to_csv(path, index=False) if kind == "csv" else _of_one_type(frame).to_parquet(path, index=False)
     return [f"{out / name}.{kind}: {len(frame)} rows" for name, frame in frames.items()]
+
+
+def _of_one_type(frame: "DataFrame") -> "DataFrame":
+    """Write as text what is a word in one run and a number or a switch in another: a column of Parquet has one type."""
+    from pandas.api.types import infer_dtype
+
+    mixed = [name for name in frame if infer_dtype(frame[name], skipna=True) in ("mixed", "mixed-integer")]
+    return frame.assign(**{str(name): frame[name].map(str, na_action="ignore") for name in mixed})
 
 
 def _plain(row: Row) -> Row:

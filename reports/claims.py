@@ -25,8 +25,8 @@ from typing import Any
 from conf import yamls
 from papers import table as tables
 from reports.cells import Filled, Result, printed, score
+from reports.logged import last
 from reports.pairs import Pairs, pairs, seeds_needed
-from reports.panels import last
 from reports.runs import device, grouped, proper
 from reports.statistics import ALPHA, POWER, pooled
 

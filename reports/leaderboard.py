@@ -17,10 +17,11 @@ from conf import metrics
 from reports import style
 from reports.cells import Filled, Result
 from reports.compare import main_metric, validation_score
-from reports.figures import LR, draw_profile, draw_ranks, mean_score, one_device, time_to_target
+from reports.figures import LR
 from reports.layout import DASH, Entry, Grid
 from reports.panels import SHARED, shown_as
 from reports.runs import Row, Runs, diverged, grouped, proper, scale, settings, synthetic, value, variant
+from reports.scores import draw_profile, draw_ranks, mean_score, one_device, time_to_target
 from reports.statistics import Scores, ranks
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ Percentages are compared as the counts that they were (record.exact): equal coun
 of rounding is none. Where there is no spread, nothing can be said, and a p value is NaN.
 
 Tests come from scipy, which is slow to import and imported where it is used. Own code is what it has not: the guards
-above, Welch's degrees of freedom from means and deviations alone (a published number has no sample), performance
-profiles and the expected best of k; and, for their speed, power and Holm's adjustment, which statsmodels has, too.
+above, Welch's degrees of freedom from means and deviations alone (a published number has no sample) and the expected
+best of k; and, for their speed, power and Holm's adjustment, which statsmodels has, too.
 
 Defaults come from simulation: with 5 seeds a nominal 95 % interval covers 95.1 % with Student's t, 88.3 % with 1.96
 standard errors and 84.2 % with a percentile bootstrap; so t it is. Tests are two-sided.
@@ -236,18 +236,6 @@ def signed_ranks(differences: Sample) -> float:
     from scipy import stats
 
     return float(stats.wilcoxon(differences).pvalue) if np.any(differences) else 1.0
-
-
-def performance_profile(times: Scores) -> tuple[Scores, Scores]:
-    """Return ratios tau [points] and, for each optimizer, the share of tasks it solves within tau times the best.
-
-    times: [tasks, optimizers] until the target, inf where it was never reached (Dolan and More 2002). Shares: [points,
-    optimizers]. A task that nobody solves counts as unsolved for all.
-    """
-    best = times.min(1, keepdims=True)
-    ratios = np.where(np.isfinite(times), times / np.where(np.isfinite(best), best, 1.0), inf)
-    taus = np.unique(np.concatenate([[1.0], ratios[np.isfinite(ratios)]]))
-    return taus, (ratios[None] <= taus[:, None, None]).mean(1)
 
 
 def expected_best(values: Sample, k: int) -> float:

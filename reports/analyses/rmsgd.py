@@ -169,6 +169,8 @@ def looks(folder: Path) -> pd.DataFrame:
     if "Q" not in found or "test_top1" not in run.epochs:
         raise UsageError(f"{folder}: needs probe=ranks and evaluate.test=every")
     epochs = [max(1, round(EARLY * len(run.epochs))), len(run.epochs)]
+    if not set(epochs) <= set(found.epoch):
+        raise UsageError(f"{folder}: needs probe=ranks at epochs {epochs[0]} and {epochs[1]}")
     quality, accuracy = (rows.set_index("epoch").loc[epochs] for rows in (found, run.epochs))
     shown = {"run": folder.name, "when": ["early", "last"], "epoch": epochs}
     return pd.DataFrame(shown | {"Q": quality.Q.to_numpy(), "test_accuracy": accuracy.test_top1.to_numpy()})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from record.claim import Claim, Claimed, is_live, newest
+from record.claim import Claim, Claimed, _started, is_live, newest
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
@@ -130,6 +130,18 @@ def test_a_reused_pid_is_not_taken_for_the_holder(tmp_path):
     owner = json.loads(claim.path.read_text()) | {"released": False, "started": "1"}
     claim.path.write_text(json.dumps(owner))
     Claim(tmp_path).release()
+
+
+@pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="only where there is /proc")
+def test_a_holder_whose_name_is_cut_within_a_letter_is_found(tmp_path):
+    """Linux keeps 15 bytes of a name, which may end within a letter: that is no UTF-8."""
+    name = "trainingslaeufä".encode()[:15]
+    rename = f"import pathlib, time; pathlib.Path('/proc/self/comm').write_bytes({name!r})"
+    words = ["-c", f"{rename}; print(1, flush=True); time.sleep(60)"]
+    with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        assert _started(process.pid) is not None
+        process.kill()
 
 
 def test_another_machine_lives_by_its_heartbeat(tmp_path):

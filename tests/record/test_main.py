@@ -60,6 +60,16 @@ def test_parquet_names_what_is_missing(store, tmp_path, monkeypatch):
         main(["export", "--parquet", "--out", str(tmp_path), str(store)])
 
 
+def test_a_column_of_words_and_switches_is_text_in_parquet(tmp_path):
+    pandas, _ = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    for seed, flip in enumerate(("horizontal", False, None)):
+        finish(tmp_path / "runs", make_config(seed=seed, flip=flip))
+    assert main(["export", "--parquet", "--out", str(tmp_path / "out"), str(tmp_path / "runs")]) == 0
+    found = pandas.read_parquet(tmp_path / "out" / "runs.parquet")
+    assert sorted(found["config.flip"].dropna()) == ["False", "horizontal"]
+    assert found["seed"].tolist() == [0, 1, 2]
+
+
 def test_clean_frees_what_no_reader_needs_and_says_how_much(tmp_path, capsys):
     store = tmp_path / "runs"
     _, old = finish(store, make_config())

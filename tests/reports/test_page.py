@@ -19,7 +19,7 @@ from papers import table as tables
 from papers.published import Published
 from papers.table import Table
 from reports import __main__ as cli
-from reports import claims, figures, page, pairs, panels, render, style
+from reports import claims, figures, logged, page, pairs, panels, render, scores, style
 from reports.cells import Filled, Result, fill
 from reports.pictures import Pictures
 from reports.runs import Runs
@@ -211,18 +211,18 @@ def _bare(cell: Any) -> Any:
 def test_scores_over_tasks_leave_incomplete_tasks_out_and_say_so() -> None:
     result = drawn({"rmsgd": 95.0, "sgd": 94.0, "adam": 93.0})
     result.cells[0].values.pop()
-    names, scores, left = figures.scores_by_task(result.groups(), figures.mean_score)
-    assert (names, scores.shape, len(left)) == (["rmsgd", "sgd", "adam"], (5, 3), 1)
+    names, table, left = scores.scores_by_task(result.groups(), scores.mean_score)
+    assert (names, table.shape, len(left)) == (["rmsgd", "sgd", "adam"], (5, 3), 1)
     assert "net0" in left[0]
 
 
 def test_rank_diagram_and_profile_are_drawn_and_refused_when_tasks_are_few(tmp_path: Path) -> None:
     result = drawn({"rmsgd": 95.0, "sgd": 94.0, "adam": 93.0}, seeds=2)
-    (made,) = figures.rank_diagram(result)
+    (made,) = scores.rank_diagram(result)
     assert [p.name for p in style.save(made, tmp_path / "a.b-ranks")] == [f"a.b-ranks{end}" for end in style.FORMATS]
-    assert count(figures.profile(result)) == 1
+    assert count(scores.profile(result)) == 1
     few = drawn({"rmsgd": 95.0, "sgd": 94.0}, seeds=2)
-    assert count(figures.rank_diagram(few)) == 0
+    assert count(scores.rank_diagram(few)) == 0
 
 
 def test_sensitivity_figures_need_their_axes() -> None:
@@ -251,18 +251,18 @@ def test_a_range_test_is_drawn_over_the_rate_of_each_step(tmp_path: Path) -> Non
 def test_curves_are_cut_to_the_shortest_and_the_last_row_of_an_epoch_counts(tmp_path: Path) -> None:
     lines = '{"kind": "epoch", "epoch": 1, "a": 1}\n{"probe": "x", "epoch": 1}\n{"kind": "epoch", "epoch": 1, "a": 3}\n'
     (tmp_path / "metrics.jsonl").write_text(lines + '{"kind": "epoch", "epoch": 2, "a": null}\n{"kind": "ep')
-    found = panels.curve({"folder": str(tmp_path)})
+    found = logged.curve({"folder": str(tmp_path)})
     assert found["a"][0] == 3.0
     assert np.isnan(found["a"][1])
-    x, mean, std = panels.band([found, {"epoch": np.array([1.0]), "a": np.array([5.0])}], "a")
+    x, mean, std = logged.band([found, {"epoch": np.array([1.0]), "a": np.array([5.0])}], "a")
     assert (x.tolist(), mean.tolist(), std.tolist()) == ([1.0], [4.0], [2.0**0.5])
-    assert len(panels.band([], "a")[0]) == 0
+    assert len(logged.band([], "a")[0]) == 0
 
 
 def test_curves_are_averaged_at_the_times_that_all_have() -> None:
     """A line that was lost shifts no later epoch."""
     whole, torn = ({"epoch": np.array(at), "a": np.array(at)} for at in ([1.0, 2.0, 3.0], [1.0, 3.0]))
-    x, mean, std = panels.band([whole, torn], "a")
+    x, mean, std = logged.band([whole, torn], "a")
     assert (x.tolist(), mean.tolist(), std.tolist()) == ([1.0, 3.0], [1.0, 3.0], [0.0, 0.0])
 
 
@@ -272,7 +272,7 @@ def test_a_figure_of_curves_counts_the_runs_that_diverged(tmp_path: Path) -> Non
     (tmp_path / "metrics.jsonl").write_text(line + line.replace("1", "2"))
     for row in result.runs:
         row |= {"folder": str(tmp_path), "state": "diverged" if row["optimizer"] == "sgd" and row["seed"] else "done"}
-    (label,) = (made.axes[0].get_xlabel() for made in panels.curves("test_top1")(result))
+    (label,) = (made.axes[0].get_xlabel() for made in logged.curves("test_top1")(result))
     assert label == "epoch\nnot drawn, diverged: SGD 1 of 2"
 
 
@@ -293,7 +293,7 @@ def test_values_that_are_not_one_a_layer_are_left_out(tmp_path: Path, values: li
     good = {"probe": "p", "epoch": 1, "layers": ["a", "b"], "values": {"x": [1.0, 2.0]}}
     lines = [good, good | {"step": 2, "values": {"x": values}}]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    _, found, layers = panels.series({"folder": str(tmp_path)}, "p", "x")
+    _, found, layers = logged.series({"folder": str(tmp_path)}, "p", "x")
     assert (found.tolist(), layers) == ([[1.0, 2.0]], ["a", "b"])
 
 
@@ -305,11 +305,11 @@ def test_a_probes_rows_become_one_line_a_layer(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text(
         "".join(json.dumps(row) + "\n" for row in [*rows, {"probe": "x", "epoch": 1}])
     )
-    x, values, names = panels.series({"folder": str(tmp_path)}, "ranks", "stable_rank")
+    x, values, names = logged.series({"folder": str(tmp_path)}, "ranks", "stable_rank")
     assert (x.tolist(), values[:, 0].tolist(), names) == ([1.0, 2.0], [1.0, 2.0], ["a", "b"])
     assert np.isnan(values[:, 1]).all()
     result = drawn({"sgd": 94.0}, seeds=1, rows={"data": "cifar10", "model": "net"})
-    draw = panels.by_layer("ranks", "stable_rank", "stable rank")
+    draw = logged.by_layer("ranks", "stable_rank", "stable rank")
     assert count(draw(result)) == 0
     result.cells[0].runs[0]["folder"] = str(tmp_path)
     assert count(draw(result)) == 1

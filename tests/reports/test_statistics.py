@@ -9,6 +9,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from reports import statistics as s
+from reports.scores import performance_profile
 
 RNG = np.random.default_rng(0)
 
@@ -166,7 +167,7 @@ def test_wilcoxon_holm_finds_the_one_that_differs() -> None:
 
 
 def test_performance_profile_by_hand() -> None:
-    taus, shares = s.performance_profile(np.array([[1.0, 2.0], [4.0, 2.0], [inf, 3.0], [inf, inf]]))
+    taus, shares = performance_profile(np.array([[1.0, 2.0], [4.0, 2.0], [inf, 3.0], [inf, inf]]))
     assert list(taus) == [1.0, 2.0]
     assert shares.tolist() == [[0.25, 0.5], [0.5, 0.75]]
 

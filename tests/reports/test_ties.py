@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from record.read import exact
-from reports import claims, compare, figures
+from reports import claims, compare, scores
 from reports import statistics as s
 from reports.cells import UNDECIDED, Result, fill
 from reports.runs import Runs
@@ -155,8 +155,8 @@ def test_what_would_be_needed_is_always_more_than_there_was() -> None:
 def test_without_a_second_seed_or_a_spread_a_verdict_is_that_nothing_can_be_said() -> None:
     published = {"paper": "rmsgd", "table": "1a"}
     nets = {"rows": {"data": "cifar10", "model": ["resnet18", "resnet34"]}, "published": published}
-    for scores, theirs in (([95.0], nan), ([95.0] * 3, 0.0)):
-        result = scored({"sgd": scores}, protocol="synthetic", **nets)
+    for values, theirs in (([95.0], nan), ([95.0] * 3, 0.0)):
+        result = scored({"sgd": values}, protocol="synthetic", **nets)
         bare = [replace(c, published=replace(c.published, std=theirs, n=1)) for c in result.cells]
         assert {cells_verdict(cell, result) for cell in bare} == {UNDECIDED}
         assert {cell.verdict for cell in result.cells} != {UNDECIDED}  # the source's own deviation is one
@@ -200,6 +200,6 @@ def test_rates_that_tie_are_all_the_best() -> None:
 
 def test_a_tie_shares_its_rank_in_a_diagram() -> None:
     tie = scored({"rmsgd": top1(352, 344, 338), "sgd": top1(355, 341, 338), "adam": top1(1, 2, 3)})
-    _, scores, _ = figures.scores_by_task(tie.groups(), figures.mean_score)
-    assert s.ranks(scores).mean(0).tolist() == [1.5, 1.5, 3.0]
-    assert s.friedman(scores)[0] == pytest.approx(12.0)
+    _, table, _ = scores.scores_by_task(tie.groups(), scores.mean_score)
+    assert s.ranks(table).mean(0).tolist() == [1.5, 1.5, 3.0]
+    assert s.friedman(table)[0] == pytest.approx(12.0)

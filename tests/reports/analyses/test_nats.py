@@ -1,5 +1,7 @@
 """Q against accuracy, of runs that are there."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -35,6 +37,13 @@ def test_two_epochs_of_each_run_are_drawn(runs, tmp_path):
     last = found[found.when == "last"].set_index("run")
     assert last.loc["s3-x"][["Q", "test_accuracy"]].tolist() == [4.3, 33.0]
     assert last.Q.isna().sum() == 1
+
+
+def test_a_run_without_q_at_the_two_epochs_is_one_line(runs, tmp_path, monkeypatch):
+    made = rmsgd.made
+    monkeypatch.setattr(rmsgd, "made", lambda folder: replace(made(folder), rows=made(folder).rows[::2]))
+    with pytest.raises(UsageError, match=r"s0-x: needs probe=ranks at epochs 4 and 30$"):
+        main(["nats", "--run", str(runs), "--out", str(tmp_path)])
 
 
 def test_runs_without_q_and_none_at_all_are_one_line(runs, tmp_path, monkeypatch):
