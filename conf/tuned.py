@@ -23,7 +23,7 @@ from conf.errors import UsageError, nearest, require_known, unknown
 from conf.yamls import as_list
 
 ROOT = Path(__file__).parent.parent / "papers" / "tuned"
-KEYS = ("entries", "data", "also", "grids", "unequal")
+KEYS = ("entries", "data", "also", "grids", "unequal", "trials")  # `sweep tune` once wrote the last one
 FIELDS = ("optimizer", "data", "model", "source", "where", "set", "from", "default")
 SETS = ("schedule", "budget")  # groups that an entry may choose
 Given = Callable[[str], Any]

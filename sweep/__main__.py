@@ -104,6 +104,8 @@ def tune_command(arguments: argparse.Namespace) -> int:
     given = arguments
     tune.require_tuned(given.out)
     tuning = tune.tuning(asked(given), given.grids, given.validation, given.seeds, given.only, given.metric)
+    if given.everywhere:
+        tune.require_one_place(tuning.cells)
     code, runs, settings = (SEARCHES[given.search])(tuning, given)
     if code == COMPLETE:
         print(*tune.write(given.out, runs, settings, given.store, given.metric, given.everywhere), sep="\n")

@@ -121,6 +121,15 @@ def _require_apart(cells: Sequence[Words]) -> None:
             raise UsageError(f"tune: cells that differ in {words} alone share a tuned value; tune one at a time")
 
 
+def require_one_place(cells: Iterable[Words]) -> None:
+    """Raise UsageError for several data sets and nets: each has a winner of its own, and none is for all."""
+    places = {" ".join(option(cell, group, "") for group in ("data", "model")) for cell in cells}
+    if len(places) > 1:
+        raise UsageError(
+            f"--everywhere: {', '.join(sorted(places))} have winners of their own; choose one data=, model="
+        )
+
+
 def _check_metric(metric: str, cells: Iterable[Words]) -> None:
     """Raise UsageError, before anything runs, unless the runs of every cell are scored by `metric`."""
     configs = (compose([*cell]) for cell in cells)

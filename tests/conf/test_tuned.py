@@ -72,6 +72,13 @@ def test_a_file_may_add_the_entries_of_others(tmp_path):
     assert lookup(str(tmp_path / "a.yaml"), "cifar10", "resnet20", "sgd").values["optimizer.lr"] == 1
 
 
+def test_a_file_of_an_earlier_version_is_read(tmp_path):
+    (tmp_path / "old.yaml").write_text(
+        "trials: {sgd: 3}\nentries: [{optimizer: sgd, set: {optimizer.lr: 0.7}, from: a}]"
+    )
+    assert lookup(str(tmp_path / "old.yaml"), "digits", "resnet20", "sgd").values == {"optimizer.lr": 0.7}
+
+
 def test_what_is_printed_nowhere_has_a_value_and_says_so():
     for row in hyperparameters():
         if not row["value"]:

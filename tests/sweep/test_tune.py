@@ -165,6 +165,15 @@ def test_a_misspelt_optimizer_is_not_left_out_in_silence(grids):
         ask(grids, only=["sgd", "adma"])
 
 
+def test_no_winner_of_several_nets_is_for_all(grids, tmp_path):
+    grids.write_text("grids: {optimizer.lr: [0.1, 0.2]}")
+    (tmp_path / "file.yaml").write_text("grid: {optimizer: sgd, model: [resnet20, resnet18]}")
+    words = [str(tmp_path / "file.yaml"), "--grids", str(grids), "--out", str(tmp_path / "o.yaml"), "--everywhere"]
+    with pytest.raises(UsageError, match=r"--everywhere: .*resnet18, .*resnet20 have winners of their own"):
+        main(["tune", *words, "--store", str(tmp_path / "runs")])
+    assert not (tmp_path / "runs").exists()
+
+
 def test_cells_that_a_file_could_not_tell_apart_are_refused(grids, tmp_path):
     text = "seeds: [0]\ngrid: {optimizer: sgd, model: resnet20, protocol: [none, study]}\n"
     (tmp_path / "file.yaml").write_text(text)
