@@ -35,7 +35,7 @@ def build(options: Mapping[str, Any], data: Mapping[str, Any]) -> nn.Module:
     if "args" not in named:  # of any class: model=custom
         keywords |= keywords.pop("args", {})
     facts = {key: data[key] for key in FACTS if key in data} | {"name": name}
-    keywords |= {key: value for key, value in facts.items() if key in named}
+    keywords = {key: value for key, value in facts.items() if key in named} | keywords
     if "weights" in named:
         keywords["weights"] = options["weights"]
     net = _called(target, keywords, f"model={name}: {options['target']}")

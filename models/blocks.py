@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 FOUR = (64, 128, 256, 512)  # channels of the four stages
+Stride = int | tuple[int, int]  # of rows and columns
 
 
 def conv_bn(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False
+    inputs: int, outputs: int, kernel: int, stride: Stride = 1, groups: int = 1, bias: bool = False
 ) -> list[nn.Module]:
     """Return a "same"-padded convolution and its batch norm, in order."""
     conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=bias)

@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.blocks import Residual
+from models.blocks import Residual, Stride, conv_bn
 
 RATE = 16_000  # samples a second
 WINDOW, HOP = 513, 256  # samples of the Fourier transform, and between two
 LOWEST, HIGHEST = 24, 88  # C1, and E6: the note nearest to the Nyquist frequency / 6, as MIDI numbers
 ALPHA, BETA, Q = 0.1079, 24.7, 2.0  # a triangle at f Hz is (ALPHA f + BETA) / Q wide; Q is learned
 FAINT = 1e-10  # what power is cut off at before its logarithm
-Stride = int | tuple[int, int]  # of rows and columns
 
 
 class HarmonicFilters(nn.Module):
@@ -77,17 +76,13 @@ class HarmonicCNN(nn.Module):
 
 def _stage(inputs: int, outputs: int, stride: Stride, depth: int) -> nn.Sequential:
     """Return blocks of two 3x3 convolutions; the first one's shortcut is strided, as its body is."""
-    changed = nn.Sequential(*_conv(inputs, outputs, stride))
+    changed = nn.Sequential(*conv_bn(inputs, outputs, 3, stride))
     rest = (Residual(_body(outputs, outputs, 1), nn.Identity()) for _ in range(depth - 1))
     return nn.Sequential(Residual(_body(inputs, outputs, stride), changed), *rest)
 
 
-def _conv(inputs: int, outputs: int, stride: Stride) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs)]
-
-
 def _body(inputs: int, outputs: int, stride: Stride) -> nn.Module:
-    return nn.Sequential(*_conv(inputs, outputs, stride), nn.ReLU(), *_conv(outputs, outputs, 1))
+    return nn.Sequential(*conv_bn(inputs, outputs, 3, stride), nn.ReLU(), *conv_bn(outputs, outputs, 3))
 
 
 harmonic_small = partial(HarmonicCNN, width=16, depth=1, per_semitone=1)

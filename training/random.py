@@ -3,20 +3,20 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 
 
+@dataclass(frozen=True)
 class Streams:
-    """Random streams of one run, each named by a purpose and counters such as the epoch or the step.
+    """Random streams of the run of a seed, each named by a purpose and counters such as the epoch or the step.
 
     A stream depends on (seed, name, counters) alone: nothing has to be saved for an exact resume, and evaluating,
     logging or probing more often changes no other stream.
     """
 
-    def __init__(self, seed: int) -> None:
-        """seed: of the run."""
-        self.seed = seed
+    seed: int
 
     def key(self, name: str, *counters: int) -> int:
         """Return the stream's key: an integer in [0, 2^63)."""

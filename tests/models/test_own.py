@@ -55,6 +55,7 @@ def test_a_net_gets_its_arguments_and_the_facts_that_it_names(module):
     net = built("model.args={width: 4}")
     assert net(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
     assert net[0].out_channels == 4
+    assert built("model.args={in_channels: 3}")[0].in_channels == 3  # a rehearsal says that it does not fit
 
 
 def save(folder, net, kind: str):
