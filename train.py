@@ -186,7 +186,7 @@ class Trainer:
             player.optimizer.step(cast(Callable[[], float], closure))
         if not loss_of.calls:
             raise RuntimeError(f"{type(player.optimizer).__name__}.step never called its closure: nothing is trained")
-        self.task.after_turn(player.net, player.name)
+        self.task.after_turn(player.net, player.name, self.world)
         with aside():
             self.log.rows(player.observer.end(lr))
             if first:

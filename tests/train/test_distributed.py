@@ -52,6 +52,14 @@ def test_two_processes_equal_one_to_float_tolerance(tmp_path: Path, name: str, p
         assert a["step"] == b["step"]
 
 
+def test_attacks_of_two_processes_do_not_change_with_evaluations(tmp_path: Path) -> None:
+    """An attack sees running statistics, which an evaluation takes from the first process."""
+    words = ["task=adversarial", "model=resnet20", "model.layers=8", "data.train=64", "batch_size=32"]
+    words += ["budget.epochs=2", "task.train.steps=1", "task.test.steps=1", "progress=false", "threads=1"]
+    one, two = (ran(tmp_path / every, [*words, f"evaluate.every_epochs={every}"], processes=2) for every in "12")
+    assert all(torch.equal(value, two["weights"][name]) for name, value in one["weights"].items())
+
+
 def test_only_the_first_process_writes(tmp_path: Path) -> None:
     words = [*NET, *WORDS, "optimizer=sgd", "checkpoint.every_minutes=0.001"]  # which both have to agree on
     assert ran(tmp_path / "runs", words, processes=2)["result"]["attempts"] == 1

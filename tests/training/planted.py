@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from training.distribution import World
 from training.tasks.base import Batch, Model, Turn
 from training.tasks.classification import Multiclass
 
@@ -27,7 +28,7 @@ class Planted(Multiclass):
         turn.carried = {"mean": outputs.detach().mean(0)}
         return loss if before is None else loss + (outputs.mean(0) - before["mean"]).square().sum()
 
-    def after_turn(self, net: nn.Module, player: str) -> None:
+    def after_turn(self, net: nn.Module, player: str, world: World) -> None:
         with torch.no_grad():
             for parameter in net.parameters():
                 parameter.clamp_(-0.5, 0.5)

@@ -7,6 +7,7 @@ from scipy.linalg import sqrtm
 from torch import nn
 
 from models.dcgan import dcgan
+from training.distribution import World
 from training.meter import Meter
 from training.runtime import Model
 from training.tasks.base import Turn
@@ -74,9 +75,9 @@ def test_the_generator_follows_the_last_critic_step_and_the_critic_is_clipped():
     task = Generation(critic_steps=5, clip=0.01)
     assert [len(task.turns(step)) for step in range(10)] == [1, 1, 1, 1, 2] * 2
     layer = nn.Linear(3, 3)
-    task.after_turn(layer, "generator")
+    task.after_turn(layer, "generator", World())
     assert layer.weight.abs().max() > 0.01
-    task.after_turn(layer, "critic")
+    task.after_turn(layer, "critic", World())
     assert layer.weight.abs().max() <= 0.01
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.distribution import World
 from training.meter import Meter
 from training.runtime import Model
 from training.tasks.base import Batch, Turn
@@ -90,6 +91,10 @@ class Adversarial(Multiclass):
             change = (pixels + change).clamp(0, 1) - pixels
         model.net.train(training)
         return (pixels + change.detach() - mean) / std, targets
+
+    def after_turn(self, net: nn.Module, player: str, world: World) -> None:
+        """Give all processes the same running statistics, or attacks would change with evaluations and resumes."""
+        world.copy_buffers(net)
 
     def loss(self, model: Model, batch: Batch, turn: Turn) -> Tensor:
         """Return the mean loss of the batch's attacked images."""

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from training.distribution import World
 from training.meter import Meter, Scores
 from training.mixing import Batch as Batch
 from training.runtime import Model
@@ -112,8 +113,11 @@ class Task:
         """Return which players take a step of their optimizers on the batch of step `step` (0 = the first)."""
         return ("",)
 
-    def after_turn(self, net: nn.Module, player: str) -> None:
-        """Do what follows a player's step (a Wasserstein critic's weights are clipped), without gradients."""
+    def after_turn(self, net: nn.Module, player: str, world: World) -> None:
+        """Do what follows a player's step (a Wasserstein critic's weights are clipped), without gradients.
+
+        world: the processes that took the step; every one of them comes here.
+        """
 
 
 class Supervised(Task):

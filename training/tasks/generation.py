@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.distribution import World
 from training.meter import Meter, Scores
 from training.mixing import Batch
 from training.runtime import Model
@@ -50,7 +51,7 @@ class Generation(Task):
         return ("critic",) if (step + 1) % self.critic_steps else ("critic", "generator")
 
     @torch.no_grad()
-    def after_turn(self, net: nn.Module, player: str) -> None:
+    def after_turn(self, net: nn.Module, player: str, world: World) -> None:
         """Clip the critic's parameters."""
         for parameter in net.parameters() if player == "critic" else ():
             parameter.clamp_(-self.clip, self.clip)
