@@ -74,13 +74,19 @@ def lookup(
     )
 
 
+def file(key: str, name: str) -> Path:
+    """Return the file of a paper, or that of a path; raises UsageError, beginning with `key`, where there is none."""
+    path = Path(grammar.place(name)) if name.endswith((".yaml", ".yml")) else ROOT / f"{name}.yaml"
+    if not path.is_file():
+        papers = sorted(file.stem for file in ROOT.glob("*.yaml"))
+        raise UsageError(f"{key}: no {name!r}; allowed: {', '.join(papers)}, or a .yaml file{nearest(name, papers)}")
+    return path
+
+
 @lru_cache
 def read(tuned: str) -> tuple[dict[str, Any], ...]:
     """Return a tuned file's entries. tuned: a paper's name, or a path that ends in .yaml. Raises UsageError."""
-    path = Path(grammar.place(tuned)) if tuned.endswith((".yaml", ".yml")) else ROOT / f"{tuned}.yaml"
-    if not path.is_file():
-        papers = sorted(file.stem for file in ROOT.glob("*.yaml"))
-        raise UsageError(f"tuned: no {tuned!r}; allowed: {', '.join(papers)}, or a .yaml file{nearest(tuned, papers)}")
+    path = file("tuned", tuned)
     content = yamls.load(path)
     entries = content.get("entries") if isinstance(content, dict) else None
     if not isinstance(entries, list):

@@ -24,9 +24,9 @@ from typing import Any
 from conf import groups, metrics, yamls
 from conf.check import check_seeds
 from conf.compose import compose
-from conf.errors import UsageError, require_known, unknown
+from conf.errors import UsageError, require_known
 from conf.grammar import parse, word
-from conf.tuned import ROOT, read
+from conf.tuned import file, read
 from papers.grid import keys
 from papers.sweepfile import draws, number
 from record.files import write_atomic
@@ -253,9 +253,7 @@ def _search(grids: dict[str, Any], optimizer: str) -> dict[str, Any]:
 
 
 def _read(grids: str) -> dict[str, Any]:
-    path = Path(grids) if grids.endswith((".yaml", ".yml")) else ROOT / f"{grids}.yaml"
-    if not path.is_file():
-        raise unknown("--grids", grids, [file.stem for file in ROOT.glob("*.yaml")])
+    path = file("--grids", grids)
     content = yamls.load(path)
     if not isinstance(content, dict) or not isinstance(content.get("grids"), dict):
         raise UsageError(f"--grids: {path} has no mapping `grids`")
