@@ -173,9 +173,8 @@ def _machine() -> str:
 def _started(pid: int) -> str | None:
     """Return when a process started, in the kernel's own count; None if there is none (a zombie is none)."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(
-            errors="replace"
-        )  # a name is cut after 15 bytes, within a letter too
+        # A process's name is cut after 15 bytes, within a letter too.
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
         fields = stat.rpartition(")")[2].split()
         return None if fields[0] in "ZX" else fields[19]
     except OSError:

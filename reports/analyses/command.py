@@ -1,6 +1,6 @@
 """The papers' own analyses, as figures with their data.
 
-    python -m reports analyse NAME... [--scale cpu|paper|smoke] [--data NAME] [--run FOLDER]... [--out FOLDER]
+    python -m reports analyse NAME... [--scale cpu|paper|smoke] [--data NAME] [--run FOLDER]... [--trust] [--out FOLDER]
     python -m reports analyse toy2d optimizer=sing,lamb        any optimizers on toy surfaces
     python -m reports analyse landscape --run FOLDER...        the loss around the weights of runs
     python -m reports analyse nats --run FOLDER                Q against accuracy, of all runs in a folder

@@ -140,8 +140,10 @@ def test_a_holder_whose_name_is_cut_within_a_letter_is_found(tmp_path):
     words = ["-c", f"{rename}; print(1, flush=True); time.sleep(60)"]
     with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        assert _started(process.pid) is not None
-        process.kill()
+        try:
+            assert _started(process.pid) is not None
+        finally:
+            process.kill()
 
 
 def test_another_machine_lives_by_its_heartbeat(tmp_path):
