@@ -11,7 +11,7 @@ from record.merge import merge
 from record.read import read_store, status
 from record.run import Claimed, Run, mark_failed
 from record.supervise import skip_if_finished
-from reports import panels, runs
+from reports import logged, runs
 from sweep.__main__ import main
 from tests.record.conftest import make_config
 from tests.sweep.test_verify import made
@@ -151,8 +151,8 @@ def every_reader(store: Path, sweep_file: Path, capsys) -> list[str]:
     """Run everything that reads a store; what one raises fails the test. Returns their lines."""
     rows, lines = read_store(store)
     for row in runs.read(store).rows:
-        panels.curve(row)
-        panels.series(row, "norms", "a")
+        logged.curve(row)
+        logged.series(row, "norms", "a")
     for words in (["plan", sweep_file], ["status", sweep_file], ["verify"]):
         assert main([*map(str, words), *(["--store"] if len(words) > 1 else []), str(store)]) in (0, 3, 4)
     lines += merge([store], store.parent / "merged")[1]
