@@ -109,6 +109,8 @@ def decode(file: Path) -> tuple[NDArray[np.int16], int]:
         raise ValueError(f"{file}: unreadable sound: {complaint(error)}") from error
     if len(waves) < 0.95 * frames:  # an mp3's header may be off by its padding
         raise ValueError(f"{file}: {len(waves)} samples, but its header says {frames}: truncated")
+    if not len(waves):
+        raise ValueError(f"{file}: a sound without samples")
     if not np.isfinite(waves).all():
         raise ValueError(f"{file}: unreadable sound: it has samples that are not finite")
     return as_16_bits(waves.mean(1), rate), rate

@@ -127,6 +127,9 @@ def test_a_truncated_or_damaged_sound_is_one_line(tmp_path):
     soundfile.write(tmp_path / "b.wav", tone, 16000, subtype="FLOAT")
     with pytest.raises(ValueError, match=r"^[^\n]*b\.wav: unreadable sound: it has samples that are not finite$"):
         audio.decode(tmp_path / "b.wav")
+    soundfile.write(tmp_path / "c.wav", tone[:0], 16000)
+    with pytest.raises(ValueError, match=r"^[^\n]*c\.wav: a sound without samples$"):
+        audio.decode(tmp_path / "c.wav")
     file.write_bytes(b"no sound at all")
     with pytest.raises(ValueError, match=r"^[^\n]*a\.mp3: unreadable sound: [^\n]+$"):
         audio.decode(file)
