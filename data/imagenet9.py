@@ -14,6 +14,7 @@ from data.dataset import Dataset, Place, fingerprint
 from data.files import csv_rows, digest, once_each, require
 from data.imagenet import RATIO, SCALE, Listing, listing, names_and_sizes
 from data.memory import Recipe
+from data.needed import missing
 from data.streaming import StreamSplit, View
 from data.synthetic import parts, source, test_size
 
@@ -54,9 +55,12 @@ def imagenet9(
     those of `data.imagenet.imagenet`; there is no validation split, since other images have no clusters.
     """
     root, verify = source(place, "imagenet9", verify, synthetic, write_synthetic)
-    train = listing(root / "imagenet" / "train", LABELS, 0)
-    plain = listing(root / "imagenet" / "val", LABELS, TEST if verify else 0)
-    hard = listing(root / "imagenet-a", {w: n for w, n in LABELS.items() if (root / "imagenet-a" / w).is_dir()}, 0)
+    folders = root / "imagenet" / "train", root / "imagenet" / "val", root / "imagenet-a"
+    for folder in folders:
+        if not folder.is_dir():
+            raise missing("imagenet9", folder)
+    train, plain = listing(folders[0], LABELS, 0), listing(folders[1], LABELS, TEST if verify else 0)
+    hard = listing(folders[2], {wnid: kind for wnid, kind in LABELS.items() if (folders[2] / wnid).is_dir()}, 0)
     table = require("imagenet9", root / CSV)
     clusters = torch.cat((_clusters(table, plain), torch.full((len(hard), 3), -1)))
     roles = torch.tensor([PLAIN] * len(plain) + [ADVERSARIAL] * len(hard))

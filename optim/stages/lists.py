@@ -161,9 +161,12 @@ def copy_(xs: list[Tensor], ys: list[Tensor]) -> None:
 def copies(xs: list[Tensor]) -> list[Tensor]:
     """Copies, tensor by tensor.
 
-    On a GPU a trace with `_foreach_mul(xs, 1.0)` reads what is in xs later (torch 2.11: Adam-SRT's v was 0.4 % off).
+    On a GPU a trace with `_foreach_mul(xs, 1.0)` reads what is in xs later (torch 2.11: Adam-SRT's v was 0.4 % off); on
+    a CPU Inductor fails on clones (torch 2.15, SGD-MRT: a KeyError).
     """
-    return [x.clone() for x in xs] if apart(xs[0]) else list(torch._foreach_mul(xs, 1.0))
+    if torch.compiler.is_compiling() and xs[0].is_cuda:
+        return [x.clone() for x in xs]
+    return list(torch._foreach_mul(xs, 1.0))
 
 
 def at_once(formula: Callable[..., Tensor], *columns: list[Tensor]) -> list[Tensor]:

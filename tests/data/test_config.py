@@ -21,6 +21,7 @@ OWN = {name for name, options in CONFIGS.items() if "found" in options}  # of a 
 
 # Fields of the recipe that a set has no use for: ImageNet has its own augmentation, ADP a validation split.
 UNUSED = {"imagenet": {"augment", "augment_validation"}, "adp": {"split_seed", "augment_validation", "train"}}
+UNUSED |= {"imagenet9": {field.name for field in fields(Recipe)} - {"normalise"}}  # it holds nothing out
 UNUSED |= {name: {"train"} for name in OWN}
 
 
