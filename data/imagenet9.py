@@ -3,7 +3,6 @@
 It is tested on ImageNet's validation images, whose textures are clustered, and on ImageNet-A (Hendrycks et al. 2019).
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from data.augment import Transform
 from data.dataset import Dataset, Place, fingerprint
 from data.files import csv_rows, digest, once_each, require
-from data.imagenet import RATIO, SCALE, Listing, listing, names_and_sizes
+from data.imagenet import Listing, listing, names_and_sizes
 from data.memory import Recipe
 from data.needed import missing
 from data.streaming import StreamSplit, View
@@ -36,23 +35,12 @@ PLAIN, ADVERSARIAL = 0, 1  # roles of an image that is evaluated: ImageNet's, or
 CSV = Path("imagenet9", "9class_imagenet_val.csv")
 
 
-def imagenet9(
-    place: Place,
-    recipe: Recipe,
-    *,
-    scale: Sequence[float] = SCALE,
-    ratio: Sequence[float] = RATIO,
-    flip: bool = True,
-    eval_size: int = 0,
-    eval_ratio: float = 0.875,
-    verify: bool = True,
-    synthetic: int = 0,
-) -> Dataset:
+def imagenet9(place: Place, recipe: Recipe, *, verify: bool = True, synthetic: int = 0) -> Dataset:
     """Stream <root>/imagenet/{train,val}/<wnid>/ and <root>/imagenet-a/<wnid>/, of 42 classes each.
 
     The authors' csv has three clusters for each validation image. Targets of training are kinds [B], those of test
-    images [B, 5]: a kind, a role (PLAIN, ADVERSARIAL) and the clusters, -1 for ImageNet-A's. The options are
-    those of `data.imagenet.imagenet`; there is no validation split, since other images have no clusters.
+    images [B, 5]: a kind, a role (PLAIN, ADVERSARIAL) and the clusters, -1 for ImageNet-A's. Images are cropped
+    as `data.imagenet.imagenet` does by default. There is no validation split, for other images have no clusters.
     """
     root, verify = source(place, "imagenet9", verify, synthetic, write_synthetic)
     folders = root / "imagenet" / "train", root / "imagenet" / "val", root / "imagenet-a"
@@ -66,7 +54,7 @@ def imagenet9(
     roles = torch.tensor([PLAIN] * len(plain) + [ADVERSARIAL] * len(hard))
     test = torch.column_stack((_kinds(plain + hard), roles, clusters))
     size = place.facts.get("image_size", 224)
-    view = View(size, scale, ratio, flip, eval_size or size, eval_ratio)
+    view = View(size, eval_size=size)
     transform = Transform(recipe.normalise, **place.batch_format)
     files = names_and_sizes(root, train + plain + hard) + digest([table.read_text()])
     return Dataset(

@@ -110,6 +110,9 @@ def test_unbiased_accuracy_is_the_mean_over_kinds_and_textures() -> None:
     assert float(found["unbiased_top1"]) == pytest.approx(sum(means) / 3, rel=1e-9)
     assert float(found["biased_top1"]) == pytest.approx(float(right[plain].double().mean()))
     assert float(found["imagenet_a_top1"]) == pytest.approx(float(right[~plain].double().mean()))
+    few = torch.tensor([[0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 2, 2, 2], [0, 1, -1, -1, -1]])
+    found = task.derive({}, [(torch.tensor([[1.0], [0.0], [1.0], [1.0]]), few)])
+    assert float(found["unbiased_top1"]) == 0.75  # no cell has ten: of all
 
 
 def test_a_feature_of_bagnet_sees_five_pixels_a_side() -> None:

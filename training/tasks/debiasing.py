@@ -92,8 +92,8 @@ class Debiasing(Supervised):
 class TextureDebiasing(Debiasing):
     """The same where images have textures: test targets [B, 5] are a class, a role and three clusters.
 
-    Measures biased_top1 of the images in role 0, unbiased_top1, the mean over clusterings and over their cells (a class
-    and a cluster) of at least ten images, and imagenet_a_top1 of the images in role 1.
+    Measures biased_top1 of the images in role BIASED, unbiased_top1, the mean over clusterings and over their cells (a
+    class and a cluster) of at least ten images, and imagenet_a_top1 of the others.
     """
 
     def __init__(self, num_classes: int, outer: float = 1.0, inner: float = 1.0, sigma: float = 0.0) -> None:
@@ -111,7 +111,7 @@ class TextureDebiasing(Debiasing):
         if not scores:
             return means
         right, targets = (torch.cat(column) for column in zip(*scores, strict=True))
-        plain, right = targets[:, 1] == 0, right[:, 0].double()
+        plain, right = targets[:, 1] == BIASED, right[:, 0].double()
         labels, _, *clusterings = targets[plain].unbind(1)
         unbiased = [_cells(right[plain], labels * CLUSTERS + clusters) for clusters in clusterings]
         accuracies = {"biased_top1": right[plain].mean(), "unbiased_top1": torch.stack(unbiased).mean()}
@@ -121,7 +121,8 @@ class TextureDebiasing(Debiasing):
 def _cells(right: Tensor, cells: Tensor) -> Tensor:
     """Return the mean over cells of the accuracy in each, of those with enough images; of all where none has."""
     counts = torch.bincount(cells)
-    enough = counts >= min(FEWEST, int(counts.max()))
+    enough = counts >= FEWEST
+    enough = enough if enough.any() else counts > 0
     return (torch.bincount(cells, weights=right)[enough] / counts[enough]).mean()
 
 
