@@ -12,7 +12,7 @@ from papers.table import METRICS
 from record.lines import read_lines
 from reports import style
 from reports.cells import Filled, Result, better
-from reports.panels import Groups, Panels, Plot, name_of, shown_as, tasks, usual
+from reports.panels import CHARACTERS, Groups, Panels, Plot, name_of, shown_as, tasks, usual
 from reports.runs import Row, device, diverged, grouped
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Curve = dict[str, Array]  # column -> values by epoch
 DECADE = 10.0  # from this ratio of its values on, a loss is drawn on a logarithmic axis
-CHARACTERS = 60  # of a line below a panel
 
 
 def curve(row: Row, kind: str = "epoch") -> Curve:

@@ -6,6 +6,7 @@ A plot is a generator: it yields its figure, or nothing where a result has nothi
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from reports import style
@@ -23,6 +24,7 @@ SIDE = 2  # panels side by side: more cannot be read on a page
 MANY = 10  # cells of a panel
 MOST = 30  # panels of a figure: of more nobody sees anything
 LINE = 0.15  # inches of a legend's line
+CHARACTERS = 48  # of a line above or below a panel
 SHARED = "times of runs that shared their machine"
 
 
@@ -106,7 +108,7 @@ class Panels:
         with style.figure(columns, -(-len(groups) // columns), *size) as (made, axes):
             shown = [self.draw(axis, cells) for axis, cells in zip(axes.flat, kept, strict=False)]
             for axis, title, drawn in zip_longest(axes.flat, groups, shown):
-                axis.set_title(plain(title or result.table.title))
+                axis.set_title(fill(plain(title or result.table.title), CHARACTERS))
                 axis.set_visible(bool(drawn))
             if self.legend:
                 add_legend(made)
